@@ -1,0 +1,165 @@
+"""The one protocol of this room, and the values that cross it.
+
+An engine turns a history and tool specifications into a stream of deltas. It keeps no
+conversations: restart, fork, rewind and resume are just other lists of messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from ..events import MessageDone, PrefillProgress, TextDelta, ThinkingDelta
+from ..values import Generated, Message, ToolCall, ToolSpec
+
+# ---------------------------------------------------------------- what the host is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text of ours: control tokens in it are meant."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Untrusted:
+    """Anybody else's text: whatever it spells, it becomes no control token."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageData:
+    sha256: str
+
+
+Segment = Template | Untrusted | ImageData | Generated
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """llama.cpp's sampler chain. `temperature` 0 is greedy; `seed` None is random."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Text that opens a call.
+
+    Once the model has written `text` (where `at_line_start` is set: only at the start of its
+    answer or right behind a line break and spaces), decoding goes on under `grammar` (GBNF,
+    rule `root`) for what FOLLOWS that text, until the root is complete; then free text again.
+    """
+
+    text: str
+    grammar: str
+    at_line_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallGrammar:
+    """`forced` is the text to put into the model's mouth when a call is required, else ""."""
+
+    triggers: tuple[Trigger, ...] = ()
+    forced: str = ""
+
+
+# ---------------------------------------------------------------- dialects
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallOpened:
+    """The name of a call is known; its arguments are still being written."""
+
+    name: str
+
+
+Piece = Said | Thought | CallOpened
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A whole answer. `repairs` says what was mended; `cut` that the last call did not end."""
+
+    text: str
+    thinking: str
+    calls: tuple[ToolCall, ...]
+    repairs: tuple[str, ...] = ()
+    cut: bool = False
+
+
+class Parser(Protocol):
+    """Reads one answer piece by piece. Never raises, whatever the text."""
+
+    def feed(self, text: str) -> list[Piece]: ...
+
+    def finish(self) -> Parsed: ...
+
+
+ToolChoice = Literal["auto", "none", "required"]
+
+
+class Dialect(Protocol):
+    """One family's way to write messages, calls and results."""
+
+    name: str
+
+    def render(self, messages: Sequence[Message], specs: Sequence[ToolSpec], *, thinking: bool) -> list[Segment]:
+        """The whole prompt, ending where the model's next answer begins."""
+        ...
+
+    def grammar(self, specs: Sequence[ToolSpec], choice: ToolChoice) -> CallGrammar: ...
+
+    def parser(self, specs: Sequence[ToolSpec], *, thinking: bool) -> Parser: ...
+
+
+# ---------------------------------------------------------------- the engine
+
+Delta = PrefillProgress | TextDelta | ThinkingDelta | MessageDone
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to answer. `priority` 0 is a waiting person, 1 a job. `max_tokens` bounds the answer."""
+
+    thinking: bool = False
+    max_tokens: int = 2048
+    tool_choice: ToolChoice = "auto"
+    sampling: Sampling | None = None
+    priority: int = 0
+
+
+class Engine(Protocol):
+    """Streams one answer.
+
+    - The last delta is `MessageDone`, with the generated ids on its message.
+    - Failures are raised as `EngineError` or `ModelError`, with the next step in `hint`.
+    - Cancelling the task (or closing the iterator) frees the engine within 0.2 s.
+    """
+
+    model: str
+
+    def stream(
+        self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
+    ) -> AsyncIterator[Delta]: ...
+
+    async def close(self) -> None: ...

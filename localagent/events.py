@@ -1,0 +1,249 @@
+"""The past-tense verbs of a session: one union, one JSON form.
+
+History is these events; the transcript on disk, `do --output-format stream-json`
+and every screen read the same lines. `to_json` leaves out what is not plain
+(generated token ids live beside the transcript).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal, get_args
+
+from .values import (
+    Answer,
+    Change,
+    Decision,
+    Failure,
+    Image,
+    Message,
+    PlanItem,
+    Receipt,
+    Text,
+    Timings,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """The user's message opened a turn. `at` is seconds since the epoch."""
+
+    session_id: str
+    message: Message
+    model: str
+    mode: str
+    folder: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillProgress:
+    """`done` of `total` prompt tokens are in the engine, `cached` of them without work."""
+
+    done: int
+    total: int
+    cached: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    text: str
+
+
+StopReason = Literal["end", "length", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDone:
+    """One whole message of the model. `repairs` says what the parser had to mend; `cut` calls must not run."""
+
+    message: Message
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+    stop: StopReason = "end"
+    repairs: tuple[str, ...] = ()
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanUpdated:
+    items: tuple[PlanItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    call: ToolCall
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    call: ToolCall
+    decision: Decision
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    call_id: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesCommitted:
+    """The journal's step `step` now holds these changes; `localagent undo` takes them back."""
+
+    call_id: str
+    step: int
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    call: ToolCall
+    result: ToolResult
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line for the person, not for the model."""
+
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+
+
+TurnStatus = Literal["done", "failed", "time", "budget", "denied", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules."""
+
+    status: TurnStatus
+    final: str = ""
+    error: Failure | None = None
+    receipts: tuple[Receipt, ...] = ()
+    denied: tuple[str, ...] = ()
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+    turns: int = 0
+
+
+Event = (
+    TurnStarted
+    | PrefillProgress
+    | TextDelta
+    | ThinkingDelta
+    | MessageDone
+    | PlanUpdated
+    | ToolStarted
+    | ToolOutput
+    | ApprovalAsked
+    | ApprovalGiven
+    | ChangesCommitted
+    | ToolFinished
+    | Notice
+    | TurnEnded
+)
+
+_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
+_PARTS: dict[str, type] = {"text": Text, "image": Image}
+_HIDDEN = {"generated"}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as plain JSON values, with its kind under `event`."""
+    return {"event": type(event).__name__, **_plain(event)}
+
+
+def from_json(line: Mapping[str, Any]) -> Event:
+    """The event that `to_json` wrote. Raises ValueError for an unknown kind; unknown fields are dropped."""
+    kind = _EVENTS.get(str(line.get("event")))
+    if kind is None:
+        raise ValueError(f"unknown event {line.get('event')!r}")
+    return _build(kind, line)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Text):
+        return {"type": "text", "text": value.text}
+    if isinstance(value, Image):
+        return {"type": "image", "sha256": value.sha256, "media_type": value.media_type}
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name not in _HIDDEN}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+_NESTED: dict[tuple[type, str], Any] = {
+    (TurnStarted, "message"): Message,
+    (MessageDone, "message"): Message,
+    (MessageDone, "usage"): Usage,
+    (MessageDone, "timings"): Timings,
+    (PlanUpdated, "items"): (PlanItem,),
+    (ToolStarted, "call"): ToolCall,
+    (ToolStarted, "decision"): Decision,
+    (ApprovalAsked, "call"): ToolCall,
+    (ApprovalAsked, "decision"): Decision,
+    (ApprovalAsked, "changes"): (Change,),
+    (ApprovalGiven, "answer"): Answer,
+    (ChangesCommitted, "changes"): (Change,),
+    (ToolFinished, "call"): ToolCall,
+    (ToolFinished, "result"): ToolResult,
+    (TurnEnded, "error"): Failure,
+    (TurnEnded, "receipts"): (Receipt,),
+    (TurnEnded, "usage"): Usage,
+    (TurnEnded, "timings"): Timings,
+    (Message, "parts"): "parts",
+    (Message, "calls"): (ToolCall,),
+    (Message, "result"): ToolResult,
+    (ToolResult, "parts"): "parts",
+    (ToolResult, "requests"): (Change,),
+    (ToolResult, "receipts"): (Receipt,),
+}
+
+
+def _build(kind: type, data: Mapping[str, Any]) -> Any:
+    made = {}
+    for f in fields(kind):
+        if f.name in data:
+            made[f.name] = _field(_NESTED.get((kind, f.name)), data[f.name])
+    return kind(**made)
+
+
+def _field(shape: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if shape == "parts":
+        return tuple(_part(item) for item in value)
+    if isinstance(shape, tuple):
+        return tuple(_build(shape[0], item) for item in value)
+    if shape is not None:
+        return _build(shape, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _part(item: Mapping[str, Any]) -> Text | Image:
+    kind = _PARTS.get(str(item.get("type")))
+    if kind is None:
+        raise ValueError(f"unknown part {item.get('type')!r}")
+    return _build(kind, item)

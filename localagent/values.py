@@ -1,0 +1,215 @@
+"""The nouns that flow between the rooms: frozen, plain, importing nothing of ours.
+
+They are values only. Identity on disk, rendering for a person and rendering for a
+model belong to `store`, the front ends and `engine.dialects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Effect = Literal["compute", "read:fs", "read:mail", "write:fs", "run", "net", "send", "persist"]
+EFFECTS: tuple[Effect, ...] = ("compute", "read:fs", "read:mail", "write:fs", "run", "net", "send", "persist")
+Mode = Literal["plan", "ask", "auto", "yolo"]
+MODES: tuple[Mode, ...] = ("plan", "ask", "auto", "yolo")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture by the sha256 of its file in the session's attachment folder."""
+
+    sha256: str
+    media_type: str = "image/png"
+
+
+Part = Text | Image
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """Everything known about a tool, once.
+
+    `parameters` is a closed JSON Schema object. `effects` is empty where the tool declared
+    none: then it asks every time and gets no network and no write. `source` names the file,
+    or `mcp:SERVER`. `timeout` is in seconds.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    effects: tuple[Effect, ...] = ()
+    source: str = ""
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call as the model (or a repair) made it. `id` is unique within the session."""
+
+    id: str
+    name: str
+    args: Mapping[str, Any]
+
+
+ChangeKind = Literal["write", "edit", "move", "copy", "make_folder", "trash", "link", "chmod"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One proposed change to the workspace; nothing has happened yet.
+
+    `path` and `dest` are absolute. `content` is the path of a host file that holds the
+    complete new bytes (write, edit), or the link's target (link). `before` is the sha256
+    of the file as it was when the change was computed, "" where it must not exist, None
+    where nothing was read. `after` and `size` describe the new bytes. `mode` holds the
+    permission bits to set, None leaves them as they are. `mtime_ns` is the new file time
+    to keep (a program's own), None for now.
+    """
+
+    kind: ChangeKind
+    path: str
+    dest: str | None = None
+    content: str | None = None
+    before: str | None = None
+    after: str | None = None
+    size: int = 0
+    mode: int | None = None
+    mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What really happened, said by the host and never by the model.
+
+    `changed`: data = {op, path, dest?}; `ran`: data = {command, exit_code, seconds};
+    `sent`: data = {channel, to, state}.
+    """
+
+    kind: Literal["changed", "ran", "sent"]
+    data: Mapping[str, Any]
+
+
+Status = Literal["ok", "failed", "denied", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The end of one call. `requests` are changes still to be judged and committed."""
+
+    call_id: str
+    parts: tuple[Part, ...]
+    status: Status = "ok"
+    requests: tuple[Change, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    spill: str | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Token ids exactly as the model with this sha256 sampled them, without the closing end token."""
+
+    model: str
+    ids: tuple[int, ...]
+
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of the history. `result` is set on role `tool` only.
+
+    `generated` is kept beside the transcript, not in it: the ids let the next prompt
+    extend the last one token by token.
+    """
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+    thinking: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    result: ToolResult | None = None
+    generated: Generated | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+Verdict = Literal["allow", "ask", "deny"]
+Scope = Literal["once", "session", "folder", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rules say. `rule` is the rule or built-in reason that decided, as the user writes it."""
+
+    verdict: Verdict
+    reason: str
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person (or a flag) said to a question. `edited_args` makes a new call that is judged again."""
+
+    verdict: Literal["allow", "deny"]
+    scope: Scope = "once"
+    note: str = ""
+    edited_args: Mapping[str, Any] | None = None
+    by_person: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or many engine calls. `cached` are prompt tokens that were not evaluated again."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds spent by the engine."""
+
+    load_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+
+    def __add__(self, other: Timings) -> Timings:
+        return Timings(
+            self.load_ms + other.load_ms, self.prefill_ms + other.prefill_ms, self.decode_ms + other.decode_ms
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    text: str
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a turn ended badly: `kind` as in `errors`, `message` one sentence with the next step."""
+
+    kind: str
+    message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
