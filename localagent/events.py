@@ -30,7 +30,10 @@ from .values import (
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """The user's message opened a turn. `at` is seconds since the epoch."""
+    """The user's message opened a turn. `at` is seconds since the epoch.
+
+    `surroundings` is what the host told the model about the place (folder, what lies in it).
+    """
 
     session_id: str
     message: Message
@@ -38,6 +41,7 @@ class TurnStarted:
     mode: str
     folder: str
     at: float
+    surroundings: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,11 +152,15 @@ Scope = Literal["once", "session", "folder", "always"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the rules say. `rule` is the rule or built-in reason that decided, as the user writes it."""
+    """What the rules say. `rule` is the rule or built-in reason that decided, as the user writes it.
+
+    `remember` is the rule that an "always" would store, "" where the answer may not be remembered.
+    """
 
     verdict: Verdict
     reason: str
     rule: str = ""
+    remember: str = ""
 
 
 @dataclass(frozen=True, slots=True)

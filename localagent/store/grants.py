@@ -1,0 +1,69 @@
+"""Rules that a person chose to keep: written as the user writes rules, listed and revoked one by one.
+
+What a rule means is the policy's business; this file only keeps the text, the folder it
+holds for and when it was last of use.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ..errors import ConfigError
+from .atomic import write_atomic
+from .paths import state_dir
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`folder` is "" where the rule holds everywhere. Times are seconds since the epoch, 0 for never."""
+
+    rule: str
+    folder: str = ""
+    created: float = 0.0
+    used: float = 0.0
+    uses: int = 0
+
+
+def _path() -> Path:
+    return state_dir() / "grants.json"
+
+
+def load(folder: str | None = None) -> list[Grant]:
+    """All grants, or those that hold in `folder`. Raises ConfigError if the file is damaged."""
+    path = _path()
+    if not path.exists():
+        return []
+    try:
+        grants = [Grant(**item) for item in json.loads(path.read_text("utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path} is damaged: {error}.", "Remove it to start without stored approvals.") from error
+    return [g for g in grants if folder is None or g.folder in ("", folder)]
+
+
+def add(rule: str, folder: str = "") -> None:
+    kept = [g for g in load() if (g.rule, g.folder) != (rule, folder)]
+    _save([*kept, Grant(rule, folder, created=time.time())])
+
+
+def revoke(rule: str, folder: str | None = None) -> int:
+    """Removes the rule (in one folder, or wherever it stands); returns how many were removed."""
+    grants = load()
+    kept = [g for g in grants if g.rule != rule or (folder is not None and g.folder != folder)]
+    if len(kept) != len(grants):
+        _save(kept)
+    return len(grants) - len(kept)
+
+
+def note_use(rule: str, folder: str) -> None:
+    now = time.time()
+    grants = load()
+    if any(g.rule == rule for g in grants):
+        hit = {True: lambda g: replace(g, used=now, uses=g.uses + 1), False: lambda g: g}
+        _save([hit[g.rule == rule and g.folder in ("", folder)](g) for g in grants])
+
+
+def _save(grants: list[Grant]) -> None:
+    write_atomic(_path(), json.dumps([asdict(g) for g in grants], ensure_ascii=False, indent=1).encode())

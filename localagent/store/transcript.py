@@ -1,0 +1,109 @@
+"""A session on disk: one event a line, in the order they happened.
+
+The transcript is what a resumed session is rebuilt from. Token ids that the model
+generated lie beside it (`tokens.jsonl`), because they are of use to one model only.
+Deltas and progress are not written: the message that they built is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import StoreError, UsageError
+from ..events import Event, MessageDone, PrefillProgress, TextDelta, ThinkingDelta, ToolOutput, from_json, to_json
+from ..values import Generated
+from .paths import state_dir
+
+_PASSING = (PrefillProgress, TextDelta, ThinkingDelta, ToolOutput)
+
+
+def sessions_dir() -> Path:
+    return state_dir() / "sessions"
+
+
+def new_id() -> str:
+    """Sorts by time: `20260131-142530-1f3a`."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def find(wanted: str) -> str:
+    """The id of a stored session: exact, a unique beginning, or `last`. Raises UsageError."""
+    folder = sessions_dir()
+    known = sorted(p.name for p in folder.iterdir() if (p / "transcript.jsonl").exists()) if folder.is_dir() else []
+    if wanted == "last" and known:
+        return known[-1]
+    matches = [name for name in known if name == wanted] or [name for name in known if name.startswith(wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    if len(matches) > 1:
+        raise UsageError(f"{wanted!r} names {len(matches)} sessions.", f"Give more of the id: {', '.join(matches[-3:])}")
+    last = f"The last one is {known[-1]}." if known else "There are no sessions yet."
+    raise UsageError(f"There is no session {wanted!r}.", last)
+
+
+class Transcript:
+    """Appends events and reads them back. Raises StoreError when the disk refuses."""
+
+    def __init__(self, session_id: str) -> None:
+        self.folder = sessions_dir() / session_id
+        self._lines = self.folder / "transcript.jsonl"
+        self._tokens = self.folder / "tokens.jsonl"
+        self._messages = 0
+
+    @property
+    def spill(self) -> Path:
+        """Where whole outputs lie that were too long for the model."""
+        return self.folder / "output"
+
+    def append(self, event: Event) -> None:
+        if isinstance(event, _PASSING):
+            return
+        self._write(self._lines, to_json(event))
+        if isinstance(event, MessageDone):
+            ids = event.message.generated
+            if ids is not None:
+                self._write(self._tokens, {"message": self._messages, "model": ids.model, "ids": list(ids.ids)})
+            self._messages += 1
+
+    def read(self) -> Iterator[Event]:
+        """All events, oldest first; the ids are put back on their messages. A torn last line is dropped."""
+        ids = {line["message"]: Generated(line["model"], tuple(line["ids"])) for line in _json_lines(self._tokens)}
+        self._messages = 0
+        for line in _json_lines(self._lines):
+            event = from_json(line)
+            if isinstance(event, MessageDone):
+                event = replace(event, message=replace(event.message, generated=ids.get(self._messages)))
+                self._messages += 1
+            yield event
+
+    def _write(self, path: Path, value: dict) -> None:
+        data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, data + b"\n")
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StoreError(
+                f"The session cannot be written to {path}: {error.strerror}.",
+                "Free some space or set LOCALAGENT_STATE_DIR to another folder.",
+            ) from error
+
+
+def _json_lines(path: Path) -> Iterator[dict]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
