@@ -1,0 +1,253 @@
+"""The user's config.yaml: read once, checked wholly, every complaint with file and line."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, UsageError
+from . import paths
+from .atomic import write_atomic
+
+DEFAULT_HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user chose. `context` is in tokens, `idle_s` in seconds.
+
+    `model` None means the catalogue's default, `threads` None the physical cores,
+    `index_url` None whatever pip is configured to use.
+    """
+
+    model: str | None = None
+    mode: str = "ask"
+    context: int = 16384
+    threads: int | None = None
+    idle_s: float = 600.0
+    hub: str = DEFAULT_HUB
+    index_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One setting as `config get` shows it. `source` is `default`, `HF_ENDPOINT`, or `file:line`."""
+
+    key: str
+    value: Any
+    source: str
+    help: str
+
+
+Check = Callable[[Any], Any]
+
+
+def _one_of(*choices: str) -> Check:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value
+
+    return check
+
+
+def _integer(low: int, high: int) -> Check:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise ValueError("must be a number of seconds above 0")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or "\n" in value:
+        raise ValueError("must be a text of one line")
+    return value.strip()
+
+
+def _url(*schemes: str) -> Check:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must be an address that begins with {' or '.join(f'{s}://' for s in schemes)}")
+        return value.rstrip("/")
+
+    return check
+
+
+# key -> (check, may be null, what it is)
+_KEYS: Mapping[str, tuple[Check, bool, str]] = {
+    "model": (_text, True, "the model to use: an id of the catalogue or the path of a GGUF file"),
+    "mode": (_one_of("plan", "ask", "auto"), False, "plan (read only), ask (changes ask), auto (undoable changes do not)"),
+    "context": (_integer(1024, 1_048_576), False, "tokens the model can see at once; more needs more memory"),
+    "threads": (_integer(1, 1024), True, "threads the engine computes with; null for the physical cores"),
+    "idle_s": (_seconds, False, "seconds without a request after which the engine frees its memory"),
+    "hub": (_url("https", "http"), False, "where models are downloaded from"),
+    "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
+}
+
+
+def path() -> Path:
+    """The file that `load` reads and `set_value` writes."""
+    return paths.config_dir() / "config.yaml"
+
+
+def load(file: Path | None = None) -> Settings:
+    """The settings of `file` over the defaults. ConfigError: `file:line: key: reason`."""
+    return _from_text(*_read(file or path()))
+
+
+def describe(file: Path | None = None) -> list[Described]:
+    """Every setting with its value and where that value comes from."""
+    where = file or path()
+    text, _ = _read(where)
+    settings = _from_text(text, where)
+    lines = {key: line for key, (_, line) in _entries(text, where).items()}
+    hub_source = "HF_ENDPOINT" if os.environ.get("HF_ENDPOINT") else "default"
+    return [
+        Described(
+            key,
+            getattr(settings, key),
+            f"{where}:{lines[key]}" if key in lines else hub_source if key == "hub" else "default",
+            help,
+        )
+        for key, (_, _, help) in _KEYS.items()
+    ]
+
+
+def set_value(key: str, value: str, file: Path | None = None) -> Settings:
+    """Write `key: value` (YAML text; "null" removes a choice) and leave the rest of the file alone.
+
+    UsageError for an unknown key or a value it cannot have; ConfigError where the file is already wrong.
+    """
+    import yaml
+
+    where = file or path()
+    if key not in _KEYS:
+        raise UsageError(f"There is no setting {key!r}.", f"The settings are: {', '.join(_KEYS)}.")
+    text, _ = _read(where)
+    _from_text(text, where)
+    try:
+        _checked(key, _scalar(value))
+    except ValueError as error:
+        raise UsageError(f"{key} {error} (got {value!r}).") from None
+    written = yaml.safe_dump(_scalar(value), allow_unicode=True, width=1 << 20).removesuffix("\n...\n").strip()
+    new = _replaced(text, where, key, written)
+    settings = _from_text(new, where)
+    write_atomic(where, new.encode())
+    return settings
+
+
+def _scalar(value: str) -> Any:
+    """What YAML makes of it, or the text itself where YAML would read something else than a scalar."""
+    import yaml
+
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return read if isinstance(read, str | int | float | bool | None) else value
+
+
+def _replaced(text: str, where: Path, key: str, written: str) -> str:
+    node = _nodes(text, where).get(key)
+    if node is None:
+        return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{key}: {written}\n"
+    start, end = node.start_mark.index, node.end_mark.index
+    gap = "" if text[start - 1 : start].isspace() else " "
+    return f"{text[:start]}{gap}{written}{text[end:]}"
+
+
+def _read(where: Path) -> tuple[str, Path]:
+    try:
+        return where.read_text(encoding="utf-8"), where
+    except FileNotFoundError:
+        return "", where
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}:1: the file is not UTF-8 text ({error.reason}).") from None
+    except OSError as error:
+        raise ConfigError(f"{where}: it cannot be read: {error.strerror}.") from None
+
+
+def _from_text(text: str, where: Path) -> Settings:
+    base = Settings(hub=(os.environ.get("HF_ENDPOINT") or DEFAULT_HUB).rstrip("/"))
+    chosen: dict[str, Any] = {}
+    for key, (value, line) in _entries(text, where).items():
+        if key not in _KEYS:
+            raise ConfigError(
+                f"{where}:{line}: {key}: there is no such setting.", f"The settings are: {', '.join(_KEYS)}."
+            )
+        try:
+            checked = _checked(key, value)
+        except ValueError as error:
+            raise ConfigError(f"{where}:{line}: {key}: {error} (got {value!r}).") from None
+        if not (key == "hub" and checked is None):
+            chosen[key] = checked
+    return replace(base, **chosen)
+
+
+def _checked(key: str, value: Any) -> Any:
+    check, may_be_null, _ = _KEYS[key]
+    return None if value is None and may_be_null else check(value)
+
+
+def _entries(text: str, where: Path) -> dict[str, tuple[Any, int]]:
+    """key -> (value, line), in the file's order."""
+    found: dict[str, tuple[Any, int]] = {}
+    for key, node in _nodes(text, where).items():
+        line = node.start_mark.line + 1
+        found[key] = (_value(node, f"{where}:{line}: {key}"), line)
+    return found
+
+
+def _value(node: Any, place: str) -> Any:
+    from yaml import SafeLoader, YAMLError
+
+    loader = SafeLoader("")
+    try:
+        return loader.construct_object(node, deep=True)
+    except (YAMLError, ValueError) as error:
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{place}: {reason}.") from None
+    finally:
+        loader.dispose()
+
+
+def _nodes(text: str, where: Path) -> dict[str, Any]:
+    """key -> YAML node of its value. Duplicate keys, lists and broken YAML are refused."""
+    if not text.strip():
+        return {}
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(f"{where}:{mark.line + 1 if mark else 1}: {error.problem or 'broken YAML'}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}:1: {str(error).splitlines()[0]}.") from None
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigError(f"{where}:{root.start_mark.line + 1}: the file must hold `key: value` lines.")
+    found: dict[str, Any] = {}
+    for key_node, value_node in root.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        if key in found:
+            first = found[key].start_mark.line + 1
+            raise ConfigError(f"{where}:{line}: {key}: it is already set in line {first}.")
+        found[key] = value_node
+    return found
+
+
+assert set(_KEYS) == {field.name for field in fields(Settings)}

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from localagent.errors import ConfigError, UsageError
+from localagent.store import settings
+from localagent.store.settings import Settings
+
+
+def put(text: str) -> Path:
+    file = settings.path()
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_no_file_means_the_defaults_and_loads_no_yaml() -> None:
+    code = "from localagent.store import settings; import sys; settings.load(); assert 'yaml' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert settings.load() == Settings()
+
+
+def test_every_key_is_read() -> None:
+    put("model: qwen3.5-9b\nmode: auto\ncontext: 8192\nthreads: 4\nidle_s: 30\nhub: https://mirror.example/\n")
+    assert settings.load() == Settings("qwen3.5-9b", "auto", 8192, 4, 30.0, "https://mirror.example", None)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing yet\n"])
+def test_an_empty_file_means_the_defaults(text: str) -> None:
+    put(text)
+    assert settings.load() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("mode: ask\nmoed: auto\n", 2, "moed: there is no such setting"),
+        ("mode: ask\n\nmode: auto\n", 3, "mode: it is already set in line 1"),
+        ("mode: no\n", 1, "mode: must be one of plan, ask, auto (got False)"),
+        ("mode: yolo\n", 1, "mode: must be one of"),
+        ("# c\ncontext: 10\n", 2, "context: must be a whole number from 1024"),
+        ("context: 16k\n", 1, "context: must be a whole number"),
+        ("context: true\n", 1, "context: must be a whole number"),
+        ("idle_s: .nan\n", 1, "idle_s: must be a number of seconds"),
+        ("threads: 0\n", 1, "threads: must be"),
+        ("hub: huggingface.co\n", 1, "hub: must be an address"),
+        ("model: [a]\n", 1, "model: must be a text"),
+        ("- a\n- b\n", 1, "must hold `key: value`"),
+        ("mode: ask\nmodel: 'x\n", 3, "end of stream"),
+        ("mode: !!python/object/apply:os.system [x]\n", 1, "mode"),
+        ("a: b: c\n", 1, "mapping values"),
+        ("mode: ask\n---\nmode: auto\n", 2, ""),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_line(text: str, line: int, says: str) -> None:
+    file = put(text)
+    with pytest.raises(ConfigError) as caught:
+        settings.load()
+    assert caught.value.message.startswith(f"{file}:{line}: ")
+    assert says in caught.value.message
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    settings.path().write_bytes(b"mode: \xff\xfe")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        settings.load()
+
+
+def test_the_mirror_of_the_environment_is_the_default_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
+    assert settings.load().hub == "https://mirror.example"
+    put("hub: https://other.example\n")
+    assert settings.load().hub == "https://other.example"
+
+
+def test_setting_a_value_leaves_the_rest_of_the_file_alone() -> None:
+    file = put("# mine\nmodel: old   # why\nmode: ask\n")
+    settings.set_value("model", "starter")
+    assert file.read_text() == "# mine\nmodel: starter   # why\nmode: ask\n"
+    settings.set_value("context", "8192")
+    assert file.read_text().endswith("mode: ask\ncontext: 8192\n")
+    settings.set_value("model", "null")
+    assert settings.load() == Settings(mode="ask", context=8192)
+
+
+def test_setting_a_path_with_odd_characters_survives() -> None:
+    settings.set_value("model", "/a b/# c: é.gguf")
+    assert settings.load().model == "/a b/# c: é.gguf"
+
+
+@pytest.mark.parametrize(("key", "value"), [("mode", "yes"), ("context", "x"), ("colour", "red")])
+def test_a_value_that_cannot_be_is_refused_and_nothing_is_written(key: str, value: str) -> None:
+    with pytest.raises(UsageError):
+        settings.set_value(key, value)
+    assert not settings.path().exists()
+
+
+def test_describe_says_where_each_value_comes_from() -> None:
+    file = put("mode: auto\n")
+    described = {entry.key: entry for entry in settings.describe()}
+    assert described["mode"].source == f"{file}:1"
+    assert described["context"].source == "default"
+    assert all(entry.help for entry in described.values())
