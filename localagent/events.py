@@ -136,6 +136,13 @@ TurnStatus = Literal["done", "failed", "time", "budget", "denied", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
+class Nudged:
+    """The host's own word to the model in the middle of a turn; it stands in the history as a user message."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules."""
 
@@ -163,6 +170,7 @@ Event = (
     | ChangesCommitted
     | ToolFinished
     | Notice
+    | Nudged
     | TurnEnded
 )
 

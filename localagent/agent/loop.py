@@ -1,0 +1,186 @@
+"""One turn: the model answers, its calls are carried out, until it has nothing to call.
+
+    TurnStarted (by the session)
+      PrefillProgress* (ThinkingDelta | TextDelta)* MessageDone      one answer
+      [ApprovalAsked ApprovalGiven] ToolStarted ToolOutput*          one call
+        [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished
+      ... again, until an answer without calls, or a budget is spent
+    TurnEnded
+
+An engine failure is a `TurnEnded` with an error. The loop never appends to the history:
+the session does, from these events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from ..engine.base import Engine, Options
+from ..errors import LocalAgentError
+from ..events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    Event,
+    MessageDone,
+    Nudged,
+    ToolFinished,
+    TurnEnded,
+    TurnStatus,
+)
+from ..values import Failure, Message, Receipt, Text, Timings, ToolCall, ToolResult, Usage
+from . import context, nudges
+from .budget import Budget, Clock, OutOfTime
+from .dispatch import Hands, dispatch
+from .guard import LoopGuard
+
+_REPEATS_BEFORE_CONCLUDING = 2
+_FAILURES_BEFORE_CONCLUDING = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the turn has cost and done so far; `denied` holds the rules that were missing."""
+
+    turns: int = 0
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
+    receipts: list[Receipt] = field(default_factory=list)
+    denied: list[str] = field(default_factory=list)
+    final: str = ""
+    conclude: bool = False
+
+    def note(self, event: Event) -> None:
+        match event:
+            case MessageDone():
+                self.turns += 1
+                self.usage += event.usage
+                self.timings += event.timings
+            case ToolFinished():
+                self.receipts.extend(event.result.receipts)
+            case _:
+                pass
+
+    def ended(self, status: TurnStatus, error: Failure | None = None) -> TurnEnded:
+        return TurnEnded(
+            status,
+            self.final,
+            error,
+            tuple(self.receipts),
+            tuple(dict.fromkeys(self.denied)),
+            self.usage,
+            self.timings,
+            self.turns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """`history` gives the messages as the session holds them now; those from `begin` on are this turn's. `new_id` names the next call."""
+
+    engine: Engine
+    hands: Hands
+    history: Callable[[], Sequence[Message]]
+    begin: int
+    new_id: Callable[[], str]
+    options: Options = Options()
+    budget: Budget = Budget()
+
+
+async def run(turn: Turn) -> AsyncIterator[Event]:
+    """All events of the turn but `TurnStarted`."""
+    tally, clock = Tally(), Clock(turn.budget.seconds)
+    try:
+        async with aclosing(_steps(turn, tally, clock)) as events:
+            async for event in events:
+                tally.note(event)
+                yield event
+        spent = _spent(turn.budget, tally) and not tally.final
+        yield tally.ended("budget" if spent else "done")
+    except OutOfTime:
+        yield tally.ended("time", Failure("time", f"The time budget of {turn.budget.seconds:g} s is spent."))
+    except LocalAgentError as error:
+        yield tally.ended("failed", Failure(error.kind, str(error)))
+
+
+def _spent(budget: Budget, tally: Tally) -> bool:
+    return (
+        tally.turns >= budget.turns > 0
+        or tally.calls >= budget.calls > 0
+        or tally.usage.output_tokens >= budget.tokens > 0
+    )
+
+
+async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]:
+    guard, nudged = LoopGuard(), nudges.Nudges()
+    while not _spent(turn.budget, tally):
+        done: MessageDone | None = None
+        async for delta in _answer(turn, tally, clock):
+            done = delta if isinstance(delta, MessageDone) else done
+            yield delta
+        if done is None:
+            return
+        if not done.message.calls:
+            hint = None if tally.conclude else nudged.after(done, tally.calls)
+            if hint is None:
+                tally.final = done.message.text.strip()
+                return
+            yield Nudged(hint)
+            continue
+        for call in done.message.calls:
+            if done.cut and call is done.message.calls[-1]:
+                yield _unrun(call, nudges.CUT)
+                continue
+            async for event in _call(call, turn, tally, guard, clock):
+                yield event
+        tally.conclude = guard.repeats >= _REPEATS_BEFORE_CONCLUDING or guard.failures >= _FAILURES_BEFORE_CONCLUDING
+
+
+async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]:
+    """One answer of the model. When it goes round in circles it is asked once more, without any tool in sight."""
+    if tally.conclude:
+        messages, specs = context.conclusion(turn.history()[turn.begin :]), ()
+    else:
+        messages, specs = context.for_model(turn.history()), turn.hands.registry.specs()
+    stream = turn.engine.stream(messages, specs, turn.options)
+    async with aclosing(clock.each(stream)) as deltas:
+        async for delta in deltas:
+            if isinstance(delta, MessageDone):
+                delta = _named(delta, turn.new_id)
+            yield delta
+
+
+async def _call(call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock) -> AsyncIterator[Event]:
+    earlier = guard.seen(call)
+    if earlier is not None:
+        yield _unrun(call, nudges.repeated(earlier), "ok")
+        return
+    tally.calls += 1
+    if tally.calls > turn.budget.calls > 0:
+        yield _unrun(call, "The budget of tool calls is spent. Answer the user now.")
+        return
+    asked: ApprovalAsked | None = None
+    async with aclosing(clock.each(dispatch(call, turn.hands))) as events:
+        async for event in events:
+            match event:
+                case ApprovalAsked():
+                    asked = event
+                case ApprovalGiven() if event.answer.verdict == "deny" and not event.answer.by_person and asked:
+                    tally.denied.append(asked.decision.remember or f"tool({call.name})")
+                case ToolFinished():
+                    guard.note(call, event.result)
+                case _:
+                    pass
+            yield event
+
+
+def _named(done: MessageDone, new_id: Callable[[], str]) -> MessageDone:
+    """Call ids are unique in the session, whatever the parser called them."""
+    calls = tuple(replace(call, id=new_id()) for call in done.message.calls)
+    return replace(done, message=replace(done.message, calls=calls))
+
+
+def _unrun(call: ToolCall, text: str, status: str = "failed") -> ToolFinished:
+    return ToolFinished(call, ToolResult(call.id, (Text(text),), status))  # type: ignore[arg-type]

@@ -1,0 +1,148 @@
+"""A session owns the history, and nobody else appends to it.
+
+The history is what the events say: every event is recorded first and handed on then,
+so a crash loses nothing that a reader has seen, and a resumed session is a replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..engine.base import Engine, Options
+from ..errors import LocalAgentError
+from ..events import Event, MessageDone, Nudged, ToolFinished, TurnEnded, TurnStarted
+from ..policy import rules
+from ..policy.decide import Context
+from ..store import grants
+from ..store.journal import Journal
+from ..store.transcript import Transcript, new_id
+from ..toolbox.registry import Registry
+from ..values import Failure, Message, Mode, Text, ToolResult
+from . import context, loop
+from .budget import Budget
+from .dispatch import Approver, Hands
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a session stands on; made by `wiring`. `policy` makes the rules' context for (mode, extra allow rules)."""
+
+    engine: Engine
+    registry: Registry
+    journal: Journal
+    workspace: Path
+    policy: Callable[[Mode, tuple[str, ...]], Context]
+    options: Options = Options()
+    budget: Budget = Budget()
+    dry_run: bool = False
+
+
+class Session:
+    def __init__(self, setting: Setting, transcript: Transcript, session_id: str, mode: Mode = "ask") -> None:
+        self.id = session_id
+        self.mode: Mode = mode
+        self.setting = setting
+        self.transcript = transcript
+        self.history: list[Message] = []
+        self.ended: TurnEnded | None = None
+        self._granted: tuple[str, ...] = ()
+        self._calls = 0
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Rebuild the history from stored events, without running or writing anything."""
+        for event in events:
+            self._apply(event)
+        self._close_open_calls("interrupted")
+        self._calls = sum(len(message.calls) for message in self.history)
+
+    async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncIterator[Event]:
+        """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
+        place = context.surroundings(self.setting.workspace, piped)
+        folder, model = str(self.setting.workspace), self.setting.engine.model
+        message = Message("user", (Text(text),))
+        self.ended = None
+        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place)
+        try:
+            yield self._record(started)
+            async with aclosing(loop.run(self._turn(approve, len(self.history) - 1))) as events:
+                async for event in events:
+                    yield self._record(event)
+        except (asyncio.CancelledError, GeneratorExit):
+            if self.ended is None:
+                self._record(TurnEnded("cancelled"))
+            raise
+        except LocalAgentError as error:
+            self.ended = TurnEnded("failed", error=Failure(error.kind, str(error)))
+            yield self.ended
+
+    def _turn(self, approve: Approver, begin: int) -> loop.Turn:
+        s = self.setting
+        hands = Hands(
+            registry=s.registry,
+            journal=s.journal,
+            workspace=s.workspace,
+            session_id=self.id,
+            policy=lambda: s.policy(self.mode, self._granted),
+            approve=approve,
+            remember=self._remember,
+            dry_run=s.dry_run,
+        )
+        return loop.Turn(s.engine, hands, lambda: self.history, begin, self._new_call_id, s.options, s.budget)
+
+    def _record(self, event: Event) -> Event:
+        self.transcript.append(event)
+        self._apply(event)
+        return event
+
+    def _apply(self, event: Event) -> None:
+        match event:
+            case TurnStarted():
+                self._close_open_calls("interrupted")
+                self.history.append(context.user_message(event))
+            case Nudged():
+                self.history.append(Message("user", (Text(event.text),)))
+            case MessageDone():
+                self.history.append(event.message)
+            case ToolFinished():
+                self.history.append(Message("tool", event.result.parts, result=event.result))
+            case TurnEnded():
+                self._close_open_calls("interrupted")
+                self.ended = event
+            case _:
+                pass
+
+    def _close_open_calls(self, why: str) -> None:
+        """A call without a result would make the next prompt malformed."""
+        answered = {m.result.call_id for m in self.history if m.result is not None}
+        last = next((m for m in reversed(self.history) if m.role == "assistant"), None)
+        for call in last.calls if last else ():
+            if call.id not in answered:
+                result = ToolResult(call.id, (Text(f"This call was {why}; it has no result."),), "cancelled")
+                self.history.append(Message("tool", result.parts, result=result))
+
+    def _remember(self, rule: str, scope: str) -> None:
+        rules.parse(rule)
+        self._granted = (*self._granted, rule)
+        if scope == "folder":
+            grants.add(rule, str(self.setting.workspace))
+        elif scope == "always":
+            grants.add(rule)
+
+    def _new_call_id(self) -> str:
+        self._calls += 1
+        return f"call_{self._calls}"
+
+
+def start(setting: Setting, mode: Mode, resume: str | None = None) -> Session:
+    """A new session, or a stored one gone on with. `resume` is a full session id."""
+    session_id = resume or new_id()
+    transcript = Transcript(session_id)
+    session = Session(setting, transcript, session_id, mode)
+    if resume:
+        session.replay(transcript.read())
+    return session

@@ -1,0 +1,273 @@
+"""`localagent do`: one goal, no screen.
+
+stdout is the answer and nothing else (or one JSON document, or the event stream);
+everything a person may want to see on the way goes to stderr. stdin is context, never
+an approval: questions are asked on the controlling terminal, and where there is none
+the answer is no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Literal, TextIO
+
+from .agent import shown
+from .agent.session import Session
+from .events import (
+    ChangesCommitted,
+    Event,
+    MessageDone,
+    Notice,
+    PrefillProgress,
+    ToolFinished,
+    ToolOutput,
+    ToolStarted,
+    TurnEnded,
+    to_json,
+)
+from .values import Answer, Change, Decision, ToolCall, ToolResult
+
+Format = Literal["text", "json", "stream-json"]
+NOBODY = "nobody is here to ask"
+
+
+async def deny_all(call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
+    """The approver where no person can be asked."""
+    return Answer("deny", note=f"{decision.reason}, and {NOBODY}", by_person=False)
+
+
+@dataclass(slots=True)
+class Style:
+    """ANSI colours, or none (NO_COLOR, a pipe, a dumb terminal)."""
+
+    on: bool
+
+    def __call__(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.on else text
+
+
+def style_for(stream: TextIO) -> Style:
+    return Style(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
+
+
+class TerminalApprover:
+    """Asks on the controlling terminal: y once, s this session, a always, n no, e edit the call."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._tty = open("/dev/tty", "r+b", buffering=0)  # noqa: SIM115 - closed with the process
+        self._style = Style(not os.environ.get("NO_COLOR"))
+
+    async def __call__(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
+        self._say("\n" + self._picture(call, decision, changes))
+        keep = f", s session, a always {shown.visible(decision.remember)}" if decision.remember else ""
+        while True:
+            self._say(f"Allow? [y once{keep}, n no, e edit] ")
+            said = (await self._line()).strip()
+            match said.lower():
+                case "y" | "yes":
+                    return Answer("allow")
+                case "s" if decision.remember:
+                    return Answer("allow", "session")
+                case "a" if decision.remember:
+                    return Answer("allow", "always")
+                case "n" | "no":
+                    return Answer("deny")
+                case "e":
+                    edited = await self._edit(call)
+                    if edited is not None:
+                        return Answer("allow", edited_args=edited)
+                case "":
+                    continue
+                case _ if len(said) > 2:
+                    return Answer("deny", note=f"the user said: {said}")
+                case _:
+                    self._say("Please answer y, n or e; or write why not.\n")
+
+    def _picture(self, call: ToolCall, decision: Decision, changes: Sequence[Change]) -> str:
+        bold = self._style("1", "The agent wants to:")
+        if not changes:
+            return f"{bold} {decision.reason}\n{shown.call_block(call)}\n"
+        lines = "\n".join("  " + line for line in shown.change_lines(changes, self._folder))
+        diffs = "\n".join(self._coloured(diff) for diff in shown.diffs(changes, self._folder))
+        return f"{bold} {shown.call_line(call)} ({decision.reason})\n{lines}\n{diffs}\n"
+
+    def _coloured(self, diff: str) -> str:
+        codes = {"+": "32", "-": "31", "@": "36"}
+        return "\n".join(
+            self._style(codes[line[0]], line) if line[:1] in codes else line for line in diff.splitlines()
+        )
+
+    async def _edit(self, call: ToolCall) -> dict[str, Any] | None:
+        self._say(f"Arguments now: {json.dumps(dict(call.args), ensure_ascii=False)}\nNew arguments (JSON): ")
+        try:
+            edited = json.loads(await self._line())
+        except ValueError as error:
+            self._say(f"That is not JSON ({error}).\n")
+            return None
+        if isinstance(edited, dict):
+            return edited
+        self._say("The arguments are a JSON object.\n")
+        return None
+
+    def _say(self, text: str) -> None:
+        self._tty.write(text.encode())
+
+    async def _line(self) -> str:
+        """One line from the terminal; end of file means no."""
+        loop, fd = asyncio.get_running_loop(), self._tty.fileno()
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+        try:
+            await ready
+        finally:
+            loop.remove_reader(fd)
+        data = os.read(fd, 65536)
+        return data.decode("utf-8", "replace") if data else "n"
+
+
+def approver(folder: str):
+    """The terminal if a person sits before one, else `deny_all`."""
+    if sys.stderr.isatty():
+        try:
+            return TerminalApprover(folder)
+        except OSError:
+            pass
+    return deny_all
+
+
+class Reporter:
+    """Draws the events of a run on stderr."""
+
+    def __init__(self, folder: str, quiet: bool = False) -> None:
+        self._folder = folder
+        self._quiet = quiet
+        self._style = style_for(sys.stderr)
+        self._live = sys.stderr.isatty()
+        self._progress = False
+
+    def __call__(self, event: Event) -> None:
+        if self._quiet:
+            return
+        match event:
+            case PrefillProgress() if self._live and event.total - event.cached > 256:
+                self._progress = True
+                sys.stderr.write(f"\r\x1b[Kreading {event.done}/{event.total} tokens")
+                sys.stderr.flush()
+            case MessageDone() if event.message.calls and event.message.text.strip():
+                self._line("2", shown.visible(event.message.text.strip()))
+            case ToolStarted():
+                self._line("36", "→ " + shown.call_line(event.call))
+            case ToolOutput():
+                self._line("2", shown.visible(event.text.rstrip("\n")))
+            case ChangesCommitted():
+                for line in shown.change_lines(event.changes, self._folder, limit=10):
+                    self._line("32", f"  ✓ {line} (step {event.step})")
+            case ToolFinished() if event.result.status != "ok":
+                self._line("33", f"  {event.result.status}: {_first_line(event.result)}")
+            case Notice():
+                self._line("33", shown.visible(event.text))
+            case TurnEnded():
+                self._clear()
+            case _:
+                pass
+
+    def _line(self, code: str, text: str) -> None:
+        self._clear()
+        print(self._style(code, text), file=sys.stderr, flush=True)
+
+    def _clear(self) -> None:
+        if self._progress:
+            sys.stderr.write("\r\x1b[K")
+            self._progress = False
+
+
+def _first_line(result: ToolResult) -> str:
+    return shown.visible((result.text.strip().splitlines() or ["(nothing)"])[0])[:200]
+
+
+def envelope(session: Session, ended: TurnEnded, tools: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The one JSON document of `--output-format json`."""
+    plain = to_json(ended)
+    return {
+        "ok": ended.status == "done" and not ended.denied and ended.error is None,
+        "status": "denied" if ended.status == "done" and ended.denied else ended.status,
+        "final": ended.final,
+        "usage": plain["usage"],
+        "timings": {key: round(value, 1) for key, value in plain["timings"].items()},
+        "turns": ended.turns,
+        "tools": list(tools),
+        "receipts": plain["receipts"],
+        "denied": list(ended.denied),
+        "model": session.setting.engine.model,
+        "session_id": session.id,
+        "error": None if ended.error is None else {"kind": ended.error.kind, "message": ended.error.message},
+    }
+
+
+async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bool = False) -> TurnEnded:
+    """Run one goal to its end, writing as it goes. Ctrl+C cancels the run and everything it started."""
+    folder = str(session.setting.workspace)
+    report, tools = Reporter(folder, quiet), []
+    ask = approver(folder)
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    if task is not None:
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(sign, task.cancel)
+    try:
+        async with aclosing(session.send(goal, ask, piped=piped)) as events:
+            async for event in events:
+                report(event)
+                if form == "stream-json":
+                    print(json.dumps(to_json(event), ensure_ascii=False), flush=True)
+                if isinstance(event, ToolFinished):
+                    tools.append({"name": event.call.name, "args": dict(event.call.args), "status": event.result.status})
+    except asyncio.CancelledError:
+        if task is not None:
+            task.uncancel()
+    finally:
+        await session.setting.engine.close()
+    ended = session.ended or TurnEnded("cancelled")
+    _finish(session, ended, form, tools, folder, quiet)
+    return ended
+
+
+def _finish(
+    session: Session, ended: TurnEnded, form: Format, tools: Sequence[dict[str, Any]], folder: str, quiet: bool
+) -> None:
+    if form == "json":
+        print(json.dumps(envelope(session, ended, tools), ensure_ascii=False, indent=1), flush=True)
+    elif form == "text" and ended.final:
+        print(ended.final, flush=True)
+    style = style_for(sys.stderr)
+    if ended.error is not None:
+        print(style("31", f"localagent: {ended.error.message}"), file=sys.stderr)
+    elif ended.status != "done":
+        print(style("33", f"localagent: {_WHY[ended.status]}"), file=sys.stderr)
+    for rule in ended.denied:
+        print(f"localagent: not allowed without asking; to allow it: --allow {_quoted(rule)}", file=sys.stderr)
+    if not quiet and form == "text":
+        print(style("2", f"[{shown.summary(ended.receipts, folder)}]"), file=sys.stderr)
+
+
+_WHY = {
+    "failed": "the run failed.",
+    "time": "the time budget is spent.",
+    "budget": "the budget of turns, calls or tokens is spent before the goal was met.",
+    "denied": "the run needed an approval.",
+    "cancelled": "interrupted.",
+}
+
+
+def _quoted(rule: str) -> str:
+    import shlex
+
+    return shlex.quote(rule)
