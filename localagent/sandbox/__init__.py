@@ -1,0 +1,1 @@
+"""The boundary: the only room that starts processes, and what they can see and change."""

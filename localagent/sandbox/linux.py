@@ -1,0 +1,349 @@
+"""The bubblewrap command line of a profile: what exists inside, and what does not.
+
+Everything of the system is there to read; homes, temporary and run-time folders are empty;
+what the profile names is opened again, and secrets are closed again wherever they lie.
+Of two rules the one for the deeper path holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SandboxUnavailable
+from . import seccomp
+from .profile import Limits, Profile
+
+_TMPFS_BYTES = 512 * 1024 * 1024
+_MASKED = ("/tmp", "/var/tmp", "/run", "/var/run", "/mnt", "/media", "/home", "/root", "/dev/shm", "/lost+found")
+SECRETS = (
+    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store", ".oci", ".config/gcloud"),
+    *(".config/gh", ".config/hub", ".config/op", ".config/rclone", ".config/sops", ".config/doctl"),
+    *(".netrc", ".pgpass", ".my.cnf", ".pypirc", ".npmrc", ".yarnrc", ".git-credentials", ".config/git/credentials"),
+    *(".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", ".vault-token", ".terraform.d"),
+    *(".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium", ".config/BraveSoftware"),
+    *(".config/microsoft-edge", ".config/vivaldi", ".config/opera", ".config/Signal", ".config/Slack"),
+    *(".cache/mozilla", ".cache/google-chrome", ".cache/chromium", "snap/firefox", "snap/chromium", ".var/app"),
+    *(".local/share/keyrings", ".local/share/kwalletd", ".config/KeePass", ".config/keepassxc", ".bitcoin"),
+    *(".cache/huggingface/token", ".huggingface/token", ".Xauthority", ".ICEauthority"),
+    *(".bash_history", ".zsh_history", ".python_history", ".psql_history", ".mysql_history", ".lesshst"),
+)
+_TOOLCHAINS = (".rustup", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/pnpm")
+
+# Which rule holds where two name the same path.
+_WEAK_MASK, _READ, _WRITE, _STRONG_MASK = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the arguments depend on beside the profile; all paths absolute and real."""
+
+    home: str
+    tools: tuple[str, ...]
+    own: tuple[str, ...]
+    sockets: tuple[str, ...] = ()
+
+    @staticmethod
+    def current() -> Host:
+        home = os.path.realpath(os.path.expanduser("~"))
+        return Host(home, _tool_paths(), _own_folders(), _listening_sockets())
+
+
+@dataclass(slots=True)
+class Command:
+    """An argument list and the descriptors that must be passed on to it."""
+
+    argv: list[str]
+    fds: tuple[int, ...]
+    report: int | None = None
+
+    def take_report(self) -> int | None:
+        """The reading end of bubblewrap's status messages; the caller closes it from now on."""
+        report, self.report = self.report, None
+        return report
+
+
+def find_bwrap() -> str | None:
+    """The system's program first: distributions permit only that path to make namespaces."""
+    for path in ("/usr/bin/bwrap", "/usr/local/bin/bwrap"):
+        if os.access(path, os.X_OK):
+            return path
+    return shutil.which("bwrap")
+
+
+@contextlib.contextmanager
+def prepare(
+    profile: Profile, argv: Sequence[str], *, cwd: str, program: str, report: bool = False
+) -> Iterator[Command]:
+    """The whole command, with its descriptors open for the duration of the block."""
+    with contextlib.ExitStack() as stack:
+        head = [program]
+        fds: list[int] = []
+        if seccomp.supported():
+            fd = os.memfd_create("filter")
+            stack.callback(os.close, fd)
+            os.write(fd, seccomp.program())
+            os.lseek(fd, 0, os.SEEK_SET)
+            fds.append(fd)
+            head += ["--seccomp", str(fd)]
+        command = Command([], ())
+        if report:
+            command.report, writing = os.pipe()
+            stack.callback(os.close, writing)
+            stack.callback(lambda: os.close(command.report) if command.report is not None else None)
+            fds.append(writing)
+            head += ["--json-status-fd", str(writing)]
+        command.argv = [*head, *build(profile, Host.current(), cwd=cwd), "--", *limited(argv, profile.limits)]
+        command.fds = tuple(fds)
+        yield command
+
+
+def limited(argv: Sequence[str], limits: Limits) -> list[str]:
+    """`argv` behind a shell that sets the kernel's limits on itself and becomes it."""
+    script = (
+        f"ulimit -c 0; ulimit -d {limits.memory_mb * 1024}; ulimit -f {limits.file_mb * 1024}; "
+        f'ulimit -u {limits.processes} 2>/dev/null; exec -- "$@"'
+    )
+    if os.access("/bin/bash", os.X_OK):
+        return ["/bin/bash", "--norc", "--noprofile", "-c", script, "bash", *argv]
+    return ["/bin/sh", "-c", script.replace("exec --", "exec"), "sh", *argv]
+
+
+def build(profile: Profile, host: Host, *, cwd: str) -> list[str]:
+    """bubblewrap's options for this profile, without the program, its descriptors and the command.
+
+    Raises SandboxUnavailable for a profile that would open everything (`/` writable).
+    """
+    options = ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    options += ["--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    if not profile.network:
+        options.append("--unshare-net")
+    options += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *_tmpfs("/sys")]
+    options += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
+    options += _mounts(profile, host)
+    options += ["--remount-ro", "/dev", "--remount-ro", "/sys"]
+    return [*options, "--chdir", os.path.realpath(cwd)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    path: str
+    rank: int
+    source: str = ""
+
+
+def _mounts(profile: Profile, host: Host) -> list[str]:
+    rules: dict[str, _Rule] = {}
+
+    def add(path: str, rank: int, source: str = "") -> None:
+        if path not in rules or rules[path].rank <= rank:
+            rules[path] = _Rule(path, rank, source or path)
+
+    masked = [real for path in (*_MASKED, host.home) if os.path.isdir(real := os.path.realpath(path)) and real != "/"]
+    for path in masked:
+        add(path, _WEAK_MASK)
+    secrets = [os.path.join(host.home, name) for name in SECRETS]
+    for path in (*host.own, *secrets):
+        add(path, _STRONG_MASK)
+    opened = [*host.tools, *_network_files(profile)]
+    for path in opened:
+        if _under(path, masked):
+            add(path, _READ)
+    links = []
+    for path in profile.readable:
+        real = _openable(path, secrets)
+        if real and real != "/":
+            add(real, _READ)
+            links += _link(path, real, masked)
+    pairs = [*((path, path) for path in profile.writable), *profile.binds]
+    for source, path in pairs:
+        real, source = os.path.realpath(path), os.path.realpath(source)
+        if real == "/":
+            raise SandboxUnavailable("The whole disk cannot be opened for writing.", "Choose a folder to work in.")
+        if _openable(real, secrets) and os.path.exists(source):
+            add(real, _WRITE, source)
+            links += _link(path, real, masked)
+    for source, path in pairs:
+        for found, rank in _repository_rules(os.path.realpath(source)):
+            inside = os.path.join(os.path.realpath(path), found).rstrip("/")
+            add(inside, rank, os.path.join(os.path.realpath(source), found))
+    for path in host.sockets:
+        add(path, _STRONG_MASK)
+    return [*_in_order(rules, host.home), *links]
+
+
+def _in_order(rules: dict[str, _Rule], home: str) -> list[str]:
+    """Parents first: a mount hides what an earlier one put below it."""
+    options: list[str] = []
+    closing: list[str] = []
+    for path in sorted(rules, key=lambda path: path.split("/")):
+        rule = rules[path]
+        above = _nearest(path, rules)
+        if rule.rank == _STRONG_MASK:
+            # What its parent hides already needs nothing; a missing one has no place to mount on.
+            source = _shown_as(path, above)
+            if source is None or not os.path.lexists(source):
+                if not (above and above.rank in (_WEAK_MASK, _STRONG_MASK) and _has_below(path, rules)):
+                    continue
+                options += _tmpfs(path)
+                closing += ["--remount-ro", path]
+            elif os.path.isdir(source) and not os.path.islink(source):
+                options += _tmpfs(path)
+                closing += ["--remount-ro", path]
+            elif not os.path.islink(source):
+                options += ["--ro-bind", "/dev/null", path]
+        elif rule.rank == _WEAK_MASK:
+            options += _tmpfs(path)
+        elif os.path.exists(rule.source):
+            options += ["--bind" if rule.rank == _WRITE else "--ro-bind", rule.source, path]
+    if home != "/" and not any(rules[p].rank in (_READ, _WRITE) and _under(p, [home]) and p == home for p in rules):
+        options += ["--dir", home]
+    return [*options, *closing]
+
+
+def _nearest(path: str, rules: dict[str, _Rule]) -> _Rule | None:
+    while (parent := os.path.dirname(path)) != path:
+        path = parent
+        if path in rules:
+            return rules[path]
+    return None
+
+
+def _shown_as(path: str, above: _Rule | None) -> str | None:
+    """The host path that would be seen at `path`, None where a mask above hides it."""
+    if above is None:
+        return path
+    if above.rank in (_WEAK_MASK, _STRONG_MASK):
+        return None
+    return os.path.join(above.source, os.path.relpath(path, above.path))
+
+
+def _has_below(path: str, rules: dict[str, _Rule]) -> bool:
+    return any(other.startswith(path + "/") and rules[other].rank in (_READ, _WRITE) for other in rules)
+
+
+def _tmpfs(path: str) -> list[str]:
+    return ["--size", str(_TMPFS_BYTES), "--tmpfs", path]
+
+
+def _under(path: str, roots: Sequence[str]) -> bool:
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _openable(path: str, secrets: Sequence[str]) -> str:
+    """The real path, or "" where there is none or a secret would be opened."""
+    real = os.path.realpath(path)
+    return real if os.path.lexists(real) and not _under(real, secrets) else ""
+
+
+def _link(path: str, real: str, masked: Sequence[str]) -> list[str]:
+    """The symbolic link by which a folder was named, where an empty folder would hide it."""
+    path = os.path.abspath(path)
+    while path not in ("/", real):
+        parent = os.path.dirname(path)
+        if os.path.islink(path) and os.path.realpath(parent) == parent and _under(path, masked):
+            return ["--symlink", os.path.realpath(path), path]
+        path = parent
+    return []
+
+
+def _repository_rules(root: str) -> list[tuple[str, int]]:
+    """Relative paths in a writable folder that are held: `.git/hooks` and `.git/config` to be
+    read only, the folders above them as mounts of their own so that they cannot be renamed away."""
+    found: list[tuple[str, int]] = []
+    level, looked = [""], 0
+    for _ in range(3):
+        deeper: list[str] = []
+        for folder in level:
+            looked += 1
+            if looked > 300:
+                return found
+            with contextlib.suppress(OSError), os.scandir(os.path.join(root, folder)) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        continue
+                    path = os.path.join(folder, entry.name)
+                    if entry.name != ".git":
+                        deeper.append(path)
+                        continue
+                    found += [(path, _WRITE)] if not folder else [(folder, _WRITE), (path, _WRITE)]
+                    found += [(os.path.join(path, name), _READ) for name in ("hooks", "config")]
+        level = deeper
+    return found
+
+
+def _network_files(profile: Profile) -> list[str]:
+    return [os.path.realpath("/etc/resolv.conf")] if profile.network else []
+
+
+def _tool_paths() -> tuple[str, ...]:
+    """Where programs, this Python and our own tools live, for when that is under a home."""
+    from ..store import paths
+
+    home = os.path.realpath(os.path.expanduser("~"))
+    package = Path(__file__).resolve().parents[1]
+    found = [sys.prefix, sys.base_prefix, os.path.dirname(sys.executable), str(package), str(paths.shipped("tools"))]
+    for path in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        if os.path.isabs(path):
+            found.append(path)
+            # Programs installed into X/bin or X/shims keep what they need beside it, in X.
+            if os.path.basename(path.rstrip("/")) in ("bin", "shims", "sbin"):
+                found.append(os.path.dirname(path.rstrip("/")))
+    found += [os.path.join(home, name) for name in _TOOLCHAINS]
+    everything = {"/", home, os.path.join(home, ".local"), *(os.path.realpath(path) for path in _MASKED)}
+    real = dict.fromkeys(os.path.realpath(path) for path in found if os.path.isdir(path))
+    return tuple(path for path in real if path not in everything and not home.startswith(path + "/"))
+
+
+def _own_folders() -> tuple[str, ...]:
+    from ..store import paths
+
+    made = (paths.config_dir(), paths.data_dir(), paths.state_dir(), paths.cache_dir(), paths.runtime_dir())
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in made))
+
+
+def _listening_sockets() -> tuple[str, ...]:
+    """The host's unix sockets by path: read-only mounts do not stop a connection to them."""
+    found = set()
+    with contextlib.suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            path = line.rstrip("\n").split(" ", 7)[-1].strip()
+            with contextlib.suppress(OSError, ValueError):
+                if path.startswith("/") and stat.S_ISSOCK(os.lstat(path).st_mode):
+                    found.add(os.path.realpath(path))
+    return tuple(sorted(found))
+
+
+def install_hint() -> str:
+    """The command that installs bubblewrap on this distribution."""
+    commands = {
+        "apt-get": "sudo apt-get install bubblewrap",
+        "dnf": "sudo dnf install bubblewrap",
+        "pacman": "sudo pacman -S bubblewrap",
+        "zypper": "sudo zypper install bubblewrap",
+        "apk": "sudo apk add bubblewrap",
+        "xbps-install": "sudo xbps-install bubblewrap",
+        "nix-env": "nix-env -iA nixpkgs.bubblewrap",
+    }
+    for manager, command in commands.items():
+        if shutil.which(manager):
+            return f"Install it with: {command}"
+    return "Install the package bubblewrap with your package manager."
+
+
+def refused_hint() -> str:
+    """What permits unprivileged user namespaces, by what forbids them here."""
+    for path, bad, command in (
+        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "apparmor_restrict_unprivileged_userns=0"),
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "unprivileged_userns_clone=1"),
+    ):
+        with contextlib.suppress(OSError):
+            if Path(path).read_text().strip() == bad:
+                return f"Allow user namespaces with: sudo sysctl kernel.{command}"
+    return "A container may forbid it: run with user namespaces allowed."
