@@ -20,7 +20,7 @@ from ..policy import rules
 from ..policy.decide import Context
 from ..store import grants
 from ..store.journal import Journal
-from ..store.transcript import Transcript, new_id
+from ..store.transcript import Transcript
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Text, ToolResult
 from . import context, loop
@@ -138,11 +138,9 @@ class Session:
         return f"call_{self._calls}"
 
 
-def start(setting: Setting, mode: Mode, resume: str | None = None) -> Session:
-    """A new session, or a stored one gone on with. `resume` is a full session id."""
-    session_id = resume or new_id()
-    transcript = Transcript(session_id)
-    session = Session(setting, transcript, session_id, mode)
-    if resume:
-        session.replay(transcript.read())
+def start(setting: Setting, mode: Mode, log: Transcript, *, resumed: bool = False) -> Session:
+    """A new session on an empty transcript, or a stored one gone on with."""
+    session = Session(setting, log, log.folder.name, mode)
+    if resumed:
+        session.replay(log.read())
     return session

@@ -1,0 +1,253 @@
+"""argv -> command. Exit codes are decided here and nowhere else; the work is done in the rooms below.
+
+Only the chosen command's module is imported: `--help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from .events import TurnEnded
+
+
+class Exit(IntEnum):
+    DONE = 0
+    FAILED = 1
+    TIME = 2
+    USAGE = 3
+    DENIED = 4
+    BUDGET = 5
+    SANDBOX = 6
+    CONFIG = 7
+    MODEL = 8
+    CHECK = 9
+    INTERRUPTED = 130
+
+
+# command -> (module with `configure(parser)` and `run(args) -> int`, what it does)
+COMMANDS = {
+    "do": ("", "do one thing and print the answer"),
+    "model": ("commands.model", "list, pull, use, inspect, check and remove models"),
+    "engine": ("commands.engine", "show or stop the resident engine"),
+    "undo": ("commands.undo", "take back what the last step (or step N) changed"),
+    "redo": ("commands.undo", "put back what undo took away"),
+    "changes": ("commands.undo", "show what was changed, step by step"),
+    "approvals": ("commands.approvals", "list, add and revoke stored approvals"),
+    "sessions": ("commands.sessions", "list past sessions (go on with `do --resume ID`)"),
+    "tools": ("commands.tools", "list the tools and what each may do"),
+    "config": ("commands.config", "get, set and locate the settings"),
+    "doctor": ("commands.doctor", "check this machine and say what to do"),
+    "completion": ("commands.completion", "print the completion script of bash, zsh or fish"),
+}
+
+_KINDS = {
+    "usage": Exit.USAGE,
+    "config": Exit.CONFIG,
+    "sandbox": Exit.SANDBOX,
+    "model": Exit.MODEL,
+    "model_missing": Exit.MODEL,
+    "download": Exit.MODEL,
+    "time": Exit.TIME,
+}
+_STATUSES = {
+    "done": Exit.DONE,
+    "failed": Exit.FAILED,
+    "time": Exit.TIME,
+    "budget": Exit.BUDGET,
+    "denied": Exit.DENIED,
+    "cancelled": Exit.INTERRUPTED,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_help())
+        return Exit.DONE if args else Exit.USAGE
+    if args[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"localagent {version('localagent')}")
+        return Exit.DONE
+    name, rest = args[0], args[1:]
+    if name not in COMMANDS:
+        return _unknown(name)
+    try:
+        return _run(name, rest)
+    except KeyboardInterrupt:
+        print("localagent: interrupted.", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return Exit.FAILED
+    except Exception as error:
+        from .errors import LocalAgentError
+
+        if not isinstance(error, LocalAgentError):
+            raise
+        print(f"localagent: {error}", file=sys.stderr)
+        return _KINDS.get(error.kind, Exit.FAILED)
+
+
+def _run(name: str, rest: Sequence[str]) -> int:
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str):  # noqa: ANN202 - never returns
+            self.print_usage(sys.stderr)
+            self.exit(Exit.USAGE, f"localagent: {message}\n")
+
+    parser = Parser(prog=f"localagent {name}", description=COMMANDS[name][1], allow_abbrev=False)
+    try:
+        if name == "do":
+            _configure_do(parser)
+            return _do(parser.parse_args(rest))
+        module = import_module(f".{COMMANDS[name][0]}", __package__)
+        configure = getattr(module, f"configure_{name}", None) or module.configure
+        run = getattr(module, f"run_{name}", None) or module.run
+        configure(parser)
+        parsed = parser.parse_args(rest)
+        return int(run(parsed, *_needs(name)))
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else Exit.USAGE
+
+
+def _needs(name: str) -> tuple[object, ...]:
+    """What a command is handed besides its arguments."""
+    if name == "completion":
+        return (list(COMMANDS),)
+    if name == "tools":
+        from pathlib import Path
+
+        from . import wiring
+
+        return (wiring.registry(Path.cwd(), Path.cwd()),)
+    return ()
+
+
+def _configure_do(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("goal", nargs="+", help="what to do; `-` alone reads the goal from standard input")
+    parser.add_argument("--mode", choices=["plan", "ask", "auto", "yolo"], help="how much may happen without asking")
+    parser.add_argument("--yes", action="store_true", help="same as --mode auto: what can be undone is not asked about")
+    parser.add_argument("--allow", action="append", default=[], metavar="RULE", help="e.g. 'write(notes/**)', 'run(make *)'")
+    parser.add_argument("--deny", action="append", default=[], metavar="RULE", help="rules that no other rule lifts")
+    parser.add_argument("--cwd", metavar="DIR", help="the folder to work in (default: here)")
+    parser.add_argument("--model", metavar="ID", help="a model of `localagent model list`, or a GGUF file")
+    parser.add_argument("--pull", action="store_true", help="download the model first if it is missing")
+    parser.add_argument("--image", action="append", default=[], metavar="FILE", help="show the model a picture")
+    parser.add_argument("--max-turns", type=_positive, default=40, metavar="N", help="answers of the model at most (40)")
+    parser.add_argument("--max-time", type=_seconds, default=0.0, metavar="SECONDS", help="wall time at most")
+    parser.add_argument("--output-format", choices=["text", "json", "stream-json"], default="text")
+    parser.add_argument("--output-schema", metavar="FILE", help="JSON Schema that the answer must satisfy")
+    parser.add_argument("--dry-run", action="store_true", help="run, show what would change, change nothing")
+    parser.add_argument("--local-only", action="store_true", help="never use a model on another machine")
+    parser.add_argument("--think", action="store_true", help="let a thinking model think before it acts")
+    parser.add_argument("--resume", metavar="ID", help="go on with a session (`last` for the last one)")
+    parser.add_argument("--quiet", "-q", action="store_true", help="nothing on stderr but errors")
+
+
+def _do(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from . import headless, wiring
+
+    goal, piped = _goal(args.goal)
+    made = wiring.for_do(args)
+    form = args.output_format
+    try:
+        ended = asyncio.run(headless.do(made, goal, piped, form, quiet=args.quiet))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    return _exit_code(ended)
+
+
+def _exit_code(ended: TurnEnded) -> int:
+    if ended.error is not None:
+        return _KINDS.get(ended.error.kind, Exit.FAILED)
+    if ended.status == "done" and ended.denied:
+        return Exit.DENIED
+    return _STATUSES[ended.status]
+
+
+def _goal(words: list[str]) -> tuple[str, str]:
+    """The goal and the text piped in beside it."""
+    from .errors import UsageError
+
+    piped = ""
+    if not sys.stdin or sys.stdin.closed:
+        pass
+    elif words == ["-"]:
+        goal = sys.stdin.read().strip()
+        if not goal:
+            raise UsageError("Standard input is empty.", 'Write the goal: localagent do "sort my downloads".')
+        return goal, ""
+    elif _is_pipe():
+        piped = sys.stdin.read()
+    goal = " ".join(words).strip()
+    if not goal:
+        raise UsageError("The goal is empty.", 'Write it: localagent do "sort my downloads".')
+    return goal, piped
+
+
+def _is_pipe() -> bool:
+    """Whether stdin was given on purpose: a pipe or a file, and not a terminal, /dev/null or an idle socket."""
+    import os
+    import stat
+
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _unknown(name: str) -> int:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, 1)
+    hint = f"Did you mean {near[0]!r}?" if near else "See `localagent --help`."
+    print(f"localagent: there is no command {name!r}. {hint}", file=sys.stderr)
+    return Exit.USAGE
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: localagent COMMAND [options]",
+            "",
+            "A model on your own machine does things for you: in a sandbox, asking first, with undo.",
+            "",
+            *lines,
+            "",
+            'Start with:  localagent do "what is the largest file in this folder?"',
+            "Each command has its own --help.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

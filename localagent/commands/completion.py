@@ -1,0 +1,48 @@
+"""`localagent completion bash|zsh|fish`: completes the commands, and files behind them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+_BASH = """\
+_localagent() {{
+  local word="${{COMP_WORDS[COMP_CWORD]}}"
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W "{names}" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = model ] && [ "$COMP_CWORD" -eq 2 ]; then
+    COMPREPLY=($(compgen -W "list pull use info check rm" -- "$word"))
+  else
+    COMPREPLY=($(compgen -f -- "$word"))
+  fi
+}}
+complete -o filenames -F _localagent localagent
+"""
+_ZSH = """\
+#compdef localagent
+_localagent() {{
+  if (( CURRENT == 2 )); then
+    compadd {names}
+  elif [[ $words[2] == model ]] && (( CURRENT == 3 )); then
+    compadd list pull use info check rm
+  else
+    _files
+  fi
+}}
+compdef _localagent localagent
+"""
+_FISH = """\
+complete -c localagent -n __fish_use_subcommand -f -a "{names}"
+complete -c localagent -n "__fish_seen_subcommand_from model" -f -a "list pull use info check rm"
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=["bash", "zsh", "fish"])
+    parser.epilog = 'bash: eval "$(localagent completion bash)" in ~/.bashrc'
+
+
+def run(args: argparse.Namespace, names: Sequence[str]) -> int:
+    script = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}[args.shell]
+    print(script.format(names=" ".join(names)), end="")
+    return 0

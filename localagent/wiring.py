@@ -1,0 +1,131 @@
+"""The only place that constructs: settings and arguments in, a session out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .agent import session as sessions
+from .agent.budget import Budget
+from .agent.session import Session, Setting
+from .engine.base import Engine, Options
+from .errors import ModelMissing, UsageError
+from .policy import rules
+from .policy.decide import Context
+from .sandbox import launch
+from .store import grants, paths, settings, transcript
+from .store.journal import Journal
+from .toolbox.plugins import PluginSource
+from .toolbox.registry import Registry
+from .values import Mode
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .engine.catalogue import Entry
+    from .store.settings import Settings
+
+
+def for_do(args: argparse.Namespace) -> Session:
+    """The session of one `do`. Raises UsageError, ConfigError, ModelError with the next step."""
+    chosen = settings.load()
+    workspace = folder(args.cwd)
+    mode: Mode = args.mode or ("auto" if args.yes else chosen.mode)
+    allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
+    resumed = transcript.find(args.resume) if args.resume else None
+    engine = local_engine(chosen, args.model, pull=args.pull)
+    log = transcript.Transcript(resumed or transcript.new_id())
+    setting = Setting(
+        engine=engine,
+        registry=registry(workspace, log.spill),
+        journal=journal(),
+        workspace=workspace,
+        policy=_policy(workspace, allow, deny),
+        options=Options(thinking=args.think),
+        budget=Budget(turns=args.max_turns, seconds=args.max_time),
+        dry_run=args.dry_run,
+    )
+    return sessions.start(setting, mode, log, resumed=resumed is not None)
+
+
+def folder(wanted: str | None) -> Path:
+    """The workspace: an existing folder that can be listed."""
+    path = Path(wanted).expanduser() if wanted else Path.cwd()
+    try:
+        path = path.resolve(strict=True)
+    except OSError as error:
+        raise UsageError(f"The folder {str(path)!r} cannot be used: {error.strerror}.") from None
+    if not path.is_dir():
+        raise UsageError(f"{str(path)!r} is not a folder.", "Name a folder with --cwd.")
+    return path
+
+
+def registry(workspace: Path, spill: Path) -> Registry:
+    """The tools of a session, in a stable order."""
+    files = sorted(paths.shipped("tools").glob("*.py"))
+    source = PluginSource(files, workspace=workspace, scratch=_scratch(), spill=spill)
+    return Registry([source])
+
+
+def journal() -> Journal:
+    made = Journal(paths.state_dir() / "journal")
+    made.recover()
+    return made
+
+
+def local_engine(chosen: Settings, wanted: str | None, *, pull: bool = False) -> Engine:
+    """The engine for the model the user chose; never another model than that."""
+    from .engine import dialects, models
+    from .engine.local import LocalEngine
+
+    entry, path = models.choose(chosen, wanted)
+    if path is None:
+        path = _missing(entry, chosen, pull)
+    dialect = dialects.by_name(entry.dialect)
+    return LocalEngine(
+        entry.model_file(path, context=chosen.context), dialect, idle_s=chosen.idle_s, threads=chosen.threads
+    )
+
+
+def _missing(entry: Entry, chosen: Settings, pull: bool) -> Path:
+    """Download the model if that is allowed; else say how to get it."""
+    from .commands import model
+
+    if pull:
+        return model.fetch(entry, chosen)
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return model.offer(entry, chosen)
+    raise ModelMissing(
+        f"The model {entry.id!r} is not on this machine.",
+        f"Get it with `localagent model pull {entry.id}`, or the small one with `localagent model pull starter` "
+        "and `--model starter`.",
+    )
+
+
+def _policy(workspace: Path, allow: Sequence[rules.Rule], deny: Sequence[rules.Rule]):
+    """The rules as they are at this moment: the command line's, the stored grants', the session's own."""
+    stored = [rules.parse(g.rule) for g in grants.load(str(workspace))]
+    boundary = launch.probe().name != "none"
+    protected = tuple(str(p()) for p in (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir))
+
+    def context(mode: Mode, granted: tuple[str, ...]) -> Context:
+        made = (*allow, *stored, *(rules.parse(text) for text in granted))
+        return Context(
+            mode=mode,
+            workspace=str(workspace),
+            rules=rules.Rules(deny=tuple(deny), ask=(), allow=made),
+            boundary=boundary,
+            home=os.path.expanduser("~"),
+            protected=protected,
+        )
+
+    return context
+
+
+def _scratch() -> Path:
+    path = paths.cache_dir() / "scratch"
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
