@@ -1,0 +1,60 @@
+"""What the rules know about the moment of a call, and where its paths are."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..values import Mode
+from .rule import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The moment of a call.
+
+    `workspace` and `home` are absolute and resolved. `boundary` is True where programs run
+    in a sandbox without network on a staged view. `protected` are our own folders. `readable`
+    are folders of ours that the model may read (the full outputs of its own programs).
+    `untrusted_seen` and `private_seen` are the session's marks. `resolve` follows links (None:
+    paths are compared as written); `count` says how many files lie at or beneath a path
+    (None: every path counts as one file).
+    """
+
+    mode: Mode
+    workspace: str
+    rules: Rules = field(default_factory=Rules)
+    boundary: bool = False
+    home: str = ""
+    protected: tuple[str, ...] = ()
+    untrusted_seen: bool = False
+    private_seen: bool = False
+    readable: tuple[str, ...] = ()
+    resolve: Callable[[str], str] | None = None
+    count: Callable[[str], int] | None = None
+
+    def inside(self, path: str) -> bool:
+        """Whether the path, as written and with its links followed, lies in the workspace."""
+        return all(beneath(p, self.workspace) for p in self.forms(path))
+
+    def forms(self, path: str) -> tuple[str, ...]:
+        """The path as written and, where links can be followed and lead elsewhere, as it really is."""
+        if self.resolve is None:
+            return (path,)
+        real = self.resolve(path)
+        return (path,) if real == path else (path, real)
+
+
+def absolute(path: str, workspace: str, home: str) -> str:
+    """The path a tool would touch: `~` is home, a relative path lies in the workspace, `..` is folded."""
+    if path == "~" or path.startswith("~/"):
+        path = home + path[1:]
+    joined = posixpath.normpath(posixpath.join(workspace, path))
+    return "/" + joined.lstrip("/")
+
+
+def beneath(path: str, folder: str) -> bool:
+    """Whether the path is the folder or lies in it. Both absolute."""
+    folder = folder.rstrip("/")
+    return path == folder or path.startswith(folder + "/")

@@ -1,0 +1,305 @@
+"""The two decision points of a call: before it runs, and over its changes before they are committed.
+
+Pure: what they know is in the call, the tool's declared effects and the Context. The order
+is the floor, the user's deny rules, the mode's own refusals, ask rules, allow rules, then
+what the mode says. Whoever has nobody to ask turns "ask" into "deny".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..values import Change, Decision, ToolCall, ToolSpec
+from . import floor, subjects
+from .context import Context, beneath
+from .harm import destroys, harms
+from .rule import Rule, Subject, allows, reaches
+
+__all__ = ["Context", "Question", "after", "before", "questions_after", "questions_before"]
+
+_READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
+_OUTWARD = {"net": "reaching the network", "send": "sending a message", "persist": "leaving something that runs later"}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One reason to ask, the subjects that allow rules would have to cover, and the built-in that asks."""
+
+    reason: str
+    name: str
+    subjects: tuple[Subject, ...]
+    tool_rule: bool = True
+
+
+def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
+    """Whether the call may run. Its changes, if it proposes any, are judged by `after`."""
+    refused = _floor_before(call, spec, ctx) or _denied(_subjects(call, spec, ctx), spec, ctx)
+    if refused:
+        return refused
+    if ctx.mode == "plan" and not set(spec.effects) <= _READ_EFFECTS:
+        return Decision("deny", "in plan mode nothing is changed, run or sent", "mode plan")
+    if ctx.mode == "plan" and not spec.effects:
+        return Decision(
+            "deny", f"{spec.name} does not say what it does, and in plan mode only reading is done", "mode plan"
+        )
+    return _settle(questions_before(call, spec, ctx), _subjects(call, spec, ctx), spec, ctx, _free(spec, ctx))
+
+
+def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> Decision:
+    """Whether these changes, all of them together, may be committed. None at all are always allowed."""
+    if not changes:
+        return Decision("allow", "it changes nothing", "no changes")
+    for change in changes:
+        reason = _floor_change(change, ctx)
+        if reason:
+            return Decision("deny", reason, "floor")
+    written = subjects.written(changes)
+    copied = [Subject("read", change.path) for change in changes if change.kind == "copy"]
+    refused = _denied([*written, *copied, Subject("tool", spec.name)], spec, ctx)
+    if refused:
+        return refused
+    if ctx.mode == "plan":
+        return Decision("deny", "in plan mode nothing is changed", "mode plan")
+    questions = questions_after(call, spec, changes, ctx)
+    inside = all(ctx.inside(s.text) for s in (*written, *copied))
+    if questions and "run" in spec.effects and inside and not _asking([*written], spec, ctx):
+        rule = _allowing([subjects.program(call, ctx)], ctx)
+        if rule:
+            return Decision("allow", f"your rule {rule} allows what this command changes here", str(rule))
+    return _settle(questions, [*written, *copied], spec, ctx, _free_changes(ctx))
+
+
+# --- the floor ------------------------------------------------------------------------------------
+
+
+def _floor_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision | None:
+    named = subjects.paths(call, spec, ctx) if _touches_files(spec) else []
+    # With several paths one may be a source that is only read; `after` knows which.
+    writes = "write:fs" in spec.effects and len(named) == 1
+    for path in named:
+        reason = floor.reading(path.text, ctx) or (floor.writing(path.text, ctx) if writes else "")
+        if reason:
+            return Decision("deny", reason, "floor")
+    if "run" in spec.effects:
+        for risk in subjects.line(call, ctx).risks:
+            if risk.kind == "wipes":
+                return Decision("deny", f"{risk.what!r} would wipe or move your home folder or the whole disk", "floor")
+            if risk.kind == "device":
+                return Decision("deny", f"{risk.what!r} reaches a raw device", "floor")
+    return None
+
+
+def _floor_change(change: Change, ctx: Context) -> str:
+    if change.kind == "copy":
+        reason = floor.takes_along(change.path, ctx)
+    elif change.kind in ("move", "trash"):
+        reason = floor.removing(change.path, ctx)
+    else:
+        reason = floor.writing(change.path, ctx)
+    if not reason and change.dest is not None:
+        reason = floor.writing(change.dest, ctx) or floor.replacing_git(change.dest)
+    if not reason and change.kind == "link":
+        reason = floor.replacing_git(change.path) or _floor_link(change, ctx)
+    return reason
+
+
+def _floor_link(change: Change, ctx: Context) -> str:
+    target = link_target(change, ctx)
+    return floor.writing(target, ctx) if target != "/dev/null" else ""
+
+
+def link_target(change: Change, ctx: Context) -> str:
+    """The absolute path that a link change would point to."""
+    folder = change.path.rpartition("/")[0] or "/"
+    return subjects.absolute(change.content or "", folder, "")
+
+
+def _touches_files(spec: ToolSpec) -> bool:
+    return not spec.effects or bool({"read:fs", "write:fs"} & set(spec.effects))
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+def _subjects(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Subject]:
+    """Everything that deny and ask rules look at before the call."""
+    found = [Subject("tool", spec.name)]
+    if _touches_files(spec):
+        named = subjects.paths(call, spec, ctx)
+        found += named
+        if "read:fs" not in spec.effects:
+            found += [Subject("write", path.text) for path in named if spec.effects]
+    effects = set(spec.effects)
+    if "run" in effects:
+        found.append(subjects.program(call, ctx))
+    if "net" in effects:
+        found += subjects.hosts(call)
+    if "send" in effects:
+        found += subjects.addresses(call, spec)
+    if "persist" in effects:
+        found.append(subjects.persistence(call, spec))
+    return found
+
+
+def _denied(found: Iterable[Subject], spec: ToolSpec, ctx: Context) -> Decision | None:
+    for subject in found:
+        rule = _first(ctx.rules.deny, subject, ctx)
+        if rule:
+            return Decision("deny", f"your rule {rule} denies it", f"deny {rule}")
+    return None
+
+
+def _asking(found: Iterable[Subject], spec: ToolSpec, ctx: Context) -> Rule | None:
+    for subject in (*found, Subject("tool", spec.name)):
+        rule = _first(ctx.rules.ask, subject, ctx)
+        if rule:
+            return rule
+    return None
+
+
+def _first(rules: Iterable[Rule], subject: Subject, ctx: Context) -> Rule | None:
+    return next((rule for rule in rules if reaches(rule, subject, ctx)), None)
+
+
+def _allowing(found: Sequence[Subject], ctx: Context) -> Rule | None:
+    """A rule where every subject is covered by some allow rule: the one that covers the first."""
+    covering = [next((r for r in ctx.rules.allow if allows(r, subject, ctx)), None) for subject in found]
+    return covering[0] if covering and all(covering) else None
+
+
+def _settle(questions: list[Question], found: list[Subject], spec: ToolSpec, ctx: Context, free: Decision) -> Decision:
+    rule = _asking(found, spec, ctx)
+    if rule:
+        return Decision("ask", f"your rule {rule} asks first", f"ask {rule}")
+    tool = _allowing([Subject("tool", spec.name)], ctx)
+    decided = free
+    for question in questions:
+        covering = _allowing(question.subjects, ctx) or (tool if question.tool_rule else None)
+        if covering is None:
+            return Decision("ask", question.reason, question.name)
+        decided = Decision("allow", f"your rule {covering} allows it", str(covering))
+    return decided
+
+
+# --- what the modes ask ---------------------------------------------------------------------------
+
+
+def _free(spec: ToolSpec, ctx: Context) -> Decision:
+    if "run" in spec.effects and ctx.boundary:
+        return Decision("allow", "it runs in the sandbox, without network, on a copy of the workspace", "sandbox")
+    if "write:fs" in spec.effects:
+        return Decision("allow", "it only proposes changes, which are judged before they are made", "proposes")
+    if ctx.mode == "yolo":
+        return Decision("allow", "mode yolo asks nothing", "mode yolo")
+    return Decision("allow", "it only reads", "reading")
+
+
+def _free_changes(ctx: Context) -> Decision:
+    if ctx.mode == "yolo":
+        return Decision("allow", "mode yolo asks nothing", "mode yolo")
+    return Decision("allow", "it stays inside the workspace and can be undone", "mode auto")
+
+
+def questions_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Question]:
+    """Why to ask before the call; empty where it is free. Each needs a rule of its own to be lifted."""
+    found: list[Question] = []
+    effects = set(spec.effects)
+    if not effects and ctx.mode != "yolo":
+        found.append(Question(f"{spec.name} does not say what it does", "undeclared", (Subject("tool", spec.name),)))
+    if not effects and ctx.mode == "yolo" and not ctx.boundary:
+        found.append(Question(f"{spec.name} does not say what it does, and there is no sandbox", "no sandbox", ()))
+    if ctx.mode != "yolo" and ("read:fs" in effects or not effects):
+        found += _reading_questions(call, spec, ctx)
+    if "run" in effects and not ctx.boundary:
+        reason = "there is no sandbox here, so a program could do anything you can do"
+        found.append(Question(reason, "no sandbox", (subjects.program(call, ctx),)))
+    return found + _outward_questions(call, spec, ctx)
+
+
+def _reading_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Question]:
+    named = tuple(subjects.paths(call, spec, ctx))
+    outside = tuple(p for p in named if not ctx.inside(p.text) and not _readable(p.text, ctx))
+    if outside:
+        return [Question(f"{outside[0].text} is outside the workspace", "outside", outside, tool_rule=False)]
+    if "read:fs" in spec.effects and not ctx.boundary:
+        inside = named or (Subject("read", ctx.workspace),)
+        return [Question("there is no sandbox here, so reading asks too", "no sandbox", inside)]
+    return []
+
+
+def _readable(path: str, ctx: Context) -> bool:
+    return all(any(beneath(form, folder) for folder in ctx.readable) for form in ctx.forms(path))
+
+
+def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Question]:
+    found: list[Question] = []
+    marks = _marks(ctx)
+    for effect, doing in _OUTWARD.items():
+        if effect not in spec.effects or (ctx.mode == "yolo" and effect != "send" and not marks):
+            continue
+        if effect == "net":
+            touched = tuple(subjects.hosts(call))
+        elif effect == "send":
+            touched = tuple(subjects.addresses(call, spec))
+        else:
+            touched = (subjects.persistence(call, spec),)
+        named = ", ".join(s.text for s in touched if s.text != "?")
+        reason = f"{doing}{f' ({named})' if named else ''} always asks{marks}"
+        found.append(Question(reason, effect, touched, tool_rule=effect != "send" and not marks))
+    if "read:mail" in spec.effects and not ctx.boundary and ctx.mode != "yolo":
+        reason = "there is no sandbox here, so reading mail asks too"
+        found.append(Question(reason, "no sandbox", (Subject("tool", spec.name),)))
+    return found
+
+
+def _marks(ctx: Context) -> str:
+    seen = [
+        text for is_set, text in ((ctx.untrusted_seen, "untrusted text"), (ctx.private_seen, "private data")) if is_set
+    ]
+    return f", and this session has seen {' and '.join(seen)}" if seen else ""
+
+
+def questions_after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> list[Question]:
+    """Why to ask over the changes; empty where they may be committed at once."""
+    if ctx.mode == "yolo":
+        return []
+    written = tuple(subjects.written(changes))
+    outside = tuple(s for s in written if not ctx.inside(s.text))
+    read_outside = tuple(
+        Subject("read", c.path)
+        for c in changes
+        if c.kind == "copy" and not ctx.inside(c.path) and not _readable(c.path, ctx)
+    )
+    found: list[Question] = []
+    if outside:
+        found.append(Question(f"{outside[0].text} is outside the workspace", "outside", outside, tool_rule=False))
+    if read_outside:
+        found.append(
+            Question(f"{read_outside[0].text} is outside the workspace", "outside", read_outside, tool_rule=False)
+        )
+    leading_out = [c for c in changes if c.kind == "link" and not ctx.inside(link_target(c, ctx))]
+    if leading_out:
+        target = link_target(leading_out[0], ctx)
+        found.append(
+            Question(
+                f"a link to {target} leads out of the workspace",
+                "outside",
+                (Subject("write", target),),
+                tool_rule=False,
+            )
+        )
+    inside = tuple(s for s in written if s not in outside)
+    if not inside:
+        return found
+    if not ctx.boundary:
+        found.append(Question("there is no sandbox here, so every change asks", "no sandbox", inside))
+    elif ctx.mode == "ask":
+        found.append(Question("changes ask first in mode ask", "mode ask", inside))
+    elif not spec.effects:
+        found.append(Question(f"{spec.name} does not say what it does", "undeclared", inside))
+    else:
+        reason = destroys(changes, ctx) or harms(changes, ctx)
+        if reason:
+            found.append(Question(reason, "destructive", inside))
+    return found

@@ -1,0 +1,84 @@
+"""Which changes are too large or too delicate to be committed without a word, though they could be undone."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Sequence
+
+from ..values import Change
+from .context import Context, beneath
+
+MOST_LOST = 10
+
+_DELICATE = frozenset(
+    ".vscode .idea .envrc .mcp.json .env .husky .localagent .bashrc .bash_profile .profile .zshrc .zshenv .gitmodules "
+    ".pre-commit-config.yaml .direnv .devcontainer".split()
+)
+
+
+def destroys(changes: Sequence[Change], ctx: Context) -> str:
+    """Why these changes lose much at once, or ""."""
+    lost = _lost(changes)
+    deleted = sum(_files(path, ctx) for path in lost)
+    if deleted > MOST_LOST:
+        return f"it deletes {deleted} files at once"
+    overwritten = sum(_overwrites(change) for change in changes)
+    if overwritten > MOST_LOST:
+        return f"it overwrites {overwritten} files at once"
+    if lost and any(path == ctx.workspace for path in lost):
+        return "it deletes the workspace itself"
+    if ctx.count is not None and deleted > 1:
+        whole = ctx.count(ctx.workspace)
+        if deleted >= whole:
+            return f"it deletes all {whole} files of the workspace"
+    return ""
+
+
+def harms(changes: Sequence[Change], ctx: Context) -> str:
+    """Why one of these changes deserves a look, or ""."""
+    for change in changes:
+        for path in (change.path, change.dest):
+            if path is None or (change.kind == "copy" and path == change.path):
+                continue
+            name = _delicate(path, ctx)
+            if name:
+                return f"{name} can make other programs run something"
+        if change.mode is not None and change.mode & 0o7000:
+            return f"{change.path} would get special permission bits"
+        if change.kind in ("move", "trash") and posixpath.basename(change.path).casefold() == ".git":
+            return f"{change.path} holds the history of a repository"
+    return ""
+
+
+def _lost(changes: Sequence[Change]) -> list[str]:
+    """Paths that are deleted and whose content does not appear again elsewhere in the same changes."""
+    kept = Counter(c.after for c in changes if c.after and c.kind in ("write", "copy"))
+    lost: list[str] = []
+    for change in changes:
+        if change.kind != "trash":
+            continue
+        if change.before and kept[change.before] > 0:
+            kept[change.before] -= 1
+            continue
+        if not any(beneath(change.path, path) for path in lost):
+            lost.append(change.path)
+    return lost
+
+
+def _files(path: str, ctx: Context) -> int:
+    return 1 if ctx.count is None else ctx.count(path)
+
+
+def _overwrites(change: Change) -> bool:
+    return change.kind in ("write", "edit") and bool(change.before) and change.before != change.after
+
+
+def _delicate(path: str, ctx: Context) -> str:
+    if not beneath(path, ctx.workspace):
+        return ""
+    parts = path[len(ctx.workspace.rstrip("/")) + 1 :].casefold().split("/")
+    for part in parts:
+        if part in _DELICATE or part.startswith(".env."):
+            return part
+    return ""

@@ -1,0 +1,118 @@
+"""The user's rules from outside: parsed, suggested for what was asked, kept or not, shown as a flag."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import UsageError
+from ..values import Change, ToolCall, ToolSpec
+from . import subjects
+from .context import Context
+from .decide import after, before, questions_after, questions_before
+from .rule import Place, Rule, RuleKind, Rules, Subject, allows, parse
+from .shell_words import INTERPRETERS, WRAPPERS, program
+
+__all__ = ["Rule", "Rules", "parse", "rule_for", "shown", "storable", "suggest"]
+
+
+def escape(path: str) -> str:
+    """The path as a glob that matches only itself."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def suggest(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> str:
+    """The narrowest rule that would turn this "ask" into "allow"; "" where no single rule would do."""
+    asked = questions_after(call, spec, changes, ctx) if changes else questions_before(call, spec, ctx)
+    candidates = [rule_for(question.subjects, ctx) for question in asked]
+    if changes:
+        candidates.append(rule_for(subjects.written(changes), ctx))
+    candidates.append(f"tool({spec.name})")
+    for text in candidates:
+        if text and _would_allow(text, call, spec, changes, ctx):
+            return text
+    return ""
+
+
+def _would_allow(text: str, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> bool:
+    tried = replace(ctx, rules=ctx.rules.with_allowed([text]))
+    decision = after(call, spec, changes, tried) if changes else before(call, spec, tried)
+    return decision.verdict == "allow"
+
+
+def rule_for(subjects: Sequence[Subject], place: Place) -> str:
+    """The narrowest single rule that allows all these subjects of one kind; "" where none would do."""
+    if not subjects:
+        return ""
+    kind = subjects[0].kind
+    for text in _candidates(kind, subjects, place):
+        try:
+            rule = parse(text)
+        except UsageError:
+            continue
+        if all(allows(rule, subject, place) for subject in subjects):
+            return text
+    return ""
+
+
+def _candidates(kind: RuleKind, subjects: Sequence[Subject], place: Place) -> list[str]:
+    texts = list(dict.fromkeys(subject.text for subject in subjects))
+    if kind in ("read", "write"):
+        return [f"{kind}({glob})" for glob in _globs(texts, place)]
+    if kind == "run":
+        return [f"run({texts[0].strip()})", "run(*)"] if len(texts) == 1 else ["run(*)"]
+    return [f"{kind}({texts[0]})", f"{kind}(*)"] if len(texts) == 1 else [f"{kind}(*)"]
+
+
+def _globs(paths: Sequence[str], place: Place) -> list[str]:
+    if len(paths) == 1:
+        return [_short(paths[0], place)]
+    parents = {path.rpartition("/")[0] or "/" for path in paths}
+    if len(parents) == 1:
+        folder = _short(parents.pop(), place)
+        return ["**" if folder == "." else f"{folder.rstrip('/')}/*", f"{folder.rstrip('/')}/**"]
+    common = paths[0].split("/")
+    for path in paths[1:]:
+        parts = path.split("/")
+        common = common[
+            : next(
+                (n for n, (a, b) in enumerate(zip(common, parts, strict=False)) if a != b), min(len(common), len(parts))
+            )
+        ]
+    folder = _short("/".join(common) or "/", place)
+    return ["**" if folder == "." else f"{folder.rstrip('/')}/**"]
+
+
+def _short(path: str, place: Place) -> str:
+    """The path as the user would write it in a rule."""
+    if path == place.workspace:
+        return "."
+    if path.startswith(place.workspace.rstrip("/") + "/"):
+        relative = escape(path[len(place.workspace.rstrip("/")) + 1 :])
+        return "./" + relative if relative[:1] in "~" else relative
+    if place.home and path.startswith(place.home.rstrip("/") + "/"):
+        return "~/" + escape(path[len(place.home.rstrip("/")) + 1 :])
+    return escape(path)
+
+
+def storable(text: str) -> bool:
+    """Whether an answer "always" may keep this rule.
+
+    Never a script, a shell, an interpreter, a wrapper, or everything of a kind.
+    """
+    rule = parse(text)
+    if rule.kind in ("net", "send", "persist"):
+        return "*" not in rule.object
+    if rule.kind != "run":
+        return rule.object not in ("/**", "~/**")
+    if not rule.words:
+        return False
+    name = program(rule.words)
+    return name not in INTERPRETERS and name not in WRAPPERS and name not in ("doas", "su", "git-shell")
+
+
+def shown(text: str) -> str:
+    """The rule as a flag that can be pasted into a shell."""
+    return f"--allow {shlex.quote(text)}"

@@ -1,0 +1,103 @@
+"""What a call would touch, read from its effects and arguments: paths, lines, hosts, addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..values import Change, ToolCall, ToolSpec
+from . import shell_risk
+from .context import Context, absolute
+from .rule import Subject
+
+_PATH_NAMES = frozenset(
+    "path paths file files folder folders dir directory source destination src dst dest target from to".split()
+)
+_COMMAND_NAMES = ("command", "cmd", "script", "argv", "code")
+_HOST_NAMES = ("url", "urls", "host", "hosts")
+
+
+def paths(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Subject]:
+    """The files and folders that the arguments name, as read subjects."""
+    return [Subject("read", absolute(text, ctx.workspace, ctx.home)) for text in _path_texts(call, spec)]
+
+
+def line(call: ToolCall, ctx: Context) -> shell_risk.Line:
+    """The command of a program call; complex where there is none that can be read."""
+    for name in _COMMAND_NAMES:
+        value = call.args.get(name)
+        if isinstance(value, str):
+            return shell_risk.read(value, ctx.home)
+        if isinstance(value, list | tuple) and value and all(isinstance(word, str) for word in value):
+            return shell_risk.read_argv(value, ctx.home)
+    return shell_risk.Line("", None, "it names no command")
+
+
+def program(call: ToolCall, ctx: Context) -> Subject:
+    read = line(call, ctx)
+    return Subject("run", read.text, read)
+
+
+def hosts(call: ToolCall) -> list[Subject]:
+    """The hosts that the arguments name; `?` where they name none, which only `net(*)` matches."""
+    found = [host for name in _HOST_NAMES for text in _texts(call.args.get(name)) if (host := _host(text))]
+    return [Subject("net", host) for host in dict.fromkeys(found or ["?"])]
+
+
+def addresses(call: ToolCall, spec: ToolSpec) -> list[Subject]:
+    """Who would get a message, as CHANNEL:ADDRESS; `?` for what the arguments do not name."""
+    channel = next(iter(_texts(call.args.get("channel"))), "")
+    recipients = [text for name in ("to", "recipient", "recipients", "contact") for text in _texts(call.args.get(name))]
+    made = [f"{channel or '?'}:{to}" if channel or ":" not in to else to for to in recipients or ["?"]]
+    return [Subject("send", text) for text in dict.fromkeys(made)]
+
+
+def persistence(call: ToolCall, spec: ToolSpec) -> Subject:
+    kind = call.args.get("kind")
+    return Subject("persist", kind if isinstance(kind, str) and kind else spec.name)
+
+
+def written(changes: Sequence[Change]) -> list[Subject]:
+    """Every path that these changes create, alter or take away, as write subjects."""
+    return [Subject("write", path) for path in dict.fromkeys(p for change in changes for p in touched(change))]
+
+
+def touched(change: Change) -> Iterator[str]:
+    if change.kind != "copy":
+        yield change.path
+    if change.dest is not None:
+        yield change.dest
+
+
+def _path_texts(call: ToolCall, spec: ToolSpec) -> list[str]:
+    properties = spec.parameters.get("properties", {}) if spec.parameters else {}
+    found: list[str] = []
+    for name, value in call.args.items():
+        if _is_path(name, properties.get(name, {})):
+            found.extend(_texts(value))
+    return found
+
+
+def _is_path(name: str, schema: Any) -> bool:
+    if isinstance(schema, dict):
+        items = schema.get("items")
+        if schema.get("format") == "path" or (isinstance(items, dict) and items.get("format") == "path"):
+            return True
+    words = name.lower().split("_")
+    return name.lower() in _PATH_NAMES or bool({"path", "file", "folder", "dir", "directory"} & {words[0], words[-1]})
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list | tuple):
+        return [item for item in value if isinstance(item, str)]
+    return []
+
+
+def _host(text: str) -> str:
+    try:
+        return urlsplit(text if "//" in text else f"//{text}").hostname or ""
+    except ValueError:
+        return ""
