@@ -13,8 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from .engine.catalogue import Entry
     from .events import TurnEnded
+    from .store.settings import Settings
 
 
 class Exit(IntEnum):
@@ -125,11 +128,12 @@ def _needs(name: str) -> tuple[object, ...]:
     if name == "completion":
         return (list(COMMANDS),)
     if name == "tools":
+        import asyncio
         from pathlib import Path
 
         from . import wiring
 
-        return (wiring.registry(Path.cwd(), Path.cwd()),)
+        return (asyncio.run(wiring.registry(Path.cwd(), Path.cwd())),)
     return ()
 
 
@@ -158,15 +162,25 @@ def _do(args: argparse.Namespace) -> int:
     import asyncio
 
     from . import headless, wiring
+    from .store import settings
 
     goal, piped = _goal(args.goal)
-    made = wiring.for_do(args)
-    form = args.output_format
-    try:
-        ended = asyncio.run(headless.do(made, goal, piped, form, quiet=args.quiet))
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    return _exit_code(ended)
+    chosen = settings.load()
+    wiring.folder(args.cwd)
+    engine = wiring.local_engine(chosen, args.model, lambda entry, chosen: _obtain(entry, chosen, args.pull))
+
+    async def run() -> TurnEnded:
+        session = await wiring.for_do(args, engine, chosen)
+        return await headless.do(session, goal, piped, args.output_format, quiet=args.quiet)
+
+    return _exit_code(asyncio.run(run()))
+
+
+def _obtain(entry: Entry, chosen: Settings, pull: bool) -> Path:
+    """A model that is not here yet: downloaded if that is allowed, offered to a person, else refused."""
+    from .commands import model
+
+    return model.obtain(entry, chosen, pull=pull, person=sys.stdin.isatty() and sys.stderr.isatty())
 
 
 def _exit_code(ended: TurnEnded) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from .agent import session as sessions
 from .agent.budget import Budget
 from .agent.session import Session, Setting
 from .engine.base import Engine, Options
-from .errors import ModelMissing, UsageError
+from .errors import ConfigError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import launch
@@ -29,21 +28,24 @@ if TYPE_CHECKING:
     from .store.settings import Settings
 
 
-def for_do(args: argparse.Namespace) -> Session:
-    """The session of one `do`. Raises UsageError, ConfigError, ModelError with the next step."""
-    chosen = settings.load()
+_COUNTED = 20_000
+
+Obtain = Callable[["Entry", "Settings"], Path]
+
+
+async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> Session:
+    """The session of one `do`. Raises UsageError and ConfigError with the next step."""
     workspace = folder(args.cwd)
     mode: Mode = args.mode or ("auto" if args.yes else chosen.mode)
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
     resumed = transcript.find(args.resume) if args.resume else None
-    engine = local_engine(chosen, args.model, pull=args.pull)
     log = transcript.Transcript(resumed or transcript.new_id())
     setting = Setting(
         engine=engine,
-        registry=registry(workspace, log.spill),
+        registry=await registry(workspace, log.spill),
         journal=journal(),
         workspace=workspace,
-        policy=_policy(workspace, allow, deny),
+        policy=_policy(workspace, log.spill, allow, deny),
         options=Options(thinking=args.think),
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
@@ -63,10 +65,14 @@ def folder(wanted: str | None) -> Path:
     return path
 
 
-def registry(workspace: Path, spill: Path) -> Registry:
-    """The tools of a session, in a stable order."""
+async def registry(workspace: Path, spill: Path) -> Registry:
+    """The tools of a session, in a stable order. Raises ConfigError if a shipped tool cannot be described."""
     files = sorted(paths.shipped("tools").glob("*.py"))
-    source = PluginSource(files, workspace=workspace, scratch=_scratch(), spill=spill)
+    unsandboxed = launch.probe().name == "none"
+    source = PluginSource(files, workspace=workspace, scratch=_scratch(), spill=spill, unsandboxed=unsandboxed)
+    problems = await source.load()
+    if problems:
+        raise ConfigError(" ".join(problems))
     return Registry([source])
 
 
@@ -76,36 +82,24 @@ def journal() -> Journal:
     return made
 
 
-def local_engine(chosen: Settings, wanted: str | None, *, pull: bool = False) -> Engine:
-    """The engine for the model the user chose; never another model than that."""
+def local_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engine:
+    """The engine for the model the user chose, never for another.
+
+    `obtain` gets a model that is not here, or raises ModelMissing.
+    """
     from .engine import dialects, models
     from .engine.local import LocalEngine
 
     entry, path = models.choose(chosen, wanted)
     if path is None:
-        path = _missing(entry, chosen, pull)
+        path = obtain(entry, chosen)
     dialect = dialects.by_name(entry.dialect)
     return LocalEngine(
         entry.model_file(path, context=chosen.context), dialect, idle_s=chosen.idle_s, threads=chosen.threads
     )
 
 
-def _missing(entry: Entry, chosen: Settings, pull: bool) -> Path:
-    """Download the model if that is allowed; else say how to get it."""
-    from .commands import model
-
-    if pull:
-        return model.fetch(entry, chosen)
-    if sys.stdin.isatty() and sys.stderr.isatty():
-        return model.offer(entry, chosen)
-    raise ModelMissing(
-        f"The model {entry.id!r} is not on this machine.",
-        f"Get it with `localagent model pull {entry.id}`, or the small one with `localagent model pull starter` "
-        "and `--model starter`.",
-    )
-
-
-def _policy(workspace: Path, allow: Sequence[rules.Rule], deny: Sequence[rules.Rule]):
+def _policy(workspace: Path, spill: Path, allow: Sequence[rules.Rule], deny: Sequence[rules.Rule]):
     """The rules as they are at this moment: the command line's, the stored grants', the session's own."""
     stored = [rules.parse(g.rule) for g in grants.load(str(workspace))]
     boundary = launch.probe().name != "none"
@@ -120,9 +114,24 @@ def _policy(workspace: Path, allow: Sequence[rules.Rule], deny: Sequence[rules.R
             boundary=boundary,
             home=os.path.expanduser("~"),
             protected=protected,
+            readable=(str(spill),),
+            resolve=os.path.realpath,
+            count=_files_beneath,
         )
 
     return context
+
+
+def _files_beneath(path: str) -> int:
+    """How many files lie at or beneath a path, counted no further than a judgement needs."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        return 1
+    found = 0
+    for _, _, files in os.walk(path):
+        found += len(files)
+        if found > _COUNTED:
+            break
+    return found
 
 
 def _scratch() -> Path:

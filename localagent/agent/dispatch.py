@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ..errors import LocalAgentError
 from ..events import ApprovalAsked, ApprovalGiven, ChangesCommitted, Event, ToolFinished, ToolOutput, ToolStarted
-from ..policy import decide, rules
+from ..policy import decide
 from ..policy.decide import Context
 from ..store.journal import Journal
 from ..toolbox import schema
@@ -141,7 +141,7 @@ def _receipt(change: Change) -> Receipt:
 def _with_memory(
     decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], hands: Hands
 ) -> Decision:
-    return replace(decision, remember=rules.suggest(call, spec, changes, hands.policy()))
+    return replace(decision, remember=decide.suggest(call, spec, changes, hands.policy()))
 
 
 def _keep(answer: Answer, decision: Decision, hands: Hands) -> None:

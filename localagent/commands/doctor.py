@@ -1,0 +1,199 @@
+"""`localagent doctor`: every part the agent stands on, one line each: ok, or the problem and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import LocalAgentError
+from ..sandbox import launch
+from ..store import paths, settings
+
+_MIN_FREE = 2 << 30
+_PREBUILT = "https://abetlen.github.io/llama-cpp-python/whl"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`state` is ok, note (works, could be better) or problem; `fix` is what to do, "" when nothing."""
+
+    name: str
+    state: str
+    text: str
+    fix: str = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the same as a JSON list")
+    parser.add_argument("--offline", action="store_true", help="leave out the two checks that use the network")
+
+
+def run(args: argparse.Namespace) -> int:
+    checks: list[Check] = []
+    for check in _checks(offline=args.offline):
+        checks.append(check)
+        if not args.json:
+            mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[check.state]
+            print(f"{mark}  {check.name:8}  {check.text}" + (f"\n         {'':8}  -> {check.fix}" if check.fix else ""))
+            sys.stdout.flush()
+    if args.json:
+        json.dump([asdict(check) for check in checks], sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    return 1 if any(check.state == "problem" for check in checks) else 0
+
+
+def _checks(*, offline: bool) -> Iterator[Check]:
+    parts: list[tuple[str, Callable[[], Check | list[Check]]]] = [
+        ("python", _python),
+        ("engine", _engine),
+        ("gpu", _gpu),
+        ("settings", _settings),
+        ("model", _model),
+        ("sandbox", _sandbox),
+        ("disk", _disk),
+    ]
+    if not offline:
+        parts += [("index", _index), ("hub", _hub)]
+    for name, part in parts:
+        try:
+            found = part()
+        except LocalAgentError as error:
+            found = Check(name, "problem", error.message, error.hint)
+        yield from found if isinstance(found, list) else [found]
+
+
+def _python() -> Check:
+    text = f"{platform.python_implementation()} {platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < (3, 11):
+        return Check("python", "problem", text, "Install Python 3.11 or newer.")
+    return Check("python", "ok", text)
+
+
+def _engine() -> Check:
+    try:
+        from ..engine import llama
+    except ImportError as error:
+        fix = f"pip install --only-binary llama-cpp-python --extra-index-url {_PREBUILT}/cpu llama-cpp-python"
+        return Check("engine", "problem", f"llama-cpp-python cannot be imported: {error}.", fix)
+    about = llama.about()
+    return Check("engine", "ok", f"llama-cpp-python {about.version}, {', '.join(about.features) or 'no CPU features named'}")
+
+
+def _gpu() -> Check:
+    from ..engine import llama
+
+    found = _devices()
+    about = llama.about()
+    loaded = _loaded_layers()
+    if about.gpu_devices:
+        layers = f"; {loaded}" if loaded else ""
+        return Check("gpu", "ok", f"the engine uses {', '.join(about.gpu_devices)}{layers}")
+    if not found:
+        return Check("gpu", "ok", "none found; the model runs on the CPU")
+    kind, name = found[0]
+    return Check("gpu", "note", f"{name} is there, but the engine is built for the CPU only", _rebuild(kind))
+
+
+def _devices() -> list[tuple[str, str]]:
+    """(backend, name) of graphics cards that llama.cpp could use, the best backend first."""
+    if sys.platform == "darwin":
+        return [("metal", "the Apple GPU")] if platform.machine() == "arm64" else []
+    if Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi"):
+        return [("cuda", "an NVIDIA GPU")]
+    vendors = {"0x1002": "an AMD GPU", "0x8086": "an Intel GPU", "0x10de": "an NVIDIA GPU"}
+    found = []
+    for vendor in sorted(Path("/sys/class/drm").glob("card?/device/vendor")):
+        try:
+            name = vendors.get(vendor.read_text().strip())
+        except OSError:
+            continue
+        if name:
+            found.append(("vulkan", name))
+    return found
+
+
+def _rebuild(kind: str) -> str:
+    flag = {"cuda": "-DGGML_CUDA=on", "vulkan": "-DGGML_VULKAN=on", "metal": "-DGGML_METAL=on"}[kind]
+    pip = f"{sys.executable} -m pip install --force-reinstall --no-cache-dir --no-deps"
+    prebuilt = {"cuda": "cu124", "vulkan": "vulkan", "metal": "metal"}[kind]
+    return (
+        f'CMAKE_ARGS="{flag}" {pip} --no-binary llama-cpp-python llama-cpp-python   '
+        f"(or prebuilt: add --only-binary llama-cpp-python --extra-index-url {_PREBUILT}/{prebuilt})"
+    )
+
+
+def _loaded_layers() -> str:
+    from ..engine import local
+
+    status = local.status() or {}
+    model = status.get("model")
+    if not model:
+        return ""
+    return f"{status.get('gpu_layers', 0)} layers of the loaded model are on it"
+
+
+def _settings() -> Check:
+    settings.load()
+    where = settings.path()
+    return Check("settings", "ok", str(where) if where.exists() else "all at their defaults")
+
+
+def _model() -> Check:
+    from ..engine import models
+
+    entry, path = models.choose(settings.load(), None)
+    if path is None:
+        fix = f"localagent model pull {entry.id}   (or a small one to try: localagent model pull starter)"
+        return Check("model", "problem", f"{entry.id} is chosen but not on this machine", fix)
+    return Check("model", "ok", f"{entry.id} at {path}")
+
+
+def _sandbox() -> Check:
+    boundary = launch.probe()
+    if boundary.name == "none":
+        return Check("sandbox", "problem", f"{boundary.reason} Until then every action asks first.", boundary.hint)
+    return Check("sandbox", "ok", f"{boundary.name}: no network, the workspace staged, secrets hidden")
+
+
+def _disk() -> list[Check]:
+    checks = []
+    for name, folder in (("models", paths.data_dir()), ("undo", paths.state_dir())):
+        if not os.access(folder, os.W_OK):
+            checks.append(Check("disk", "problem", f"{folder} ({name}) is not writable", f"Make it yours: chown $USER {folder}"))
+            continue
+        free = shutil.disk_usage(folder).free
+        text = f"{free / 2**30:.1f} GiB free for {name} at {folder}"
+        low = free < _MIN_FREE
+        checks.append(Check("disk", "problem" if low else "ok", text, "Free some space." if low else ""))
+    return checks
+
+
+def _index() -> Check:
+    from ..engine import index
+
+    url = index.base_urls(settings.load())[0]
+    return _reach("index", url, "needed for `model pull starter` and to install the engine")
+
+
+def _hub() -> Check:
+    return _reach("hub", settings.load().hub, "needed to download models; a mirror: localagent config set hub URL")
+
+
+def _reach(name: str, url: str, why: str) -> Check:
+    from ..engine import fetch
+
+    reason = fetch.unreachable(url)
+    if reason is None:
+        return Check(name, "ok", f"{_host(url)} answers")
+    return Check(name, "note", f"{_host(url)} cannot be reached: {reason}", why)
+
+
+def _host(url: str) -> str:
+    return url.split("://", 1)[-1].split("/", 1)[0].rsplit("@", 1)[-1]
