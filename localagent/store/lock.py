@@ -1,0 +1,49 @@
+"""One process at a time: a lock on a file, free again when its holder ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .atomic import store_error
+
+
+@contextlib.contextmanager
+def locked(path: Path, waiting: Callable[[], None] | None = None, poll_s: float = 0.1) -> Iterator[bool]:
+    """Hold the lock on `path`. Yields whether somebody else had it first.
+
+    `waiting` is called before each new try, and may raise to give up. StoreError where the
+    lock file cannot be made.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    except OSError as error:
+        raise store_error(error, path) from error
+    try:
+        waited = False
+        while not _try(handle):
+            waited = True
+            if waiting is not None:
+                waiting()
+            time.sleep(poll_s)
+        yield waited
+    finally:
+        os.close(handle)
+
+
+def _try(handle: int) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
