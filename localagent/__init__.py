@@ -1,0 +1,39 @@
+"""The plugin author's whole API: a tool is a typed function with a docstring.
+
+    from localagent import tool, ToolError, Write
+
+Tools propose and the host disposes: `Write`, `Edit`, `Move`, `Copy`, `MakeFolder` and
+`Trash` are requests that the host judges, commits and can undo.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .errors import ToolError as ToolError
+    from .toolbox.plugin_api import Copy as Copy
+    from .toolbox.plugin_api import Edit as Edit
+    from .toolbox.plugin_api import MakeFolder as MakeFolder
+    from .toolbox.plugin_api import Move as Move
+    from .toolbox.plugin_api import Result as Result
+    from .toolbox.plugin_api import Trash as Trash
+    from .toolbox.plugin_api import Write as Write
+    from .toolbox.plugin_api import tool as tool
+
+__all__ = ["Copy", "Edit", "MakeFolder", "Move", "Result", "ToolError", "Trash", "Write", "tool"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    home = ".errors" if name == "ToolError" else ".toolbox.plugin_api"
+    value = getattr(import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,86 @@
+"""The host's end of one worker: starts it, hands it the request, reads its lines.
+
+Nothing a worker writes is trusted to be well formed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..sandbox import launch
+
+_ROOT = Path(__file__).resolve().parents[2]
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from localagent.toolbox.worker import main; main()"
+_KEPT = 2000
+_OUTPUT_KB = 65536
+
+
+def limits(timeout: float) -> launch.Limits:
+    """What one worker may use, for `timeout` seconds."""
+    return launch.Limits(wall_s=timeout, output_kb=_OUTPUT_KB)
+
+
+async def ask(
+    request: Mapping[str, Any], *, profile: launch.Profile | None, cwd: str, timeout: float
+) -> AsyncIterator[str | dict[str, Any]]:
+    """The worker's progress as text, then its one answer.
+
+    `profile` None runs it without a boundary. A worker that ends without an answer is
+    answered for, with `failed` set. Raises SandboxUnavailable.
+    """
+    argv = [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, str(_ROOT)]
+    bounds = profile.limits if profile is not None else limits(timeout)
+    process = await launch.start(
+        argv, profile=profile, cwd=cwd, env=launch.clean_env(), stdin=True, merge=False, limits=bounds
+    )
+    said = ""
+    answer: dict[str, Any] = {}
+    async with process:
+        process.write(json.dumps(dict(request)).encode() + b"\n")
+        process.close_stdin()
+        buffer = b""
+        async for chunk in process:
+            *lines, buffer = (buffer + chunk).split(b"\n") if b"\n" in chunk else (buffer + chunk,)
+            for line in lines:
+                message = _message(line)
+                if isinstance(progress := message.get("progress"), str):
+                    said = (said + progress)[-_KEPT:]
+                    yield progress
+                elif message:
+                    answer = message
+                    break
+            if answer:
+                break
+        code = 0 if answer else await process.wait()
+    yield answer or {"text": _unanswered(process, code, request, timeout, said), "failed": True}
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    """One line of the protocol; empty where it is none."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _unanswered(process: launch.Process, code: int, request: Mapping[str, Any], timeout: float, said: str) -> str:
+    name = request.get("tool") or Path(str(request.get("file"))).name
+    reasons = {
+        "timeout": f"{name} was stopped after {timeout:g} seconds.",
+        "output": f"{name} was stopped: it wrote more output than is allowed.",
+        "memory": f"{name} was stopped: it used more memory than is allowed.",
+        "processes": f"{name} was stopped: it started more processes than are allowed.",
+        "killed": f"{name} was stopped.",
+    }
+    text = reasons.get(process.ended) or f"{name} broke off ({_code(code)}) without an answer."
+    last = said.strip() or ("" if process.ended else process.stderr.decode(errors="replace").strip()[-_KEPT:])
+    return f"{text} Its last output:\n{last}" if last else text
+
+
+def _code(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"signal {code - 128}" if code > 128 else f"exit code {code}"

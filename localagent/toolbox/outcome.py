@@ -1,0 +1,136 @@
+"""What a tool gave back, gathered into the one answer of its worker.
+
+Relative paths are taken from the workspace, contents are put into the scratch folder,
+and folders that a request needs are requested before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from .plugin_api import Copy, Edit, MakeFolder, Move, Request, Result, Trash, Write
+
+_VERBS = {
+    "write": "Wrote",
+    "edit": "Changed",
+    "move": "Moved",
+    "copy": "Copied",
+    "make_folder": "Made the folder",
+    "trash": "Put into the trash:",
+}
+
+
+class Outcome:
+    """Collects lines, results and requests of one call; `answer` is what the host is told."""
+
+    def __init__(self, workspace: str, scratch: str) -> None:
+        self._workspace = workspace
+        self._scratch = scratch
+        self._lines: list[str] = []
+        self._texts: list[str] = []
+        self._requests: list[dict[str, Any]] = []
+        self._folders: set[str] = set()
+        self._failed = False
+        self._exit_code: int | None = None
+
+    def line(self, item: Any, progress: Callable[[str], None]) -> None:
+        """One yielded value: text is progress, anything else is part of the result."""
+        if not isinstance(item, str):
+            self.take(item)
+            return
+        text = item if item.endswith("\n") else item + "\n"
+        self._lines.append(text)
+        progress(text)
+
+    def take(self, value: Any) -> None:
+        """Add a returned value: text, Result, requests, a list of these, or anything JSON can say."""
+        if value is None:
+            return
+        if isinstance(value, Result):
+            self._texts.append(value.text)
+            self._failed = self._failed or value.failed
+            self._exit_code = value.exit_code if value.exit_code is not None else self._exit_code
+            for request in value.requests:
+                self._ask(request)
+        elif isinstance(value, Request):
+            self._ask(value)
+        elif isinstance(value, list | tuple) and value and all(isinstance(item, Request) for item in value):
+            for request in value:
+                self._ask(request)
+        else:
+            self._texts.append(_as_text(value))
+
+    def answer(self) -> dict[str, Any]:
+        text = "\n".join(self._texts) if self._texts else "".join(self._lines).rstrip("\n")
+        return {
+            "text": text or self._told() or "Done.",
+            "failed": self._failed,
+            "exit_code": self._exit_code,
+            "requests": self._requests,
+        }
+
+    def _told(self) -> str:
+        named = [(made["kind"], made["path"]) for made in self._requests if not made.get("implied")]
+        if len(named) == 1:
+            return f"{_VERBS[named[0][0]]} {os.path.relpath(named[0][1], self._workspace)}."
+        return f"{len(named)} changes made." if named else ""
+
+    def _ask(self, request: Request) -> None:
+        if isinstance(request, MakeFolder):
+            self._folder(self._absolute(request.path), implied=False)
+            return
+        path = self._absolute(request.path)
+        if isinstance(request, Write | Edit):
+            self._folder(os.path.dirname(path))
+            made = self._content(request, path)
+            self._requests.append(made)
+        elif isinstance(request, Move | Copy):
+            dest = self._absolute(request.destination)
+            self._folder(os.path.dirname(dest))
+            self._requests.append({"kind": "move" if isinstance(request, Move) else "copy", "path": path, "dest": dest})
+        elif isinstance(request, Trash):
+            self._requests.append({"kind": "trash", "path": path})
+
+    def _absolute(self, path: Any) -> str:
+        return os.path.normpath(os.path.join(self._workspace, os.path.expanduser(os.fspath(path))))
+
+    def _folder(self, path: str, *, implied: bool = True) -> None:
+        """Request `path` and every missing folder above it, from the top."""
+        missing = []
+        while path not in self._folders and not os.path.lexists(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for depth, folder in enumerate(reversed(missing), 1):
+            self._folders.add(folder)
+            made = {"kind": "make_folder", "path": folder}
+            self._requests.append(made | ({"implied": True} if implied or depth < len(missing) else {}))
+
+    def _content(self, request: Write | Edit, path: str) -> dict[str, Any]:
+        data = request.content.encode("utf-8", "surrogateescape") if isinstance(request.content, str) else request.content
+        blob = os.path.join(self._scratch, f"content-{len(self._requests)}")
+        with open(blob, "xb") as file:
+            file.write(data)
+        before = getattr(request, "before", None)
+        known = hashlib.sha256(before).hexdigest() if before is not None else _digest(path)
+        self._requests = [made for made in self._requests if made["path"] != path or "content" not in made]
+        kind = "edit" if isinstance(request, Edit) else "write"
+        return {"kind": kind, "path": path, "content": blob, "before": known}
+
+
+def _digest(path: str) -> str:
+    """The sha256 of a file's bytes, "" where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value)  # type: ignore[return-value]
+    return json.dumps(value, ensure_ascii=False, indent=1, default=str)

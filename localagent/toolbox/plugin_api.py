@@ -1,0 +1,121 @@
+"""What a plugin file is written with: `@tool`, results and change requests.
+
+Imported inside the worker only; a plugin reaches it as `from localagent import ...`.
+A request is a wish: nothing has happened when a tool returns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+VERSION = 1
+"""Part of the key under which descriptions are cached; raised when derivation changes."""
+
+MARK = "__localagent_tool__"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Make a file, or replace all of it. Text is stored as UTF-8. Missing parent folders are made."""
+
+    path: str | Path
+    content: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the content of an existing file.
+
+    `before` is the bytes the edit was computed from: the host refuses the edit when the
+    file is no longer that. None takes the file as it is when the tool returns.
+    """
+
+    path: str | Path
+    content: str | bytes
+    before: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Move or rename a file or folder to exactly `destination`."""
+
+    path: str | Path
+    destination: str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy a file or a whole folder to exactly `destination`."""
+
+    path: str | Path
+    destination: str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class MakeFolder:
+    path: str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Trash:
+    """Remove a file or folder; the host keeps it so that it can be brought back."""
+
+    path: str | Path
+
+
+Request = Write | Edit | Move | Copy | MakeFolder | Trash
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A tool's answer where a plain text is not enough.
+
+    `text` is what the model reads once the requests are carried out, so it speaks in the
+    past tense. `exit_code` is a program's own; None where none ran.
+    """
+
+    text: str
+    requests: Sequence[Request] = ()
+    failed: bool = False
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What `@tool` was told. `effects` None means that nothing was declared."""
+
+    name: str
+    effects: tuple[str, ...] | None
+    timeout: float
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@overload
+def tool(function: Function, /) -> Function: ...
+@overload
+def tool(
+    *, effects: Sequence[str] | None = None, timeout: float = 60.0, name: str | None = None
+) -> Callable[[Function], Function]: ...
+def tool(
+    function: Any = None, /, *, effects: Sequence[str] | None = None, timeout: float = 60.0, name: str | None = None
+) -> Any:
+    """Make a function a tool; the function itself stays as it is.
+
+    - `effects` is what it may do: `compute`, `read:fs`, `write:fs`, `run`, `net` and so on.
+      An empty list only computes. Undeclared asks before every call and gets no network
+      and no workspace.
+    - `timeout` is in seconds; the call is stopped then.
+    - `name` is what the model calls it; the function's own name where not given.
+    """
+
+    def mark(wrapped: Function) -> Function:
+        declared = None if effects is None else tuple(effects)
+        setattr(wrapped, MARK, Declared(name or wrapped.__name__, declared, float(timeout)))
+        return wrapped
+
+    return mark if function is None else mark(function)

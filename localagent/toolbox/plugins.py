@@ -1,0 +1,202 @@
+"""Tools from plugin files. The code runs in workers only, each call in one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import LocalAgentError
+from ..sandbox.launch import Profile
+from ..values import Change, Receipt, Text, ToolCall, ToolResult, ToolSpec
+from . import link, proposals, spill
+from .describe import Plugin, describe
+
+_GRACE_S = 5.0
+
+
+class PluginSource:
+    """The tools of `files`, described by `load`.
+
+    - `workspace` is what the tools work on; `scratch` holds the contents of proposed changes
+      and staged copies, `spill` the outputs that are too long to show; `extra_readable` are
+      further paths that tools which read may read.
+    - What a result's `requests` point to lies in the scratch folder until `release` or `close`.
+    - `unsandboxed` is for machines without a boundary, where every effect was asked about:
+      workers run as they are, programs still on a staged copy.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        *,
+        workspace: Path,
+        scratch: Path,
+        spill: Path,
+        extra_readable: Sequence[str] = (),
+        unsandboxed: bool = False,
+    ) -> None:
+        self._files = list(files)
+        self._workspace = Path(os.path.realpath(workspace))
+        self._scratch = Path(os.path.realpath(scratch))
+        self._spill = Path(os.path.realpath(spill))
+        self._extra = tuple(extra_readable)
+        self._unsandboxed = unsandboxed
+        self._tools: dict[str, tuple[ToolSpec, Plugin]] = {}
+        self._folders: dict[str, Path] = {}
+
+    async def load(self) -> list[str]:
+        """Learn what the files offer; returns a sentence for everything that could not be loaded."""
+        problems: list[str] = []
+        tools: dict[str, tuple[ToolSpec, Plugin]] = {}
+        for plugin in await describe(self._files, unsandboxed=self._unsandboxed):
+            problems += plugin.problems
+            for spec in plugin.specs:
+                if (taken := tools.get(spec.name)) is not None:
+                    problems.append(
+                        f"{spec.source}: the tool {spec.name!r} is not loaded, for {taken[0].source} "
+                        f"has one of that name. Give one of them another name."
+                    )
+                    continue
+                tools[spec.name] = (spec, plugin)
+        self._tools = tools
+        return problems
+
+    def specs(self) -> list[ToolSpec]:
+        """The tools that `load` found, in the order of the files and of their lines."""
+        return [spec for spec, _ in self._tools.values()]
+
+    async def call(self, call: ToolCall) -> AsyncIterator[str | ToolResult]:
+        """Run one call in a worker of its own; the last item is its result."""
+        spec, plugin = self._tools[call.name]
+        folder = self._folder(call.id)
+        output = self._run(_Job(call, spec, plugin, folder))
+        try:
+            async with aclosing(output):
+                async for item in output:
+                    yield item
+        except LocalAgentError as error:
+            yield ToolResult(call.id, (Text(f"{call.name} was not run: {error}"),), "failed")
+
+    def release(self, call_id: str) -> None:
+        """Throw away what the requests of this call point to."""
+        if (folder := self._folders.pop(call_id, None)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """`release` for every call."""
+        for call_id in list(self._folders):
+            self.release(call_id)
+
+    def _folder(self, call_id: str) -> Path:
+        self.release(call_id)
+        self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folders[call_id] = folder = Path(tempfile.mkdtemp(prefix="call-", dir=self._scratch))
+        return folder
+
+    async def _run(self, job: _Job) -> AsyncIterator[str | ToolResult]:
+        async with AsyncExitStack() as stack:
+            view = None
+            if "run" in job.spec.effects:
+                from ..sandbox import stage
+
+                (job.folder / "stage").mkdir()
+                view = await stack.enter_async_context(stage.open(self._workspace, job.folder / "stage"))
+            workspace = str(view.path) if view is not None and self._unsandboxed else str(self._workspace)
+            sees_workspace = view is not None or bool({"read:fs", "write:fs"} & set(job.spec.effects))
+            request = {
+                "op": "call",
+                "file": str(job.plugin.file),
+                "source": job.plugin.source,
+                "tool": job.spec.name,
+                "args": dict(job.call.args),
+                "workspace": workspace,
+                "scratch": str(job.folder),
+                "cwd": workspace if sees_workspace else str(job.folder),
+            }
+            profile = None if self._unsandboxed else self._profile(job, str(view.path) if view is not None else None)
+            asked = link.ask(request, profile=profile, cwd=request["cwd"], timeout=job.spec.timeout)
+            answer: dict[str, Any] = {}
+            started = time.monotonic()
+            async with aclosing(asked):
+                async for item in asked:
+                    if isinstance(item, str):
+                        yield item
+                    else:
+                        answer = item
+            seconds = time.monotonic() - started
+            result = await asyncio.to_thread(self._result, job, answer)
+            if view is not None:
+                result = await self._with_program(job, answer, result, view, seconds)
+            yield result
+
+    def _profile(self, job: _Job, staged: str | None) -> Profile:
+        """What this call's worker may see and change, from the tool's declared effects alone."""
+        effects = set(job.spec.effects)
+        readable: tuple[str, ...] = ()
+        binds: tuple[tuple[str, str], ...] = ()
+        if effects & {"read:fs", "write:fs", "run"}:
+            readable = (str(self._spill), *self._extra, *proposals.named_paths(job.spec, job.call, self._workspace))
+        if staged is not None:
+            binds = ((staged, str(self._workspace)),)
+        elif effects & {"read:fs", "write:fs"}:
+            readable = (str(self._workspace), *readable)
+        return Profile(
+            readable=readable,
+            writable=(str(job.folder),),
+            binds=binds,
+            network="net" in effects,
+            limits=link.limits(job.spec.timeout + (_GRACE_S if staged is not None else 0)),
+        )
+
+    def _result(self, job: _Job, answer: dict[str, Any]) -> ToolResult:
+        """The worker's answer as a result; its requests are checked one by one."""
+        text = answer.get("text")
+        text = text if isinstance(text, str) else "The tool gave no answer."
+        failed = bool(answer.get("failed"))
+        requests: tuple[Change, ...] = ()
+        try:
+            asked = answer.get("requests") or ()
+            if asked and "write:fs" not in job.spec.effects:
+                raise ValueError(f"{job.spec.name} may not change files; it declares no write:fs")
+            requests = proposals.read(asked, job.folder)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            text, failed = f"Nothing was changed: {error}.", True
+        return self._shown(job, ToolResult(job.call.id, (Text(text),), "failed" if failed else "ok", requests))
+
+    def _shown(self, job: _Job, result: ToolResult) -> ToolResult:
+        self._spill.mkdir(parents=True, exist_ok=True, mode=0o700)
+        clean = result.text.encode("utf-8", "replace").decode()
+        shown, file = spill.fit(clean, self._spill / f"{job.spec.name}-{job.folder.name.removeprefix('call-')}.txt")
+        return replace(result, parts=(Text(shown),), spill=file)
+
+    async def _with_program(
+        self, job: _Job, answer: dict[str, Any], result: ToolResult, view: Any, seconds: float
+    ) -> ToolResult:
+        """The result of a program: what it changed in the staged view, and the receipt that it ran."""
+        code = answer.get("exit_code")
+        code = code if isinstance(code, int) else None
+        command = str(job.call.args.get("command") or job.spec.name)
+        receipt = Receipt("ran", {"command": command, "exit_code": code, "seconds": round(seconds, 3)})
+        changes: tuple[Change, ...] = ()
+        if code is not None:
+            found = await asyncio.to_thread(view.changes)
+            changes = await asyncio.to_thread(proposals.keep, found, job.folder)
+        return replace(result, requests=(*result.requests, *changes), receipts=(receipt,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One call on its way. `folder` is its own part of the scratch folder."""
+
+    call: ToolCall
+    spec: ToolSpec
+    plugin: Plugin
+    folder: Path

@@ -1,0 +1,100 @@
+"""What a worker asks for, checked by the host before it becomes a `Change`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..values import Change, ToolCall, ToolSpec
+
+_KINDS = ("write", "edit", "move", "copy", "make_folder", "trash")
+_MOST = 100_000
+_GLOB = frozenset("*?[")
+
+
+def read(requests: Sequence[Mapping[str, Any]], folder: Path) -> tuple[Change, ...]:
+    """The requests as changes. Contents must be plain files of the call's own folder.
+
+    Raises ValueError with a reason for anything else.
+    """
+    if len(requests) > _MOST:
+        raise ValueError(f"{len(requests):,} changes in one call are too many")
+    return tuple(_change(request, folder) for request in requests)
+
+
+def _change(request: Mapping[str, Any], folder: Path) -> Change:
+    kind = request["kind"]
+    if kind not in _KINDS:
+        raise ValueError(f"{kind!r} is no change")
+    path = _absolute(request["path"])
+    if kind in ("move", "copy"):
+        return Change(kind, path, dest=_absolute(request["dest"]))
+    if kind in ("write", "edit"):
+        content, after, size = _content(request["content"], folder)
+        before = request.get("before")
+        if before is not None and not isinstance(before, str):
+            raise ValueError("its earlier content is not named by a hash")
+        return Change(kind, path, content=content, before=before, after=after, size=size)
+    return Change(kind, path)
+
+
+def _absolute(path: Any) -> str:
+    if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path or os.path.normpath(path) != path:
+        raise ValueError(f"{path!r} is no plain absolute path")
+    return path
+
+
+def _content(path: Any, folder: Path) -> tuple[str, str, int]:
+    """The content's file, its sha256 and size. A link would let a plugin read through the host."""
+    if not isinstance(path, str) or Path(path).parent != folder:
+        raise ValueError("a content lies outside the call's own folder")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise ValueError("a content is no plain file")
+        return path, hashlib.file_digest(file, "sha256").hexdigest(), facts.st_size
+
+
+def keep(changes: Sequence[Change], folder: Path) -> tuple[Change, ...]:
+    """The changes with their contents moved out of the staged view, which ends before they are judged."""
+    kept = []
+    for number, change in enumerate(changes):
+        if change.kind in ("write", "edit") and change.content is not None:
+            content = folder / f"staged-{number}"
+            os.rename(change.content, content)
+            change = replace(change, content=str(content))
+        kept.append(change)
+    return tuple(kept)
+
+
+def named_paths(spec: ToolSpec, call: ToolCall, workspace: Path) -> tuple[str, ...]:
+    """Existing paths outside the workspace that the call itself names, and that were judged with it.
+
+    Of a pattern it is the folder above it. A path that a symbolic link leads elsewhere is left
+    out: what was judged is the path as it is written.
+    """
+    found = []
+    for name, shape in (spec.parameters.get("properties") or {}).items():
+        value = call.args.get(name)
+        if not isinstance(shape, Mapping) or shape.get("format") != "path" or not isinstance(value, str) or "\0" in value:
+            continue
+        path = os.path.normpath(os.path.join(workspace, os.path.expanduser(value)))
+        while _GLOB & set(os.path.basename(path)) and not os.path.lexists(path):
+            path = os.path.dirname(path)
+        if _inside(path, str(workspace)) or not os.path.exists(path):
+            continue
+        home = os.path.expanduser("~")
+        base = home if _inside(path, home) else os.sep + path.lstrip(os.sep).split(os.sep)[0]
+        if os.path.realpath(path) == os.path.normpath(os.path.realpath(base) + path[len(base) :]):
+            found.append(path)
+    return tuple(found)
+
+
+def _inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

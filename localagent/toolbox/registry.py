@@ -1,0 +1,66 @@
+"""All tools of a session under unique names, whatever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from ..values import Text, ToolCall, ToolResult, ToolSpec
+
+
+class ToolSource(Protocol):
+    """Where tools come from.
+
+    - `specs` is cheap and has a stable order.
+    - `call` yields live output as text and ends with exactly one `ToolResult`; a failure is a
+      result, never an exception. Cancelling it (or closing the iterator) ends the tool at once.
+    """
+
+    def specs(self) -> Sequence[ToolSpec]: ...
+
+    def call(self, call: ToolCall) -> AsyncIterator[str | ToolResult]: ...
+
+
+class Registry:
+    """The tools of `sources` in their order. A name that is taken is refused, not renamed.
+
+    `problems` says which tools were refused, and why.
+    """
+
+    def __init__(self, sources: Sequence[ToolSource]) -> None:
+        self._tools: dict[str, tuple[ToolSpec, ToolSource]] = {}
+        problems = []
+        for source in sources:
+            for spec in source.specs():
+                if (taken := self._tools.get(spec.name)) is not None:
+                    problems.append(
+                        f"{spec.source}: the tool {spec.name!r} is not loaded, for {taken[0].source} "
+                        f"has one of that name. Give one of them another name."
+                    )
+                    continue
+                self._tools[spec.name] = (spec, source)
+        self.problems: tuple[str, ...] = tuple(problems)
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Every tool, always in the same order."""
+        return tuple(spec for spec, _ in self._tools.values())
+
+    def spec(self, name: str) -> ToolSpec | None:
+        found = self._tools.get(name)
+        return found[0] if found else None
+
+    async def call(self, call: ToolCall) -> AsyncIterator[str | ToolResult]:
+        """The call's live output and its result; an unknown name is a failed result."""
+        found = self._tools.get(call.name)
+        if found is None:
+            known = ", ".join(self._tools)
+            yield ToolResult(call.id, (Text(f"There is no tool {call.name!r}. The tools are: {known}."),), "failed")
+            return
+        output = found[1].call(call)
+        try:
+            async for item in output:
+                yield item
+        finally:
+            close = getattr(output, "aclose", None)
+            if close is not None:
+                await close()
