@@ -1,0 +1,248 @@
+"""The resident engine: `python -m localagent.engine.host --socket PATH --idle-s N`.
+
+One per user, held by a lock beside the socket. It keeps no conversations; it answers framed
+requests (`protocol`) and ends itself when nobody has asked for `idle-s` seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import EngineError, LocalAgentError
+from . import protocol
+from .runner import Job, Runner
+
+log = logging.getLogger("localagent.engine")
+MAX_UNSENT = 16 << 20
+"""A client that has this much waiting is not reading; it is dropped."""
+
+
+class Host:
+    """The I/O side: connections, and the runner behind them."""
+
+    def __init__(self, idle_s: float) -> None:
+        self._idle_s = idle_s
+        self._runner = Runner()
+        self._started = time.monotonic()
+        self._stopping = asyncio.Event()
+        self._clients = 0
+        self._open = 0
+
+    async def serve(self, path: Path) -> None:
+        server = await asyncio.start_unix_server(self._client, path)
+        os.chmod(path, 0o600)
+        log.info("listening (process %d)", os.getpid())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        try:
+            await self._until_idle()
+        finally:
+            server.close()
+            path.unlink(missing_ok=True)
+            await loop.run_in_executor(None, self._runner.close)
+            await asyncio.sleep(0.05)
+            log.info("ended")
+
+    async def _until_idle(self) -> None:
+        while not self._stopping.is_set():
+            left = self._idle_s - self._runner.idle_for()
+            if left <= 0:
+                return
+            try:
+                await asyncio.wait_for(self._stopping.wait(), max(0.05, min(left, 30.0)))
+            except TimeoutError:
+                continue
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients += 1
+        self._open += 1
+        connection = Connection(self, self._clients, writer)
+        try:
+            if _same_user(writer):
+                await connection.talk(reader)
+        except ConnectionError:
+            log.info("a client went away")
+        finally:
+            self._open -= 1
+            connection.abandon()
+            self._runner.forget(connection.number)
+            writer.close()
+
+    @property
+    def runner(self) -> Runner:
+        return self._runner
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "event": "status",
+            "pid": os.getpid(),
+            "version": protocol.VERSION,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "idle_s": round(self._runner.idle_for(), 1),
+            "idle_limit_s": self._idle_s,
+            "memory_bytes": _resident_bytes(),
+            "clients": self._open,
+            **self._runner.status(),
+        }
+
+
+class Connection:
+    """One client and the jobs it has running."""
+
+    def __init__(self, host: Host, number: int, writer: asyncio.StreamWriter) -> None:
+        self.number = number
+        self._host = host
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._jobs: dict[Any, Job] = {}
+
+    async def talk(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                frame = await protocol.read(reader)
+                if frame is None:
+                    return
+                self._handle(frame)
+            except protocol.BadRequest as error:
+                self._refuse(None, str(error))
+            except protocol.FrameError as error:
+                self._refuse(None, str(error))
+                await self._writer.drain()
+                return
+
+    def abandon(self) -> None:
+        """Nobody listens any more: free the engine."""
+        for job in list(self._jobs.values()):
+            self._host.runner.cancel(job)
+
+    def _handle(self, frame: Mapping[str, Any]) -> None:
+        name, id_ = frame.get("op"), frame.get("id")
+        if not isinstance(id_, (int, str)):
+            return self._refuse(None, "the request has no id")
+        try:
+            match name:
+                case "generate":
+                    self._generate(id_, frame)
+                case "cancel":
+                    if job := self._jobs.get(id_):
+                        self._host.runner.cancel(job)
+                case "status":
+                    self._send({"id": id_, **self._host.status()})
+                case "stop":
+                    self._send({"id": id_, "event": "ok"})
+                    self._host.stop()
+                case _:
+                    self._refuse(id_, f"there is no operation {str(name)[:40]!r}")
+        except protocol.BadRequest as error:
+            self._refuse(id_, str(error))
+
+    def _generate(self, id_: int | str, frame: Mapping[str, Any]) -> None:
+        if frame.get("version") != protocol.VERSION:
+            error = EngineError("The running engine is of another version.", "Run `localagent engine stop` and try again.")
+            return self._send({"id": id_, **protocol.error_to_json(error), "kind": "version"})
+        if id_ in self._jobs:
+            raise protocol.BadRequest("this id is already in use")
+        request = protocol.request_from_json(frame)
+
+        def emit(event: dict[str, Any]) -> None:
+            self._loop.call_soon_threadsafe(self._event, id_, event)
+
+        job = Job(request, self.number, emit)
+        self._jobs[id_] = job
+        before = self._host.runner.submit(job)
+        if before:
+            self._send({"id": id_, "event": "queued", "before": before})
+
+    def _event(self, id_: int | str, event: dict[str, Any]) -> None:
+        if event["event"] in ("done", "error"):
+            self._jobs.pop(id_, None)
+        self._send({"id": id_, **event})
+
+    def _refuse(self, id_: int | str | None, reason: str) -> None:
+        error = EngineError(f"The engine did not understand the request: {reason}.", "Update localagent.")
+        self._send({"id": id_, **protocol.error_to_json(error)})
+
+    def _send(self, event: dict[str, Any]) -> None:
+        if self._writer.is_closing():
+            return
+        self._writer.write(protocol.pack(event))
+        if self._writer.transport.get_write_buffer_size() > MAX_UNSENT:
+            log.warning("a client does not read; dropped")
+            self._writer.transport.abort()
+
+
+def _same_user(writer: asyncio.StreamWriter) -> bool:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return bool(struct.unpack("3i", raw)[1] == os.getuid())
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _lock(path: Path) -> int | None:
+    """Hold the lock of this user's engine; None where another process holds it."""
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    os.truncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    return handle
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="localagent.engine.host")
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--idle-s", type=float, default=600.0)
+    given = parser.parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.environ["GGML_NO_BACKTRACE"] = "1"
+    os.umask(0o077)
+    lock = _lock(given.socket.with_suffix(".lock"))
+    if lock is None:
+        log.info("another engine is running")
+        return 0
+    given.socket.unlink(missing_ok=True)
+    try:
+        asyncio.run(_serve(given.socket, given.idle_s))
+    except LocalAgentError as error:
+        log.error("%s", error)
+        return 1
+    finally:
+        os.close(lock)
+    return 0
+
+
+async def _serve(path: Path, idle_s: float) -> None:
+    await Host(idle_s).serve(path)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

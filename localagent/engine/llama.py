@@ -1,0 +1,468 @@
+"""llama.cpp through its low-level bindings: the only module that touches them.
+
+Several mistakes abort the whole process inside llama.cpp (a batch above n_batch, sampling
+without logits, a NULL grammar, a token the grammar forbids, two threads in one context).
+Each is made impossible here. Use every object from one thread only, except `Context.abort`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+
+import llama_cpp.llama_cpp as L
+import numpy as np
+
+from ..errors import EngineError, ModelError
+from .base import Sampling
+
+N_BATCH = 512
+N_OUTPUTS = 32
+_CONTROL, _USER_DEFINED = 1 << 3, 1 << 4
+_CANDIDATE = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
+_TOP = 256
+_log: deque[str] = deque(maxlen=200)
+
+
+@L.llama_log_callback
+def _capture(_level: int, text: bytes, _user: Any) -> None:
+    _log.append(text.decode("utf-8", "replace").rstrip("\n"))
+
+
+L.llama_log_set(_capture, ctypes.c_void_p(0))
+L.llama_backend_init()
+
+
+def log_tail(lines: int = 20) -> list[str]:
+    """The last lines llama.cpp wrote."""
+    return list(_log)[-lines:]
+
+
+def supports_gpu() -> bool:
+    """Whether this build can put layers on a GPU."""
+    return bool(L.llama_supports_gpu_offload())
+
+
+def devices() -> list[dict[str, Any]]:
+    """Compute devices of this build: name, description, kind (cpu, gpu, igpu, accel), free and total bytes."""
+    from llama_cpp._ggml import libggml as g
+
+    for name, result in (("dev_get", ctypes.c_void_p), ("dev_name", ctypes.c_char_p)):
+        getattr(g, f"ggml_backend_{name}").restype = result
+    g.ggml_backend_dev_count.restype = ctypes.c_size_t
+    g.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
+    g.ggml_backend_dev_description.restype = ctypes.c_char_p
+    for name in ("name", "description", "type"):
+        getattr(g, f"ggml_backend_dev_{name}").argtypes = [ctypes.c_void_p]
+    found = []
+    for index in range(g.ggml_backend_dev_count()):
+        device = g.ggml_backend_dev_get(index)
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        g.ggml_backend_dev_memory(ctypes.c_void_p(device), ctypes.byref(free), ctypes.byref(total))
+        kind = g.ggml_backend_dev_type(device)
+        found.append(
+            {
+                "name": g.ggml_backend_dev_name(device).decode(),
+                "description": g.ggml_backend_dev_description(device).decode("utf-8", "replace"),
+                "kind": ("cpu", "gpu", "igpu", "accel")[kind] if 0 <= kind < 4 else "other",
+                "free": free.value,
+                "total": total.value,
+            }
+        )
+    return found
+
+
+def build_info() -> str:
+    """llama.cpp's own line about the CPU and GPU features it was built with."""
+    return L.llama_print_system_info().decode("utf-8", "replace")
+
+
+class Model:
+    """Weights and vocabulary of one GGUF file.
+
+    Raises `ModelError` where llama.cpp refuses the file. `progress(fraction)` is called
+    while loading and may return False to give up, which raises `EngineError`.
+    """
+
+    def __init__(
+        self, path: str, *, gpu_layers: int = -1, progress: Callable[[float], bool] | None = None, vocab_only: bool = False
+    ) -> None:
+        params = L.llama_model_default_params()
+        # Repacked weights cost memory and load time, and made prefill slower where it was measured.
+        params.use_extra_bufts = False
+        params.load_mode = L.LLAMA_LOAD_MODE_MMAP
+        params.n_gpu_layers = gpu_layers
+        params.vocab_only = vocab_only
+        given_up = False
+
+        def on_progress(fraction: float, _user: Any) -> bool:
+            nonlocal given_up
+            given_up = progress is not None and progress(fraction) is False
+            return not given_up
+
+        callback = L.llama_progress_callback(on_progress)
+        params.progress_callback = callback
+        _log.clear()
+        self._model = L.llama_model_load_from_file(os.fsencode(path), params)
+        if not self._model:
+            raise EngineError("Loading the model was cancelled.") if given_up else _refused(path)
+        self.path = path
+        self._vocab = L.llama_model_get_vocab(self._model)
+        self.n_vocab: int = L.llama_vocab_n_tokens(self._vocab)
+        self.n_ctx_train: int = L.llama_model_n_ctx_train(self._model)
+        self.recurrent = bool(L.llama_model_is_recurrent(self._model) or L.llama_model_is_hybrid(self._model))
+        self.bytes: int = L.llama_model_size(self._model)
+        self.n_layer: int = L.llama_model_n_layer(self._model)
+        self.bos: int | None = L.llama_vocab_bos(self._vocab) if L.llama_vocab_get_add_bos(self._vocab) else None
+        ends = (L.llama_vocab_eot(self._vocab), L.llama_vocab_eos(self._vocab))
+        self.eog: int | None = next((t for t in ends if t >= 0 and self.is_eog(t)), None)
+        self._pieces: dict[int, bytes] = {}
+        self._read_specials()
+
+    def _read_specials(self) -> None:
+        attributes = L.llama_vocab_get_attr
+        special = {
+            token: attribute
+            for token in range(self.n_vocab)
+            if (attribute := attributes(self._vocab, token)) & (_CONTROL | _USER_DEFINED)
+        }
+        self.control = frozenset(t for t, a in special.items() if a & _CONTROL)
+        marks = {t: self.piece(t).decode("utf-8", "replace") for t in special}
+        # Runs of white space and single characters are spelling, not structure.
+        self.structural = frozenset(t for t, text in marks.items() if len(text) > 1 and text.strip())
+        texts = sorted({marks[t] for t in self.structural if t not in self.control}, key=len, reverse=True)
+        self._marks = re.compile(f"(?=({'|'.join(map(re.escape, texts))}))") if texts else None
+
+    def close(self) -> None:
+        if self._model:
+            L.llama_model_free(self._model)
+            self._model = None
+
+    # ------------------------------------------------------------ metadata
+
+    def meta(self, key: str) -> str | None:
+        size = 4096
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            length = L.llama_model_meta_val_str(self._model, key.encode(), buffer, size)
+            if length < 0:
+                return None
+            if length < size:
+                return buffer.value.decode("utf-8", "replace")
+            size = length + 1
+
+    @property
+    def description(self) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        L.llama_model_desc(self._model, buffer, 256)
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def chat_template(self) -> str | None:
+        text = L.llama_model_chat_template(self._model, None)
+        return text.decode("utf-8", "replace") if text else None
+
+    # ------------------------------------------------------------ tokens
+
+    def is_eog(self, token: int) -> bool:
+        return bool(L.llama_vocab_is_eog(self._vocab, token))
+
+    def piece(self, token: int) -> bytes:
+        """The token's bytes, which may be a part of a character; control tokens are spelt out."""
+        known = self._pieces.get(token)
+        if known is None:
+            size = 512
+            buffer = ctypes.create_string_buffer(size)
+            length = L.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
+            if length < 0:
+                size = -length
+                buffer = ctypes.create_string_buffer(size)
+                length = L.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
+            known = self._pieces[token] = buffer.raw[: max(length, 0)]
+        return known
+
+    def text(self, tokens: Sequence[int]) -> str:
+        return b"".join(map(self.piece, tokens)).decode("utf-8", "replace")
+
+    def template(self, text: str) -> list[int]:
+        """Tokens of our own text: control tokens in it are meant."""
+        return self._tokenize(text, True)
+
+    def untrusted(self, text: str) -> list[int]:
+        """Tokens of anybody's text: never a control or structural token, and the same text again."""
+        tokens: list[int] = []
+        start = 0
+        # llama.cpp matches user-defined tokens even where special ones are off, so no piece may hold one whole.
+        for hit in self._marks.finditer(text) if self._marks else ():
+            tokens += self._plain(text[start : hit.start() + 1])
+            start = hit.start() + 1
+        return tokens + self._plain(text[start:])
+
+    def _plain(self, text: str) -> list[int]:
+        tokens = self._tokenize(text, False)
+        if len(text) < 2 or self.structural.isdisjoint(tokens):
+            return tokens
+        return [token for char in text for token in self._tokenize(char, False)]
+
+    def _tokenize(self, text: str, special: bool) -> list[int]:
+        raw = text.encode("utf-8", "replace")
+        if not raw:
+            return []
+        room = len(raw) + 8
+        buffer = (L.llama_token * room)()
+        count = L.llama_tokenize(self._vocab, raw, len(raw), buffer, room, False, special)
+        if count < 0:
+            raise EngineError("The engine could not read a part of the prompt.", "Leave out the last text or file.")
+        return buffer[:count]
+
+
+def _refused(path: str) -> ModelError:
+    said = "\n".join(_log)
+    unknown = re.search(r"unknown model architecture: '([^']*)'", said)
+    if unknown:
+        return ModelError(
+            f"This engine does not know the architecture '{unknown[1]}' of {path}.",
+            "Choose another model, or install a newer llama-cpp-python.",
+        )
+    if "allocate" in said or "out of memory" in said:
+        return ModelError(f"There is not enough memory to load {path}.", "Close other programs or choose a smaller model.")
+    reason = next((line for line in reversed(_log) if "error" in line.lower() or "failed" in line.lower()), "no reason given")
+    return ModelError(f"The engine cannot load {path}: {reason.strip()}.", "Fetch the file again or choose another model.")
+
+
+class Grammar:
+    """A GBNF grammar in progress. Raises `EngineError` where the text is not a grammar."""
+
+    def __init__(self, model: Model, gbnf: str, _pointer: Any = None) -> None:
+        self._model = model
+        self._pointer = _pointer
+        if _pointer is None:
+            raw = gbnf.encode("utf-8", "replace")
+            usable = raw.strip() and b"\0" not in raw
+            _log.clear()
+            self._pointer = L.llama_sampler_init_grammar(model._vocab, raw, b"root") if usable else None
+            if not self._pointer:
+                reason = " ".join(line for line in log_tail(3) if line).strip() or "it is empty"
+                raise EngineError(f"A tool's grammar cannot be used: {reason}.", "This is a fault of the tool's description.")
+        self._one = np.zeros(1, _CANDIDATE)
+        self._array = _array(self._one)
+
+    def fresh(self) -> Grammar:
+        """The same grammar at its start; only to be taken from one that accepted nothing."""
+        return Grammar(self._model, "", L.llama_sampler_clone(self._pointer))
+
+    def allows(self, token: int) -> bool:
+        self._one["id"], self._one["logit"] = token, 0.0
+        self._array.size, self._array.selected = 1, -1
+        L.llama_sampler_apply(self._pointer, ctypes.byref(self._array))
+        return bool(self._one["logit"][0] > -np.inf)
+
+    def accept(self, token: int) -> None:
+        """Move on by one token. Raises `EngineError` for one the grammar forbids."""
+        if not self.allows(token):
+            raise EngineError("The engine was given a token its grammar forbids.", "Run it again.")
+        L.llama_sampler_accept(self._pointer, token)
+
+    def complete(self) -> bool:
+        """Whether the text so far is a whole `root`."""
+        return self._model.eog is not None and self.allows(self._model.eog)
+
+    def mask(self, candidates: np.ndarray) -> np.ndarray:
+        """The candidates that may come next."""
+        L.llama_sampler_apply(self._pointer, ctypes.byref(_array(candidates)))
+        return candidates[candidates["logit"] > -np.inf]
+
+    def close(self) -> None:
+        if self._pointer:
+            L.llama_sampler_free(self._pointer)
+            self._pointer = None
+
+
+def _array(candidates: np.ndarray) -> Any:
+    data = ctypes.cast(candidates.ctypes.data, L.llama_token_data_p)
+    return L.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
+
+
+class Chain:
+    """llama.cpp's sampler chain for one answer."""
+
+    def __init__(self, model: Model, sampling: Sampling) -> None:
+        self._chain = L.llama_sampler_chain_init(L.llama_sampler_chain_default_params())
+        add = lambda part: L.llama_sampler_chain_add(self._chain, part)  # noqa: E731
+        self.penalised = sampling.presence_penalty != 0.0 or sampling.repeat_penalty != 1.0
+        greedy = sampling.temperature <= 0.0
+        if sampling.top_k > 0 or self.penalised:
+            add(L.llama_sampler_init_top_k(sampling.top_k if sampling.top_k > 0 else _TOP))
+        if self.penalised:
+            add(L.llama_sampler_init_penalties(model.n_vocab, 256, sampling.repeat_penalty, 0.0, sampling.presence_penalty))
+        if greedy:
+            add(L.llama_sampler_init_greedy())
+            return
+        if sampling.top_p < 1.0:
+            add(L.llama_sampler_init_top_p(sampling.top_p, 1))
+        if sampling.min_p > 0.0:
+            add(L.llama_sampler_init_min_p(sampling.min_p, 1))
+        add(L.llama_sampler_init_temp(sampling.temperature))
+        add(L.llama_sampler_init_dist(0xFFFFFFFF if sampling.seed is None else sampling.seed & 0x7FFFFFFF))
+
+    def pick(self, candidates: np.ndarray) -> int:
+        array = _array(candidates)
+        L.llama_sampler_apply(self._chain, ctypes.byref(array))
+        return int(array.data[array.selected].id) if array.selected >= 0 else int(array.data[0].id)
+
+    def accept(self, token: int) -> None:
+        L.llama_sampler_accept(self._chain, token)
+
+    def close(self) -> None:
+        if self._chain:
+            L.llama_sampler_free(self._chain)
+            self._chain = None
+
+
+class Context:
+    """One sequence of tokens in a model: the backend of `prefix.Prefix`."""
+
+    def __init__(self, model: Model, *, n_ctx: int, threads: int) -> None:
+        params = L.llama_context_default_params()
+        params.n_ctx = max(256, min(n_ctx, model.n_ctx_train or n_ctx))
+        params.n_batch = params.n_ubatch = N_BATCH
+        params.n_seq_max = 1
+        params.n_outputs_max = N_OUTPUTS
+        params.n_threads = params.n_threads_batch = threads
+        params.flash_attn_type = L.LLAMA_FLASH_ATTN_TYPE_AUTO
+        params.no_perf = True
+        _log.clear()
+        self._context = L.llama_init_from_model(model._model, params)
+        if not self._context:
+            raise ModelError(
+                f"There is not enough memory for a context of {params.n_ctx} tokens.",
+                "Choose a smaller context or a smaller model, or close other programs.",
+            )
+        self.model = model
+        self.recurrent = model.recurrent
+        self.n_batch = N_BATCH
+        self.n_ctx: int = L.llama_n_ctx(self._context)
+        self.threads = threads
+        self._memory = L.llama_get_memory(self._context)
+        self._ready = False
+        self._flag = ctypes.create_string_buffer(2)
+        # Called at every node of the graph: strlen of the flag says stop without taking Python's lock.
+        strlen = ctypes.cast(ctypes.CDLL(None if os.name == "posix" else "msvcrt").strlen, L.ggml_abort_callback)
+        self._strlen = strlen
+        L.llama_set_abort_callback(self._context, strlen, ctypes.cast(self._flag, ctypes.c_void_p))
+
+    def close(self) -> None:
+        if self._context:
+            L.llama_free(self._context)
+            self._context = None
+
+    def abort(self, on: bool) -> None:
+        """Break off the running decode (any thread may call this), or allow decoding again."""
+        self._flag[0] = b"\x01" if on else b"\0"
+
+    def set_threads(self, threads: int) -> None:
+        if threads != self.threads:
+            L.llama_set_n_threads(self._context, threads, threads)
+            self.threads = threads
+
+    # ------------------------------------------------------------ memory
+
+    def decode(self, tokens: Sequence[int]) -> int:
+        """llama.cpp's return code: 0 done, 1 context full, 2 aborted, below 0 failed."""
+        if not 0 < len(tokens) <= N_BATCH:
+            raise ValueError(f"a batch has 1 to {N_BATCH} tokens")
+        array = (L.llama_token * len(tokens))(*tokens)
+        code: int = L.llama_decode(self._context, L.llama_batch_get_one(array, len(tokens)))
+        L.llama_synchronize(self._context)
+        self._ready = code == 0
+        return code
+
+    def last_position(self) -> int:
+        return int(L.llama_memory_seq_pos_max(self._memory, 0))
+
+    def truncate(self, length: int) -> bool:
+        self._ready = False
+        return bool(L.llama_memory_seq_rm(self._memory, 0, length, -1))
+
+    def clear(self) -> None:
+        self._ready = False
+        L.llama_memory_clear(self._memory, True)
+
+    def save(self, partial: bool) -> Any | None:
+        """The sequence's state; only its recurrent part where `partial`. None where it cannot be had."""
+        flags = L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
+        size = L.llama_state_seq_get_size_ext(self._context, 0, flags)
+        buffer = (ctypes.c_uint8 * size)()
+        return buffer if size and L.llama_state_seq_get_data_ext(self._context, buffer, size, 0, flags) == size else None
+
+    def load(self, state: Any, partial: bool) -> bool:
+        self._ready = False
+        flags = L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
+        return bool(L.llama_state_seq_set_data_ext(self._context, state, len(state), 0, flags))
+
+    # ------------------------------------------------------------ sampling
+
+    def logits(self) -> np.ndarray:
+        """A view of the last token's logits, valid until the next decode."""
+        if not self._ready:
+            raise EngineError("The engine has nothing to sample from.", "Run it again.")
+        return np.ctypeslib.as_array(L.llama_get_logits_ith(self._context, -1), shape=(self.model.n_vocab,))
+
+    def _candidates(self, count: int) -> np.ndarray:
+        logits = self.logits()
+        ids = np.argpartition(logits, -count)[-count:] if count < len(logits) else np.arange(len(logits))
+        found = np.zeros(len(ids), _CANDIDATE)
+        found["id"], found["logit"] = ids, logits[ids]
+        return found
+
+    def sample(self, chain: Chain, grammar: Grammar | None = None) -> int:
+        """The next token; under a grammar only one that it allows."""
+        if not self._ready:
+            raise EngineError("The engine has nothing to sample from.", "Run it again.")
+        if grammar is None:
+            return int(L.llama_sampler_sample(chain._chain, self._context, -1))
+        if not chain.penalised:
+            token = int(L.llama_sampler_sample(chain._chain, self._context, -1))
+            if token not in self.model.control and grammar.allows(token):
+                return token
+        token = self._masked(chain, grammar)
+        chain.accept(token)
+        return token
+
+    def _masked(self, chain: Chain, grammar: Grammar) -> int:
+        control = np.fromiter(self.model.control, np.int32, len(self.model.control))
+        for count, structure in ((_TOP, False), (self.model.n_vocab, False), (self.model.n_vocab, True)):
+            candidates = self._candidates(count)
+            if not structure:
+                candidates = candidates[~np.isin(candidates["id"], control)]
+            allowed = grammar.mask(candidates)
+            if len(allowed):
+                return chain.pick(np.ascontiguousarray(allowed))
+        raise EngineError("A tool's grammar leaves no way to go on.", "This is a fault of the tool's description.")
+
+
+def load(
+    path: str, *, context: int, threads: int, progress: Callable[[float], bool] | None = None
+) -> tuple[Model, Context]:
+    """Model and context; on a GPU with too little memory with fewer layers there, down to none."""
+    shares = (1.0, 0.75, 0.5, 0.25, 0.0) if supports_gpu() else (1.0,)
+    layers = 0
+    for share in shares:
+        last = share == shares[-1]
+        model = None
+        try:
+            model = Model(path, gpu_layers=-1 if share == 1.0 else int(layers * share), progress=progress)
+            layers = model.n_layer + 1
+            return model, Context(model, n_ctx=context, threads=threads)
+        except ModelError:
+            if model is not None:
+                model.close()
+            if last or layers == 0:
+                raise
+    raise AssertionError("unreachable")

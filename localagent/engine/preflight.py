@@ -1,0 +1,90 @@
+"""Whether a model file can be loaded, asked before llama.cpp is: every answer is one clear sentence."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+
+from ..errors import ModelError, ModelMissing
+from . import gguf
+
+_GIB = 1 << 30
+_COMPUTE = 200 << 20
+"""Buffers of llama.cpp for one batch of 512, and the process itself."""
+
+
+def check_file(path: str) -> os.stat_result:
+    """The file's facts. Raises `ModelMissing` or `ModelError`."""
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        raise ModelMissing(
+            f"There is no model file at {path}.", "`localagent model list` shows what can be fetched with `model pull`."
+        ) from None
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.", "Check its permissions.") from None
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
+        raise ModelError(f"The model file {path} cannot be read.", "Check that it is a file and who may read it.")
+    return facts
+
+
+def check_model(path: str, context: int, *, gpu: bool = False) -> None:
+    """Raises `ModelError` for a damaged header, missing tensors, or (without a GPU) too little memory."""
+    header = gguf.read(Path(path))
+    free = available_memory()
+    if gpu or free is None:
+        return
+    memory = header.memory()
+    per_token, state = (memory.kv_per_token, memory.state) if memory else (0, 0)
+    fixed = sum(part.stat().st_size for part in _parts(Path(path))) + state + _COMPUTE
+    need = fixed + per_token * context
+    if need <= free:
+        return
+    fits = (free - fixed) // per_token // 1024 * 1024 if per_token else 0
+    raise ModelError(
+        f"{os.path.basename(path)} with a context of {context} tokens needs {need / _GIB:.1f} GiB of memory "
+        f"and {free / _GIB:.1f} GiB are free.",
+        f"A context of {fits} tokens would fit." if fits >= 2048 else "Close other programs or choose a smaller model.",
+    )
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files of a split model, in their folder; else the one file."""
+    found = re.fullmatch(r"(.*-)\d{5}(-of-\d{5}\.gguf)", path.name)
+    return sorted(path.parent.glob(f"{glob.escape(found[1])}*{found[2]}")) if found else [path]
+
+
+def available_memory() -> int | None:
+    """Bytes that programs can still take, the cgroup's limit included; None where the system does not say."""
+    found = [_meminfo(), _cgroup_room()]
+    return min((n for n in found if n is not None), default=None)
+
+
+def _meminfo() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        return None
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return int(psutil.virtual_memory().available)
+
+
+def _cgroup_room() -> int | None:
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        return None if limit == "max" else int(limit)
+    except (OSError, ValueError):
+        return None
+
+
+def snapshot_budget() -> int:
+    """Bytes to spend on snapshots of conversations: an eighth of what is free, at most 1 GiB."""
+    free = available_memory()
+    return _GIB // 4 if free is None else max(_GIB // 16, min(_GIB, free // 8))

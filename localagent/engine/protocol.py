@@ -1,0 +1,206 @@
+"""What the engine host and its clients say to each other: framed JSON over a local socket.
+
+A frame is a 4-byte big-endian length and that many bytes of JSON, at most 64 MiB. Every
+request is an object with `op` and `id`; every event of its answer repeats the `id`.
+
+    generate  -> queued* loading* prefill* token* (done | error)
+    cancel    -> the running answer ends with `done`, stop `cancelled`
+    check     -> ok | error          status -> status          stop -> ok
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..errors import DownloadError, EngineError, LocalAgentError, ModelError, ModelMissing
+from ..values import Generated
+from .base import CallGrammar, ImageData, Sampling, Segment, Template, Trigger, Untrusted
+
+VERSION = 1
+MAX_FRAME = 64 << 20
+_KINDS: dict[str, type[LocalAgentError]] = {
+    kind.kind: kind for kind in (EngineError, ModelError, ModelMissing, DownloadError)
+}
+
+
+class FrameError(Exception):
+    """The other side broke the framing; the connection cannot go on."""
+
+
+class BadRequest(Exception):
+    """A frame arrived whole and does not make sense; the connection can go on."""
+
+
+def pack(value: Mapping[str, Any]) -> bytes:
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    if len(body) > MAX_FRAME:
+        raise FrameError(f"a message of {len(body)} bytes is above the limit of {MAX_FRAME}")
+    return struct.pack(">I", len(body)) + body
+
+
+async def read(stream: asyncio.StreamReader) -> dict[str, Any] | None:
+    """The next frame, None at the end of the stream. Raises `FrameError` or `BadRequest`."""
+    try:
+        (length,) = struct.unpack(">I", await stream.readexactly(4))
+        if length > MAX_FRAME:
+            raise FrameError(f"a message of {length} bytes is above the limit of {MAX_FRAME}")
+        body = await stream.readexactly(length)
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise FrameError("the connection ended in the middle of a message") from None
+        return None
+    except ConnectionError:
+        return None
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest("the message is not JSON") from None
+    if not isinstance(value, dict):
+        raise BadRequest("the message is not a JSON object")
+    return value
+
+
+# ---------------------------------------------------------------- generate
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to make.
+
+    `marks` are numbers of leading segments after which a snapshot is worth keeping (the start
+    of a user message); `fixed` is the number of those that every conversation begins with.
+    `threads` None lets the host choose. `priority` 0 is a waiting person, 1 a job.
+    """
+
+    path: str
+    context: int
+    segments: tuple[Segment, ...]
+    grammar: CallGrammar = field(default_factory=CallGrammar)
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int = 2048
+    priority: int = 0
+    threads: int | None = None
+    marks: tuple[int, ...] = ()
+    fixed: int = 0
+
+
+def _segment(value: Segment) -> dict[str, Any]:
+    match value:
+        case Template(text):
+            return {"template": text}
+        case Untrusted(text):
+            return {"untrusted": text}
+        case Generated(_, ids):
+            return {"ids": list(ids)}
+        case ImageData(sha256):
+            return {"image": sha256}
+
+
+def _read_segment(value: Any) -> Segment:
+    match value:
+        case {"template": str(text)}:
+            return Template(text)
+        case {"untrusted": str(text)}:
+            return Untrusted(text)
+        case {"ids": list(ids)} if all(type(i) is int for i in ids):
+            return Generated("", tuple(ids))
+        case {"image": str(sha256)}:
+            return ImageData(sha256)
+    raise BadRequest("a segment is neither template, untrusted, ids nor image")
+
+
+def request_to_json(request: Request) -> dict[str, Any]:
+    return {
+        "op": "generate",
+        "version": VERSION,
+        "path": request.path,
+        "context": request.context,
+        "segments": [_segment(s) for s in request.segments],
+        "triggers": [asdict(t) for t in request.grammar.triggers],
+        "forced": request.grammar.forced,
+        "sampling": asdict(request.sampling),
+        "max_tokens": request.max_tokens,
+        "priority": request.priority,
+        "threads": request.threads,
+        "marks": list(request.marks),
+        "fixed": request.fixed,
+    }
+
+
+def request_from_json(value: Mapping[str, Any]) -> Request:
+    """Raises `BadRequest` for anything that is not a whole request."""
+    try:
+        threads = value.get("threads")
+        return Request(
+            path=_typed(value["path"], str),
+            context=_within(value["context"], 256, 1 << 22),
+            segments=tuple(map(_read_segment, value["segments"])),
+            grammar=CallGrammar(
+                tuple(_read_trigger(t) for t in value.get("triggers", ())), _typed(value.get("forced", ""), str)
+            ),
+            sampling=_read_sampling(value.get("sampling", {})),
+            max_tokens=_within(value.get("max_tokens", 2048), 1, 1 << 22),
+            priority=_within(value.get("priority", 0), 0, 9),
+            threads=None if threads is None else _within(threads, 1, 1024),
+            marks=tuple(_within(m, 0, 1 << 22) for m in value.get("marks", ())),
+            fixed=_within(value.get("fixed", 0), 0, 1 << 22),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadRequest(f"the request is not complete: {error!r}") from None
+
+
+def _read_trigger(value: Mapping[str, Any]) -> Trigger:
+    text = _typed(value["text"], str)
+    if not text:
+        raise BadRequest("a trigger has no text")
+    return Trigger(text, _typed(value["grammar"], str), bool(value.get("at_line_start", False)))
+
+
+def _read_sampling(value: Mapping[str, Any]) -> Sampling:
+    seed = value.get("seed")
+    numbers = ("temperature", "top_p", "min_p", "presence_penalty", "repeat_penalty")
+    given = {name: _number(value[name]) for name in numbers if name in value}
+    sampling = Sampling(
+        **given,
+        top_k=_within(value.get("top_k", 0), 0, 1 << 20),
+        seed=None if seed is None else _typed(seed, int),
+    )
+    if not 0.0 < sampling.repeat_penalty <= 10.0:
+        raise BadRequest("repeat_penalty must be above 0 and at most 10")
+    return sampling
+
+
+def _typed(value: Any, kind: type[Any]) -> Any:
+    if type(value) is not kind:
+        raise BadRequest(f"expected {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not -1e6 < number < 1e6:
+        raise BadRequest("a number is out of range")
+    return number
+
+
+def _within(value: Any, low: int, high: int) -> int:
+    if not low <= _typed(value, int) <= high:
+        raise BadRequest(f"{value} is not between {low} and {high}")
+    return int(value)
+
+
+# ---------------------------------------------------------------- errors
+
+
+def error_to_json(error: LocalAgentError) -> dict[str, Any]:
+    return {"event": "error", "kind": error.kind, "message": error.message, "hint": error.hint}
+
+
+def error_from_json(value: Mapping[str, Any]) -> LocalAgentError:
+    kind = _KINDS.get(str(value.get("kind")), EngineError)
+    return kind(str(value.get("message", "The engine failed.")), str(value.get("hint", "")))

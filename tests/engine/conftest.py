@@ -1,0 +1,111 @@
+"""Random-weight models, a host process of the test's own, and a dialect that hides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localagent.engine.base import CallGrammar, Parsed, Piece, Said, Segment, Template, Untrusted
+from localagent.values import Message, ToolSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _make_gguf() -> Any:
+    spec = importlib.util.spec_from_file_location("make_gguf", ROOT / "tests" / "make_gguf.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["make_gguf"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def gguf() -> Any:
+    return _make_gguf()
+
+
+@pytest.fixture(scope="session")
+def tiny(gguf: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A hybrid model."""
+    return str(gguf.make("tiny", tmp_path_factory.mktemp("models") / "tiny.gguf"))
+
+
+@pytest.fixture(scope="session")
+def dense(gguf: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An attention-only model."""
+    return str(gguf.make("tiny-dense", tmp_path_factory.mktemp("models") / "dense.gguf"))
+
+
+class PlainParser:
+    def __init__(self) -> None:
+        self.text = ""
+
+    def feed(self, text: str) -> list[Piece]:
+        self.text += text
+        return [Said(text)]
+
+    def finish(self) -> Parsed:
+        return Parsed(self.text, "", ())
+
+
+@dataclass
+class PlainDialect:
+    """Messages as they are, with the grammar a test asks for."""
+
+    call: CallGrammar = CallGrammar()
+    name: str = "plain"
+
+    def render(self, messages: Sequence[Message], specs: Sequence[ToolSpec], *, thinking: bool) -> list[Segment]:
+        found: list[Segment] = []
+        for message in messages:
+            found.append(Template(f"<|im_start|>{message.role}\n"))
+            found.append(message.generated or Untrusted(message.text))
+            found.append(Template("<|im_end|>\n"))
+        return [*found, Template("<|im_start|>assistant\n")]
+
+    def grammar(self, specs: Sequence[ToolSpec], choice: str) -> CallGrammar:
+        return self.call
+
+    def parser(self, specs: Sequence[ToolSpec], *, thinking: bool) -> PlainParser:
+        return PlainParser()
+
+
+@pytest.fixture
+def plain() -> Callable[..., PlainDialect]:
+    return PlainDialect
+
+
+@asynccontextmanager
+async def _running(idle_s: float = 60.0) -> AsyncIterator[asyncio.subprocess.Process]:
+    from localagent.engine import local
+
+    path = local.socket_path()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "localagent.engine.host", "--socket", str(path), "--idle-s", str(idle_s),
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not path.exists() and process.returncode is None:
+            await asyncio.sleep(0.01)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
+@pytest.fixture
+def running() -> Any:
+    """`async with running() as process:` an engine host in this test's folders."""
+    return _running
