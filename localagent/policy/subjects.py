@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..values import Change, ToolCall, ToolSpec
 from . import shell_risk
@@ -97,6 +96,8 @@ def _texts(value: Any) -> list[str]:
 
 
 def _host(text: str) -> str:
+    from urllib.parse import urlsplit
+
     try:
         return urlsplit(text if "//" in text else f"//{text}").hostname or ""
     except ValueError:
