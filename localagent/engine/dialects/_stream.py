@@ -1,0 +1,237 @@
+"""The parser all dialects share: text flows through, what may open a call is held back.
+
+Time is linear in the text: every character is looked at once by the state it belongs to,
+plus a bounded tail that waits for the rest of an opener. Calls that never end are read
+again at most `_SECOND_READINGS` times.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from ...values import ToolCall
+from ..base import CallOpened, Parsed, Piece, Said, Thought
+from ._collect import Collector, Forms, JsonCalls
+from ._shell import ShellScript
+from ._xml import XmlCalls
+
+_SECOND_READINGS = 8
+_TAIL = 96
+_SHELLS = ("bash", "sh", "shell", "zsh", "console")
+_TAGS = ("<tool_call>", "</tool_call>", "<think>", "</think>", "<function=", "</function>")
+_FENCE_TAIL = re.compile(r"[ \t]{0,16}(?:`{1,3}|```[\w+.#-]{0,24}[ \t]{0,8})?$")
+_OBJECT_TAIL = re.compile(r"[ \t]{0,16}[{\[][\s{]{0,48}(?:\"\w{0,12}(?:\"\s{0,4})?)?$")
+_LINE = r"^[ \t]{0,16}"
+_OPENERS = {
+    "tag": r"<tool_call>",
+    "untag": r"</tool_call>",
+    "think": r"<think>",
+    "unthink": r"</think>",
+    "function": r"(?=<function=)",
+    "shell": rf"{_LINE}```(?:{'|'.join(_SHELLS)})[ \t]*\n",
+    "json": rf"{_LINE}```(?:json|tool_call|tool_code)?[ \t]*\n(?=\s{{0,40}}[{{\[])",
+    "bare": rf"{_LINE}(?=[{{\[][\s{{]{{0,40}}\"(?:name|function)\"\s{{0,4}}:)",
+    "fence": rf"{_LINE}```[\w+.#-]{{0,24}}[ \t]*\n",
+    "unfence": rf"{_LINE}```[ \t]*$",
+}
+State = Literal["text", "think", "fence"]
+
+
+class StreamParser:
+    """Implements `base.Parser` for one dialect's `Forms`.
+
+    `thinking`: "open" where the prompt has already opened the block, "written" where the
+    model opens it itself, "" where there is none. With thinking on, `Parsed.thinking` is
+    never empty (at least a line break), so that the next prompt can tell how this answer
+    was made. A cut call is not among `Parsed.calls`: what is missing of it is unknown.
+    """
+
+    def __init__(self, forms: Forms, *, thinking: Literal["", "open", "written"] = "") -> None:
+        self._forms, self._thinking = forms, thinking
+        self._state: State = "think" if thinking == "open" else "text"
+        self._patterns = {state: self._pattern(state) for state in ("text", "think", "fence")}
+        self._hold = "\n"  # begins with one character already read, for "^"
+        self._collector: Collector | None = None
+        self._announced = False
+        self._said: list[str] = []
+        self._thought: list[str] = []
+        self._space = ""
+        self._calls: list[ToolCall] = []
+        self._repairs: dict[str, None] = {}
+        self._cut = False
+        self._again = 0
+        self._pieces: list[Piece] = []
+
+    def feed(self, text: str) -> list[Piece]:
+        self._read(text, last=False)
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+    def finish(self) -> Parsed:
+        self._read("", last=True)
+        while self._collector:
+            rest = self._caught(ended=False)
+            self._again += 1
+            if rest and self._again <= _SECOND_READINGS:
+                self._read(rest, last=True)
+            elif rest:
+                self._say(rest)
+        thinking = "".join(self._thought)
+        if self._thinking and not thinking:
+            thinking = "\n"
+        return Parsed("".join(self._said), thinking, tuple(self._calls), tuple(self._repairs), self._cut)
+
+    # ------------------------------------------------------------ reading
+
+    def _pattern(self, state: str) -> re.Pattern[str]:
+        forms = self._forms
+        if state == "fence":
+            kinds = ["unfence"]
+        elif state == "think":
+            kinds = ["unthink", *(["tag"] if forms.tags else ())]
+        else:
+            kinds = ["think", "unthink"] if self._thinking else []
+            kinds += ["tag", "untag"] if forms.tags else []
+            kinds += ["function"] if forms.xml is not None else []
+            kinds += ["shell"] if forms.shell else []
+            kinds += ["json"] if forms.fences else []
+            kinds += ["bare"] if forms.bare else []
+            kinds += ["fence"]
+        return re.compile("|".join(f"(?P<{kind}>{_OPENERS[kind]})" for kind in kinds), re.MULTILINE)
+
+    def _read(self, text: str, *, last: bool) -> None:
+        data, self._hold = self._hold + text, ""
+        at = 1
+        while at < len(data):
+            if self._collector:
+                end = self._collector.feed(data, at)
+                self._announce()
+                if end is None:
+                    at = len(data)
+                    break
+                at = end
+                self._caught(ended=True)
+                continue
+            opener = self._patterns[self._state].search(data, at)
+            wait = len(data) if last else self._waiting(data, at)
+            if opener and opener.start() <= wait and not self._undecided(opener, data, last):
+                self._emit(data[at : opener.start()])
+                at = self._open(opener, data)
+                continue
+            self._emit(data[at:wait])
+            at = wait
+            break
+        self._hold = data[at - 1 :]
+
+    def _undecided(self, opener: re.Match[str], data: str, last: bool) -> bool:
+        """A bare fence line is a JSON fence or another one: what follows it says so."""
+        if last or opener.lastgroup != "fence" or not self._forms.fences:
+            return False
+        plain = opener.group().strip().strip("`") in ("", "json", "tool_call", "tool_code")
+        return plain and not data[opener.end() : opener.end() + 40].strip() and len(data) - opener.end() < 40
+
+    def _waiting(self, data: str, at: int) -> int:
+        """Where the tail begins that may turn out to open something; the length without one."""
+        low = max(at, len(data) - _TAIL)
+        best = len(data)
+        tag = data.rfind("<", low)
+        if tag >= 0 and any(opener.startswith(data[tag:]) for opener in _TAGS):
+            best = tag
+        line = max(data.rfind("\n", low) + 1, low)
+        starts_line = data[line - 1] == "\n"
+        if starts_line and _FENCE_TAIL.match(data, line):
+            best = min(best, line)
+        opener = self._patterns[self._state].search(data, at)
+        if opener and opener.lastgroup == "fence":
+            best = min(best, opener.start())
+        if self._forms.bare and self._state == "text":
+            best = min(best, self._object_tail(data, low))
+        return best
+
+    def _object_tail(self, data: str, low: int) -> int:
+        """A line in the tail that begins like a bare call."""
+        for mark in ("{", "["):
+            brace = data.find(mark, low)
+            while brace >= 0:
+                line = data.rfind("\n", 0, brace) + 1
+                if line >= low - 16 and _OBJECT_TAIL.match(data, line) and data[line - 1 : line] == "\n":
+                    return max(line, 1)
+                brace = data.find(mark, brace + 1)
+        return len(data)
+
+    # ------------------------------------------------------------ opening and closing
+
+    def _open(self, opener: re.Match[str], data: str) -> int:
+        kind, text, names = opener.lastgroup, opener.group(), self._forms.names
+        at = opener.end()
+        if kind == "think":
+            self._state = "think" if not "".join(self._said).strip() else self._state
+        elif kind == "unthink":
+            self._state = "text"
+        elif kind == "untag":
+            pass
+        elif kind == "fence":
+            self._say(text)
+            self._state = "fence"
+        elif kind == "unfence":
+            self._say(text)
+            self._state = "text"
+        else:
+            if self._state == "think":
+                self._repairs["a call inside the thinking"] = None
+                self._state = "text"
+            self._announced = False
+            if kind == "shell" and self._forms.shell:
+                self._collector = ShellScript(*self._forms.shell)
+            elif kind in ("tag", "function") and self._forms.xml is not None:
+                self._collector = XmlCalls(self._forms.xml, tagged=kind == "tag", names=names)
+            elif kind == "tag":
+                self._collector = JsonCalls(text, "</tool_call>", names, any_name=True)
+            elif kind == "json":
+                self._collector = JsonCalls(text, "```", names, any_name=False)
+            else:
+                self._collector = JsonCalls(text, "", names, any_name=False)
+            self._announce()
+        return at
+
+    def _announce(self) -> None:
+        if self._collector and self._collector.opened and not self._announced:
+            self._announced = True
+            self._space = ""
+            self._pieces.append(CallOpened(self._collector.opened))
+
+    def _caught(self, *, ended: bool) -> str:
+        """Take over what the collector has; the text to be read again."""
+        collector, self._collector = self._collector, None
+        if collector is None:
+            return ""
+        caught = collector.close(ended=ended)
+        for name, args in caught.calls:
+            self._calls.append(ToolCall(f"call_{len(self._calls) + 1}", name, args))
+        self._repairs.update(dict.fromkeys(caught.repairs))
+        self._cut |= caught.cut
+        if caught.calls or caught.cut:
+            self._space = ""
+        self._say(caught.text)
+        return caught.rest
+
+    def _emit(self, text: str) -> None:
+        if self._state != "think":
+            self._say(text)
+        elif text:
+            self._thought.append(text)
+            self._pieces.append(Thought(text))
+
+    def _say(self, text: str) -> None:
+        """White space waits for more text: before a call and at the end it is not shown."""
+        text = self._space + text
+        body = text.rstrip()
+        if not self._said:
+            body = body.lstrip()
+        if not body:
+            self._space = text if self._said else ""
+            return
+        self._space = text[len(text.rstrip()) :]
+        self._said.append(body)
+        self._pieces.append(Said(body))

@@ -1,0 +1,164 @@
+"""Our own form for Qwen2.5-Coder, which answers with Markdown fences whatever it is told.
+
+A call is a line of JSON in a ```json fence (several lines are several calls); a script in
+a ```bash fence is a call of the tool that runs programs. Tools are shown as one-line
+signatures, results come back in the next user turn.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import gbnf
+from ...values import Message, ToolCall, ToolSpec
+from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
+from . import _chatml as chatml
+from ._collect import Forms
+from ._stream import StreamParser
+
+_TOOLS_HEAD = "# Tools\n"
+_JSON_FORM = (
+    "\n\nCall a tool with a fenced JSON object, one line for each call:\n"
+    '```json\n{"name": "TOOL", "arguments": {"PARAMETER": "VALUE"}}\n```'
+)
+_SHELL_FORM = "\nTo run a shell script, write it in a fence instead:\n```bash\nSCRIPT\n```"
+_AFTER_RESULTS = "If this answers the request, answer it now in one sentence. Else make the next call."
+_OPENERS = ('```json\n{"name": "', '```json\n{"name":"', '```json\n{\n  "name": "', '```json\n{ "name": "')
+_SENTENCE = re.compile(r"(?<=[.!?])\s")
+_MAX_DESCRIPTION = 160
+_MAX_PARAMETER = 80
+
+
+class Coder:
+    name = "coder"
+
+    def render(self, messages: Sequence[Message], specs: Sequence[ToolSpec], *, thinking: bool) -> list[Segment]:
+        system, rest = chatml.split_system(messages)
+        segments = self._head(system, specs)
+        names: dict[str, str] = {}
+        for at, message in enumerate(rest):
+            names.update({call.id: call.name for call in message.calls})
+            if message.role == "tool":
+                last = at + 1 == len(rest) or rest[at + 1].role != "tool"
+                first = at == 0 or rest[at - 1].role != "tool"
+                segments += self._result(message, names, first=first, last=last)
+            elif message.role == "assistant":
+                segments += self._assistant(message, specs)
+            else:
+                segments += chatml.turn(message.role, chatml.plain(message.parts))
+        segments.append(Template(chatml.start("assistant")))
+        return chatml.tight(segments)
+
+    def grammar(self, specs: Sequence[ToolSpec], choice: ToolChoice) -> CallGrammar:
+        if not specs or choice == "none":
+            return CallGrammar()
+        rules = gbnf.json_calls(specs, before="", between='", "arguments": ', after="}\n```", again='}\n{"name": "')
+        triggers = tuple(Trigger(opener, rules, at_line_start=True) for opener in _OPENERS)
+        return CallGrammar(triggers, _OPENERS[0] if choice == "required" else "")
+
+    def parser(self, specs: Sequence[ToolSpec], *, thinking: bool) -> Parser:
+        names = frozenset(spec.name for spec in specs)
+        return StreamParser(Forms(names, fences=True, bare=True, shell=shell_tool(specs)))
+
+    def _head(self, system: str | None, specs: Sequence[ToolSpec]) -> list[Segment]:
+        if not specs:
+            return [] if system is None else chatml.turn("system", system)
+        form = _JSON_FORM + (_SHELL_FORM if shell_tool(specs) else "")
+        return [
+            Template(chatml.start("system")),
+            Untrusted("" if not system else system + "\n\n"),
+            Template(_TOOLS_HEAD),
+            Untrusted("\n".join(signature(spec) for spec in specs)),
+            Template(form + chatml.END),
+        ]
+
+    def _assistant(self, message: Message, specs: Sequence[ToolSpec]) -> list[Segment]:
+        if message.generated:
+            return [Template(chatml.start("assistant")), message.generated, Template(chatml.END)]
+        segments: list[Segment] = [Template(chatml.start("assistant")), Untrusted(chatml.plain(message.parts))]
+        shell, lines = shell_tool(specs), list[str]()
+        blocks: list[tuple[str, str]] = []
+        for call in message.calls:
+            if shell and call.name == shell[0] and set(call.args) == {shell[1]}:
+                blocks += [("json", "\n".join(lines))] if lines else []
+                blocks.append(("bash", str(call.args[shell[1]])))
+                lines = []
+            else:
+                lines.append(_line(call))
+        blocks += [("json", "\n".join(lines))] if lines else []
+        between = "\n\n" if segments[1] != Untrusted("") else ""
+        for language, body in blocks:
+            segments += [Template(f"{between}```{language}\n"), Untrusted(body + "\n"), Template("```")]
+            between = "\n"
+        return [*segments, Template(chatml.END)]
+
+    def _result(self, message: Message, names: Mapping[str, str], *, first: bool, last: bool) -> list[Segment]:
+        name = names.get(message.result.call_id, "the call") if message.result else "the call"
+        segments: list[Segment] = [Template(chatml.start("user"))] if first else []
+        body = chatml.result_text(message).strip("\n")
+        segments += [Template("Result of "), Untrusted(f"{name}:\n{body}\n\n")]
+        return [*segments, Template(_AFTER_RESULTS + chatml.END)] if last else segments
+
+
+def _line(call: ToolCall) -> str:
+    return f'{{"name": "{call.name}", "arguments": {chatml.dump(call.args)}}}'
+
+
+def shell_tool(specs: Sequence[ToolSpec]) -> tuple[str, str] | None:
+    """The first tool that runs programs, and its first required string parameter: the script."""
+    for spec in specs:
+        if "run" in spec.effects:
+            properties = spec.parameters.get("properties", {})
+            for name in spec.parameters.get("required", ()):
+                if properties.get(name, {}).get("type") == "string":
+                    return spec.name, name
+    return None
+
+
+def signature(spec: ToolSpec) -> str:
+    """A tool in one line: `name(a, b?: integer) - What it does. (a: what it is)`."""
+    properties: Mapping[str, Any] = spec.parameters.get("properties", {})
+    required = set(spec.parameters.get("required", ()))
+    shown = sorted(properties, key=lambda name: name not in required)
+    parameters = ", ".join(_parameter(name, properties[name], name in required) for name in shown)
+    words = " ".join(_SENTENCE.split(spec.description.strip(), maxsplit=1)[0].split())[:_MAX_DESCRIPTION]
+    notes = "; ".join(
+        f"{name}: {_note(properties[name])}"
+        for name in shown
+        if isinstance(properties[name], Mapping) and _note(properties[name])
+    )
+    return f"{spec.name}({parameters})" + (f" - {words}" if words else "") + (f" ({notes})" if notes else "")
+
+
+def _note(schema: Mapping[str, Any]) -> str:
+    return " ".join(str(schema.get("description", "")).split())[:_MAX_PARAMETER].rstrip(".")
+
+
+def _parameter(name: str, schema: Any, required: bool) -> str:
+    kind = _type(schema)
+    return name + ("" if required else "?") + ("" if kind == "string" else f": {kind}")
+
+
+def _type(schema: Any) -> str:
+    """A schema as a short type. A parameter without a type shown is a string."""
+    if not isinstance(schema, Mapping):
+        return "any"
+    choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if choices:
+        return "|".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if options:
+        return "|".join(dict.fromkeys(_type(option) for option in options if _type(option) != "null"))
+    kind = schema.get("type", "object" if "properties" in schema else "any")
+    if isinstance(kind, (list, tuple)):
+        return "|".join(one for one in kind if one != "null")
+    if kind == "array":
+        return _type(schema.get("items", {})) + "[]"
+    properties = schema.get("properties")
+    if kind == "object" and isinstance(properties, Mapping) and properties:
+        required = set(schema.get("required", ()))
+        return "{" + ", ".join(_parameter(name, properties[name], name in required) for name in properties) + "}"
+    return str(kind)
