@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import gbnf
 from ...values import Message, ToolCall, ToolSpec
+from .. import gbnf
 from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
 from . import _chatml as chatml
 from ._collect import Forms
@@ -27,7 +27,7 @@ _JSON_FORM = (
 _SHELL_FORM = "\nTo run a shell script, write it in a fence instead:\n```bash\nSCRIPT\n```"
 _AFTER_RESULTS = "If this answers the request, answer it now in one sentence. Else make the next call."
 _OPENERS = ('```json\n{"name": "', '```json\n{"name":"', '```json\n{\n  "name": "', '```json\n{ "name": "')
-_SENTENCE = re.compile(r"(?<=[.!?])\s")
+_SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z])")
 _MAX_DESCRIPTION = 160
 _MAX_PARAMETER = 80
 
@@ -156,7 +156,8 @@ def _type(schema: Any) -> str:
     if isinstance(kind, (list, tuple)):
         return "|".join(one for one in kind if one != "null")
     if kind == "array":
-        return _type(schema.get("items", {})) + "[]"
+        item = _type(schema.get("items", {}))
+        return f"({item})[]" if "|" in item else f"{item}[]"
     properties = schema.get("properties")
     if kind == "object" and isinstance(properties, Mapping) and properties:
         required = set(schema.get("required", ()))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import gbnf
 from ...values import Message, ToolCall, ToolSpec
+from .. import gbnf
 from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
 from . import _chatml as chatml
 from ._collect import Forms

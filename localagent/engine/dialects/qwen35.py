@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import gbnf
 from ...values import Image, Message, Text, ToolCall, ToolSpec
+from .. import gbnf
 from ..base import CallGrammar, ImageData, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
 from . import _chatml as chatml
 from ._collect import Forms
