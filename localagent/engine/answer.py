@@ -15,6 +15,7 @@ from .llama import Chain, Context, Grammar, Model
 from .pace import Pace
 from .prefix import Cancelled, Prefix
 from .protocol import Request
+from .sampling import sample
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -73,8 +74,9 @@ class Watch:
             at = max(self._floor - base, before - base - len(raw) + 1, 0)
             while (at := whole.find(raw, at)) >= 0:
                 end = at + len(raw)
-                if (not trigger.at_line_start or _at_line_start(whole, at)) and (found is None or (end, at) < found[:2]):
-                    found = end, at, trigger
+                if not trigger.at_line_start or (_at_line_start(whole, at) and (base == 0 or whole[:at].strip())):
+                    if found is None or (end, at) < found[:2]:
+                        found = end, at, trigger
                     break
                 at += 1
         if found is None:
@@ -98,7 +100,9 @@ def _at_line_start(text: bytes, at: int) -> bool:
 class Answer:
     """Makes one answer on a context. `run` may be called once."""
 
-    def __init__(self, context: Context, prefix: Prefix, request: Request, emit: Emit, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, context: Context, prefix: Prefix, request: Request, emit: Emit, stop: Callable[[], bool]
+    ) -> None:
         self._context, self._model, self._prefix = context, context.model, prefix
         self._request, self._emit, self._stop = request, emit, stop
         self._watch = Watch(request.grammar.triggers)
@@ -154,7 +158,7 @@ class Answer:
             if self.output >= self._request.max_tokens or len(self._prefix.tokens) >= self._context.n_ctx:
                 return "length"
             began = time.monotonic()
-            token = self._context.sample(chain, self._grammar)
+            token = sample(self._context, chain, self._grammar)
             if self._grammar is None and (token == opener or self._model.is_eog(token)):
                 return "end"
             ids = self._follow(token)

@@ -133,7 +133,8 @@ class Connection:
     def _handle(self, frame: Mapping[str, Any]) -> None:
         name, id_ = frame.get("op"), frame.get("id")
         if not isinstance(id_, (int, str)):
-            return self._refuse(None, "the request has no id")
+            self._refuse(None, "the request has no id")
+            return
         try:
             match name:
                 case "generate":
@@ -153,8 +154,9 @@ class Connection:
 
     def _generate(self, id_: int | str, frame: Mapping[str, Any]) -> None:
         if frame.get("version") != protocol.VERSION:
-            error = EngineError("The running engine is of another version.", "Run `localagent engine stop` and try again.")
-            return self._send({"id": id_, **protocol.error_to_json(error), "kind": "version"})
+            error = EngineError("The running engine is of another version.", "Run `localagent engine stop`.")
+            self._send({"id": id_, **protocol.error_to_json(error), "kind": "version"})
+            return
         if id_ in self._jobs:
             raise protocol.BadRequest("this id is already in use")
         request = protocol.request_from_json(frame)

@@ -16,17 +16,17 @@ from typing import Any
 
 os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 
-import llama_cpp.llama_cpp as L
+import llama_cpp.llama_cpp as _bindings
 import numpy as np
 
 from ..errors import EngineError, ModelError
 from .base import Sampling
+from .preflight import refusal
 
+L: Any = _bindings
 N_BATCH = 512
-N_OUTPUTS = 32
 _CONTROL, _USER_DEFINED = 1 << 3, 1 << 4
-_CANDIDATE = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
-_TOP = 256
+CANDIDATE = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
 _log: deque[str] = deque(maxlen=200)
 
 
@@ -51,25 +51,23 @@ def supports_gpu() -> bool:
 
 def devices() -> list[dict[str, Any]]:
     """Compute devices of this build: name, description, kind (cpu, gpu, igpu, accel), free and total bytes."""
-    from llama_cpp._ggml import libggml as g
+    from llama_cpp._ggml import libggml
 
-    for name, result in (("dev_get", ctypes.c_void_p), ("dev_name", ctypes.c_char_p)):
-        getattr(g, f"ggml_backend_{name}").restype = result
-    g.ggml_backend_dev_count.restype = ctypes.c_size_t
-    g.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    g.ggml_backend_dev_description.restype = ctypes.c_char_p
-    for name in ("name", "description", "type"):
-        getattr(g, f"ggml_backend_dev_{name}").argtypes = [ctypes.c_void_p]
+    def call(name: str, result: Any, *arguments: Any) -> Any:
+        function = getattr(libggml, f"ggml_backend_dev_{name}")
+        function.restype = result
+        return function(*arguments)
+
     found = []
-    for index in range(g.ggml_backend_dev_count()):
-        device = g.ggml_backend_dev_get(index)
+    for index in range(call("count", ctypes.c_size_t)):
+        device = ctypes.c_void_p(call("get", ctypes.c_void_p, ctypes.c_size_t(index)))
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        g.ggml_backend_dev_memory(ctypes.c_void_p(device), ctypes.byref(free), ctypes.byref(total))
-        kind = g.ggml_backend_dev_type(device)
+        call("memory", None, device, ctypes.byref(free), ctypes.byref(total))
+        kind = call("type", ctypes.c_int, device)
         found.append(
             {
-                "name": g.ggml_backend_dev_name(device).decode(),
-                "description": g.ggml_backend_dev_description(device).decode("utf-8", "replace"),
+                "name": call("name", ctypes.c_char_p, device).decode(),
+                "description": call("description", ctypes.c_char_p, device).decode("utf-8", "replace"),
                 "kind": ("cpu", "gpu", "igpu", "accel")[kind] if 0 <= kind < 4 else "other",
                 "free": free.value,
                 "total": total.value,
@@ -91,7 +89,12 @@ class Model:
     """
 
     def __init__(
-        self, path: str, *, gpu_layers: int = -1, progress: Callable[[float], bool] | None = None, vocab_only: bool = False
+        self,
+        path: str,
+        *,
+        gpu_layers: int = -1,
+        progress: Callable[[float], bool] | None = None,
+        vocab_only: bool = False,
     ) -> None:
         params = L.llama_model_default_params()
         # Repacked weights cost memory and load time, and made prefill slower where it was measured.
@@ -111,7 +114,7 @@ class Model:
         _log.clear()
         self._model = L.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
-            raise EngineError("Loading the model was cancelled.") if given_up else _refused(path)
+            raise EngineError("Loading the model was cancelled.") if given_up else refusal(path, log_tail())
         self.path = path
         self._vocab = L.llama_model_get_vocab(self._model)
         self.n_vocab: int = L.llama_vocab_n_tokens(self._vocab)
@@ -120,31 +123,25 @@ class Model:
         self.bytes: int = L.llama_model_size(self._model)
         self.n_layer: int = L.llama_model_n_layer(self._model)
         self.bos: int | None = L.llama_vocab_bos(self._vocab) if L.llama_vocab_get_add_bos(self._vocab) else None
-        ends = (L.llama_vocab_eot(self._vocab), L.llama_vocab_eos(self._vocab))
+        ends = (L.llama_vocab_eos(self._vocab), L.llama_vocab_eot(self._vocab))
         self.eog: int | None = next((t for t in ends if t >= 0 and self.is_eog(t)), None)
         self._pieces: dict[int, bytes] = {}
         self._read_specials()
 
     def _read_specials(self) -> None:
-        attributes = L.llama_vocab_get_attr
-        special = {
-            token: attribute
-            for token in range(self.n_vocab)
-            if (attribute := attributes(self._vocab, token)) & (_CONTROL | _USER_DEFINED)
-        }
-        self.control = frozenset(t for t, a in special.items() if a & _CONTROL)
-        marks = {t: self.piece(t).decode("utf-8", "replace") for t in special}
+        attribute = L.llama_vocab_get_attr
+        kinds = {t: attribute(self._vocab, t) & (_CONTROL | _USER_DEFINED) for t in range(self.n_vocab)}
+        marks = {t: self.piece(t).decode("utf-8", "replace") for t, kind in kinds.items() if kind}
+        self.control = frozenset(t for t in marks if kinds[t] & _CONTROL)
         # Runs of white space and single characters are spelling, not structure.
         self.structural = frozenset(t for t, text in marks.items() if len(text) > 1 and text.strip())
-        texts = sorted({marks[t] for t in self.structural if t not in self.control}, key=len, reverse=True)
+        texts = sorted({marks[t] for t in self.structural - self.control}, key=len, reverse=True)
         self._marks = re.compile(f"(?=({'|'.join(map(re.escape, texts))}))") if texts else None
 
     def close(self) -> None:
         if self._model:
             L.llama_model_free(self._model)
             self._model = None
-
-    # ------------------------------------------------------------ metadata
 
     def meta(self, key: str) -> str | None:
         size = 4096
@@ -167,8 +164,6 @@ class Model:
     def chat_template(self) -> str | None:
         text = L.llama_model_chat_template(self._model, None)
         return text.decode("utf-8", "replace") if text else None
-
-    # ------------------------------------------------------------ tokens
 
     def is_eog(self, token: int) -> bool:
         return bool(L.llama_vocab_is_eog(self._vocab, token))
@@ -222,20 +217,6 @@ class Model:
         return buffer[:count]
 
 
-def _refused(path: str) -> ModelError:
-    said = "\n".join(_log)
-    unknown = re.search(r"unknown model architecture: '([^']*)'", said)
-    if unknown:
-        return ModelError(
-            f"This engine does not know the architecture '{unknown[1]}' of {path}.",
-            "Choose another model, or install a newer llama-cpp-python.",
-        )
-    if "allocate" in said or "out of memory" in said:
-        return ModelError(f"There is not enough memory to load {path}.", "Close other programs or choose a smaller model.")
-    reason = next((line for line in reversed(_log) if "error" in line.lower() or "failed" in line.lower()), "no reason given")
-    return ModelError(f"The engine cannot load {path}: {reason.strip()}.", "Fetch the file again or choose another model.")
-
-
 class Grammar:
     """A GBNF grammar in progress. Raises `EngineError` where the text is not a grammar."""
 
@@ -248,9 +229,8 @@ class Grammar:
             _log.clear()
             self._pointer = L.llama_sampler_init_grammar(model._vocab, raw, b"root") if usable else None
             if not self._pointer:
-                reason = " ".join(line for line in log_tail(3) if line).strip() or "it is empty"
-                raise EngineError(f"A tool's grammar cannot be used: {reason}.", "This is a fault of the tool's description.")
-        self._one = np.zeros(1, _CANDIDATE)
+                raise EngineError("A tool's grammar cannot be read.", "Leave that tool out.")
+        self._one = np.zeros(1, CANDIDATE)
         self._array = _array(self._one)
 
     def fresh(self) -> Grammar:
@@ -296,12 +276,12 @@ class Chain:
         self._chain = L.llama_sampler_chain_init(L.llama_sampler_chain_default_params())
         add = lambda part: L.llama_sampler_chain_add(self._chain, part)  # noqa: E731
         self.penalised = sampling.presence_penalty != 0.0 or sampling.repeat_penalty != 1.0
-        greedy = sampling.temperature <= 0.0
         if sampling.top_k > 0 or self.penalised:
-            add(L.llama_sampler_init_top_k(sampling.top_k if sampling.top_k > 0 else _TOP))
-        if self.penalised:
-            add(L.llama_sampler_init_penalties(model.n_vocab, 256, sampling.repeat_penalty, 0.0, sampling.presence_penalty))
-        if greedy:
+            add(L.llama_sampler_init_top_k(sampling.top_k if sampling.top_k > 0 else 256))
+            if self.penalised:
+                repeat, presence = sampling.repeat_penalty, sampling.presence_penalty
+                add(L.llama_sampler_init_penalties(model.n_vocab, 256, repeat, 0.0, presence))
+        if sampling.temperature <= 0.0:
             add(L.llama_sampler_init_greedy())
             return
         if sampling.top_p < 1.0:
@@ -333,7 +313,7 @@ class Context:
         params.n_ctx = max(256, min(n_ctx, model.n_ctx_train or n_ctx))
         params.n_batch = params.n_ubatch = N_BATCH
         params.n_seq_max = 1
-        params.n_outputs_max = N_OUTPUTS
+        params.n_outputs_max = 32
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = L.LLAMA_FLASH_ATTN_TYPE_AUTO
         params.no_perf = True
@@ -371,8 +351,6 @@ class Context:
             L.llama_set_n_threads(self._context, threads, threads)
             self.threads = threads
 
-    # ------------------------------------------------------------ memory
-
     def decode(self, tokens: Sequence[int]) -> int:
         """llama.cpp's return code: 0 done, 1 context full, 2 aborted, below 0 failed."""
         if not 0 < len(tokens) <= N_BATCH:
@@ -399,14 +377,14 @@ class Context:
         flags = L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
         size = L.llama_state_seq_get_size_ext(self._context, 0, flags)
         buffer = (ctypes.c_uint8 * size)()
-        return buffer if size and L.llama_state_seq_get_data_ext(self._context, buffer, size, 0, flags) == size else None
+        if not size or L.llama_state_seq_get_data_ext(self._context, buffer, size, 0, flags) != size:
+            return None
+        return buffer
 
     def load(self, state: Any, partial: bool) -> bool:
         self._ready = False
         flags = L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
         return bool(L.llama_state_seq_set_data_ext(self._context, state, len(state), 0, flags))
-
-    # ------------------------------------------------------------ sampling
 
     def logits(self) -> np.ndarray:
         """A view of the last token's logits, valid until the next decode."""
@@ -414,55 +392,8 @@ class Context:
             raise EngineError("The engine has nothing to sample from.", "Run it again.")
         return np.ctypeslib.as_array(L.llama_get_logits_ith(self._context, -1), shape=(self.model.n_vocab,))
 
-    def _candidates(self, count: int) -> np.ndarray:
-        logits = self.logits()
-        ids = np.argpartition(logits, -count)[-count:] if count < len(logits) else np.arange(len(logits))
-        found = np.zeros(len(ids), _CANDIDATE)
-        found["id"], found["logit"] = ids, logits[ids]
-        return found
-
-    def sample(self, chain: Chain, grammar: Grammar | None = None) -> int:
-        """The next token; under a grammar only one that it allows."""
+    def draw(self, chain: Chain) -> int:
+        """A token by the chain alone, which has then accepted it."""
         if not self._ready:
             raise EngineError("The engine has nothing to sample from.", "Run it again.")
-        if grammar is None:
-            return int(L.llama_sampler_sample(chain._chain, self._context, -1))
-        if not chain.penalised:
-            token = int(L.llama_sampler_sample(chain._chain, self._context, -1))
-            if token not in self.model.control and grammar.allows(token):
-                return token
-        token = self._masked(chain, grammar)
-        chain.accept(token)
-        return token
-
-    def _masked(self, chain: Chain, grammar: Grammar) -> int:
-        control = np.fromiter(self.model.control, np.int32, len(self.model.control))
-        for count, structure in ((_TOP, False), (self.model.n_vocab, False), (self.model.n_vocab, True)):
-            candidates = self._candidates(count)
-            if not structure:
-                candidates = candidates[~np.isin(candidates["id"], control)]
-            allowed = grammar.mask(candidates)
-            if len(allowed):
-                return chain.pick(np.ascontiguousarray(allowed))
-        raise EngineError("A tool's grammar leaves no way to go on.", "This is a fault of the tool's description.")
-
-
-def load(
-    path: str, *, context: int, threads: int, progress: Callable[[float], bool] | None = None
-) -> tuple[Model, Context]:
-    """Model and context; on a GPU with too little memory with fewer layers there, down to none."""
-    shares = (1.0, 0.75, 0.5, 0.25, 0.0) if supports_gpu() else (1.0,)
-    layers = 0
-    for share in shares:
-        last = share == shares[-1]
-        model = None
-        try:
-            model = Model(path, gpu_layers=-1 if share == 1.0 else int(layers * share), progress=progress)
-            layers = model.n_layer + 1
-            return model, Context(model, n_ctx=context, threads=threads)
-        except ModelError:
-            if model is not None:
-                model.close()
-            if last or layers == 0:
-                raise
-    raise AssertionError("unreachable")
+        return int(L.llama_sampler_sample(chain._chain, self._context, -1))

@@ -280,7 +280,8 @@ async def stop(wait_s: float = 6.0) -> bool:
     path = socket_path()
     if await _ask("stop") is None:
         return False
-    deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline and path.exists():
+    for _ in range(int(wait_s / 0.02)):
+        if not path.exists():
+            break
         await asyncio.sleep(0.02)
     return True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ModelError, ModelMissing
@@ -38,7 +38,7 @@ def check_model(path: str, context: int, *, gpu: bool = False) -> None:
         return
     memory = header.memory()
     per_token, state = (memory.kv_per_token, memory.state) if memory else (0, 0)
-    fixed = sum(part.stat().st_size for part in _parts(Path(path))) + state + _COMPUTE
+    fixed = sum(part.stat().st_size for part in gguf.pieces(Path(path), header)) + state + _COMPUTE
     need = fixed + per_token * context
     if need <= free:
         return
@@ -50,10 +50,23 @@ def check_model(path: str, context: int, *, gpu: bool = False) -> None:
     )
 
 
-def _parts(path: Path) -> list[Path]:
-    """The files of a split model, in their folder; else the one file."""
-    found = re.fullmatch(r"(.*-)\d{5}(-of-\d{5}\.gguf)", path.name)
-    return sorted(path.parent.glob(f"{glob.escape(found[1])}*{found[2]}")) if found else [path]
+def refusal(path: str, log: Sequence[str]) -> ModelError:
+    """What llama.cpp's log says about a file it would not load."""
+    said = "\n".join(log)
+    if unknown := re.search(r"unknown model architecture: '([^']*)'", said):
+        return ModelError(
+            f"This engine does not know the architecture '{unknown[1]}' of {path}.",
+            "Choose another model, or install a newer llama-cpp-python.",
+        )
+    if "allocate" in said or "out of memory" in said:
+        return ModelError(
+            f"There is not enough memory to load {path}.", "Close other programs or choose a smaller model."
+        )
+    reasons = [line.strip() for line in log if "error" in line.lower() or "failed" in line.lower()]
+    return ModelError(
+        f"The engine cannot load {path}: {reasons[0] if reasons else 'it does not say why'}.",
+        "Fetch the file again or choose another model.",
+    )
 
 
 def available_memory() -> int | None:

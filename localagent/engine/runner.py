@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EngineError, LocalAgentError
+from ..errors import EngineError, LocalAgentError, ModelError
 from . import pace, preflight
 from .protocol import Request, error_to_json
 
@@ -186,9 +186,7 @@ class Runner:
 
         job.emit({"event": "loading", "fraction": 0.0})
         try:
-            model, context = llama.load(
-                request.path, context=request.context, threads=request.threads or pace.default_threads(), progress=progress
-            )
+            model, context = _open(request, progress)
         except EngineError:
             if job.cancelled.is_set():
                 return None, 0.0
@@ -207,6 +205,28 @@ class Runner:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()
+
+
+def _open(request: Request, progress: Callable[[float], bool]) -> tuple[Model, Context]:
+    """Model and context; where a GPU has too little memory with fewer layers on it, down to none."""
+    from .llama import Context, Model, supports_gpu
+
+    threads = request.threads or pace.default_threads()
+    layers = 0
+    for share in (1.0, 0.75, 0.5, 0.25):
+        model = None
+        try:
+            model = Model(request.path, gpu_layers=int(layers * share) if layers else -1, progress=progress)
+            layers = model.n_layer + 1
+            return model, Context(model, n_ctx=request.context, threads=threads)
+        except ModelError:
+            if model is not None:
+                model.close()
+            if not supports_gpu():
+                raise
+            layers = layers or 64
+    model = Model(request.path, gpu_layers=0, progress=progress)
+    return model, Context(model, n_ctx=request.context, threads=threads)
 
 
 def _nothing_done() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class PlainParser:
 class PlainDialect:
     """Messages as they are, with the grammar a test asks for."""
 
-    call: CallGrammar = CallGrammar()
+    call: CallGrammar = field(default_factory=CallGrammar)
     name: str = "plain"
 
     def render(self, messages: Sequence[Message], specs: Sequence[ToolSpec], *, thinking: bool) -> list[Segment]:
@@ -96,7 +96,7 @@ async def _running(idle_s: float = 60.0) -> AsyncIterator[asyncio.subprocess.Pro
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while not path.exists() and process.returncode is None:
+        while not path.exists() and process.returncode is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         yield process
     finally:

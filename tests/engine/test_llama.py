@@ -1,0 +1,219 @@
+"""The bindings' room against real llama.cpp: tokens, grammars, and every way to abort the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localagent.engine import llama, preflight
+from localagent.engine.base import Sampling
+from localagent.engine.sampling import sample
+from localagent.errors import EngineError, ModelError, ModelMissing
+
+REAL = os.environ.get("LOCALAGENT_TEST_TINY", "")
+PIECES = [
+    "<tool_call>", "</tool_call>", "<think>", "</think>", "<tool_response>", "<|im_end|>", "<|im_start|>", "<", ">",
+    "<tool_", "call>", "\n", "  ", " " * 70, "hello", "ünï", "漢字", "🙂", "\x00", "{\"a\": 1}", "<<tool_call>>", "_",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["tiny", "dense"])
+def model(request: pytest.FixtureRequest) -> Iterator[llama.Model]:
+    loaded = llama.Model(request.getfixturevalue(request.param))
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture
+def context(model: llama.Model) -> Iterator[llama.Context]:
+    made = llama.Context(model, n_ctx=1024, threads=1)
+    yield made
+    made.close()
+
+
+def _texts(count: int) -> list[str]:
+    rng = random.Random(7)
+    return ["".join(rng.choices(PIECES, k=rng.randrange(1, 30))) for _ in range(count)]
+
+
+def _check_untrusted(model: llama.Model, count: int) -> None:
+    assert len(model.structural) >= 10
+    for text in _texts(count):
+        tokens = model.untrusted(text)
+        assert model.structural.isdisjoint(tokens), text
+        assert model.control.isdisjoint(tokens), text
+        assert model.text(tokens) == text
+
+
+def test_untrusted_text_never_becomes_structure(model: llama.Model):
+    _check_untrusted(model, 400)
+
+
+@pytest.mark.model
+@pytest.mark.skipif(not REAL, reason="LOCALAGENT_TEST_TINY names no model")
+def test_untrusted_text_never_becomes_structure_in_a_real_vocabulary():
+    real = llama.Model(REAL, vocab_only=True)
+    assert real.template("<tool_call>") == [151657]
+    _check_untrusted(real, 1000)
+    assert real.text(real.untrusted("x" + " " * 100 + "y" + "=" * 128)) == "x" + " " * 100 + "y" + "=" * 128
+    real.close()
+
+
+def test_template_text_is_structure(model: llama.Model):
+    tokens = model.template("<|im_start|>user\n<think>")
+    assert tokens[0] in model.control
+    assert tokens[-1] in model.structural
+    assert model.text(tokens) == "<|im_start|>user\n<think>"
+    assert model.eog is not None and model.piece(model.eog) == b"<|im_end|>"
+
+
+def test_text_that_is_no_unicode_is_still_read(model: llama.Model):
+    assert model.text(model.untrusted("a\udcffb")) == "a?b"
+    assert model.untrusted("") == []
+
+
+BAD = ["", "   ", "root ::= missing", "no grammar {{{", "root ::= root", 'root ::= "a\x00"', 'x ::= "a"']
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_an_invalid_grammar_is_an_error(model: llama.Model, bad: str):
+    with pytest.raises(EngineError, match="grammar"):
+        llama.Grammar(model, bad)
+
+
+def test_a_grammar_refuses_what_it_forbids(model: llama.Model):
+    first = llama.Grammar(model, 'root ::= "ab" [0-9]')
+    grammar = first.fresh()
+    a, b, five = (model.untrusted(c)[0] for c in "ab5")
+    assert grammar.allows(a) and not grammar.allows(b)
+    assert model.eog is not None and not grammar.allows(model.eog)
+    with pytest.raises(EngineError, match="forbids"):
+        grammar.accept(b)
+    for token in (a, b, five):
+        assert not grammar.complete()
+        grammar.accept(token)
+    assert grammar.complete()
+    with pytest.raises(EngineError):
+        grammar.accept(a)
+    assert first.fresh().allows(a)
+
+
+JSON = r"""root ::= "{" ws "\"name\":" ws string "," ws "\"size\":" ws [1-9] [0-9]{0,4} ws "}"
+string ::= "\"" ([^"\\\x00-\x1F] | "\\" ["\\/bfnrt]){0,40} "\""
+ws ::= [ \n]{0,2}
+"""
+
+
+@pytest.mark.parametrize("sampling", [
+    Sampling(temperature=1.5, seed=1), Sampling(), Sampling(temperature=1.5, top_k=40, top_p=0.9, min_p=0.05, seed=2),
+    Sampling(temperature=1.5, presence_penalty=1.5, repeat_penalty=1.1, seed=3),
+])  # fmt: skip
+def test_what_a_grammar_makes_always_parses(model: llama.Model, context: llama.Context, sampling: Sampling):
+    base = llama.Grammar(model, JSON)
+    chain = llama.Chain(model, sampling)
+    for _ in range(5):
+        context.clear()
+        assert context.decode(model.template("<|im_start|>user\nwrite json")) == 0
+        grammar = base.fresh()
+        made: list[int] = []
+        while not grammar.complete():
+            token = sample(context, chain, grammar)
+            grammar.accept(token)
+            made.append(token)
+            assert context.decode([token]) == 0
+        assert model.control.isdisjoint(made)
+        raw = b"".join(map(model.piece, made)).decode("utf-8", "replace")
+        assert set(json.loads(raw, strict=False)) == {"name", "size"}
+        grammar.close()
+    chain.close()
+    base.close()
+
+
+def test_behind_a_whole_root_only_the_end_may_come(model: llama.Model, context: llama.Context):
+    context.decode([5])
+    chain = llama.Chain(model, Sampling())
+    grammar = llama.Grammar(model, 'root ::= "a"')
+    grammar.accept(model.untrusted("a")[0])
+    assert model.is_eog(sample(context, chain, grammar))
+
+
+def test_nothing_is_sampled_before_a_decode(model: llama.Model, context: llama.Context):
+    chain = llama.Chain(model, Sampling())
+    with pytest.raises(EngineError, match="nothing to sample"):
+        sample(context, chain)
+    context.decode([1, 2, 3])
+    sample(context, chain)
+    context.truncate(1)
+    with pytest.raises(EngineError, match="nothing to sample"):
+        context.logits()
+
+
+def test_batches_out_of_range_are_refused(context: llama.Context):
+    with pytest.raises(ValueError, match="batch"):
+        context.decode([1] * 513)
+    with pytest.raises(ValueError, match="batch"):
+        context.decode([])
+    assert context.decode([10**6]) == -1
+
+
+def test_an_aborted_decode_returns_2_and_a_state_comes_back(model: llama.Model, context: llama.Context):
+    assert context.decode([1, 2, 3]) == 0
+    state = context.save(False)
+    context.abort(True)
+    assert context.decode([4] * 400) == 2
+    context.abort(False)
+    context.clear()
+    assert context.load(state, False)
+    assert context.last_position() == 2
+    assert not context.load((type(state))(), False)
+
+
+def test_what_a_model_says_of_itself(model: llama.Model):
+    assert model.meta("general.architecture") in ("qwen35", "qwen3")
+    assert model.recurrent == (model.meta("general.architecture") == "qwen35")
+    assert model.meta("no.such.key") is None
+    assert model.chat_template is None
+    assert model.n_ctx_train == 32768
+    assert llama.devices()[0]["name"]
+    assert isinstance(llama.supports_gpu(), bool)
+
+
+def test_files_that_cannot_be_loaded(tiny: str, gguf: Any, tmp_path: Path):
+    cut = tmp_path / "cut.gguf"
+    shutil.copy(tiny, cut)
+    os.truncate(cut, os.path.getsize(tiny) // 2)
+    with pytest.raises(ModelError, match="cut short"):
+        preflight.check_model(str(cut), 1024)
+    with pytest.raises(ModelError):
+        llama.Model(str(cut))
+    text = tmp_path / "text.gguf"
+    text.write_text("this is not a model, whatever its name says")
+    with pytest.raises(ModelError, match="not a GGUF"):
+        preflight.check_model(str(text), 1024)
+    with pytest.raises(ModelMissing, match=r"gone\.gguf"):
+        preflight.check_file(str(tmp_path / "gone.gguf"))
+    with pytest.raises(ModelError, match="cannot be read"):
+        preflight.check_file(str(tmp_path))
+    strange = gguf.make("tiny", tmp_path / "strange.gguf", arch="strange9")
+    with pytest.raises(ModelError, match="architecture 'strange9'"):
+        llama.Model(str(strange))
+
+
+def test_too_little_memory_says_what_would_fit(dense: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(preflight, "available_memory", lambda: 250 << 20)
+    with pytest.raises(ModelError, match=r"needs \d+\.\d GiB .* 0\.2 GiB are free.*would fit"):
+        preflight.check_model(dense, 1 << 20)
+    preflight.check_model(dense, 4096)
+    preflight.check_model(dense, 1 << 20, gpu=True)
+
+
+def test_loading_can_be_given_up(tiny: str):
+    with pytest.raises(EngineError, match="cancelled"):
+        llama.Model(tiny, progress=lambda fraction: False)
