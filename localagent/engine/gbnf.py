@@ -8,7 +8,7 @@ What a grammar cannot say (`pattern`, `minimum` beyond its sign) is left to the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..values import ToolSpec
@@ -140,6 +140,7 @@ class Rules:
     def __init__(self) -> None:
         self._rules: dict[str, str] = {}
         self._references: dict[str, str] = {}
+        self._unions: dict[str, list[str]] = {}
         self._depth = 0
 
     def add(self, name: str, body: str) -> str:
@@ -147,7 +148,26 @@ class Rules:
         return name
 
     def text(self, root: str) -> str:
+        seen: set[str] = set()
+        for name in self._unions:
+            self._unroll(name, (), seen)
         return "\n".join(f"{name} ::= {body}" for name, body in {"root": root, **self._rules}.items()) + "\n"
+
+    def _unroll(self, name: str, path: tuple[str, ...], seen: set[str]) -> None:
+        """Take a union's way back to itself out: llama.cpp refuses rules that begin with themselves."""
+        if name in seen:
+            return
+        options = [option for option in self._unions[name] if option != name and option not in path]
+        for option in options:
+            if option in self._unions:
+                self._unroll(option, (*path, name), seen)
+        seen.add(name)
+        self.add(name, " | ".join(options) or self.use("value"))
+
+    def union(self, name: str, options: Iterable[str]) -> str:
+        """A rule that is one of other rules; its text is written when all of them are known."""
+        self._unions[name] = list(options)
+        return self.add(name, "")
 
     def use(self, name: str) -> str:
         """A primitive rule, and what it stands on."""
@@ -174,7 +194,7 @@ class Rules:
         if isinstance(reference, str):
             if reference not in self._references:
                 target = self._references[reference] = f"ref-{len(self._references)}"
-                self.add(target, self.schema(_resolve(schema, root), target + "-of", root))
+                self.union(target, [self.schema(_resolve(schema, root), target + "-of", root)])
             return self._references[reference]
         schema = _resolve(schema, root)
         self._depth += 1
@@ -207,7 +227,7 @@ class Rules:
 
     def _any(self, options: Sequence[Any], name: str, root: Any) -> str:
         rules = dict.fromkeys(self.schema(option, f"{name}-{i}", root) for i, option in enumerate(options))
-        return self.add(f"{name}-any", " | ".join(rules))
+        return self.union(f"{name}-any", rules)
 
     def _string(self, schema: Mapping[str, Any], name: str) -> str:
         low, high = _count(schema, "minLength"), _count(schema, "maxLength")
