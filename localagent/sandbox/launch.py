@@ -93,8 +93,6 @@ def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env | dict(extra or {})
 
 
-
-
 async def start(
     argv: Sequence[str],
     *,
@@ -177,7 +175,9 @@ def spawn_resident(argv: Sequence[str], *, env: Mapping[str, str], log: Path) ->
     """Start a program of ours that outlives us: own session, no terminal, both outputs
     appended to `log` (0600). Returns its process id. Raises StoreError when it cannot start."""
     try:
-        with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o600), "ab") as out:
+        with open(
+            os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o600), "ab"
+        ) as out:
             popen = subprocess.Popen(
                 list(argv),
                 env=dict(env),

@@ -1,0 +1,345 @@
+"""The one committer: every change to the user's files goes through here, and can be undone.
+
+A step is prepared completely (new contents beside their places, durable), then recorded,
+then done by renames, so that a crash leaves either nothing or something the next start
+takes back. Originals are kept by a second name or a copy in the journal's own folder;
+what is deleted goes to the desktop's trash where that is on the same file system.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import StoreError
+from ..values import Change
+from .apply import Roots, apply, conflicts, discard_temp, revert, where
+from .atomic import store_error
+from .files import Root, remove_tree
+from .plan import Plan
+from .steps import IN_FLIGHT, Op, Record, Step, Steps
+
+__all__ = ["Journal", "Step", "Undone"]
+
+_LOCK_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What `undo` or `redo` did: absolute paths. `conflicts` are sentences about what was left
+    alone because it was changed since; `left` are folders that stay because something is in them."""
+
+    step: Step
+    restored: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+class Journal:
+    """The journal in `folder` (made on demand, 0700). Safe for several processes: one acts at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(folder)
+        self._steps = Steps(self._folder)
+
+    # ------------------------------------------------------------ reading
+
+    def steps(self, limit: int = 20) -> list[Step]:
+        """The newest steps, newest first; `state` is done or undone."""
+        found: list[Step] = []
+        for record in self._steps.records():
+            if len(found) == limit:
+                break
+            if record.state in ("done", "undone"):
+                found.append(record.step)
+        return found
+
+    def step(self, number: int) -> Step:
+        """One step. Raises StoreError where there is none of that number."""
+        return self._steps.load(number).step
+
+    # ------------------------------------------------------------ commit
+
+    def commit(
+        self, changes: Sequence[Change], roots: Sequence[Path | str], *, session: str, call: str, label: str
+    ) -> Step:
+        """Carry out all of `changes`, or none.
+
+        Order: folders, new files, changed files, permissions, moves, deletions. A file with several
+        hard links is replaced under this name only. Raises Conflict when a file is not what `before`
+        says or exists where it must not; StoreError when a target is outside `roots` or protected,
+        or the disk is full or not writable. Nothing is changed then.
+        """
+        if not changes:
+            return Step(0, (), time.time(), label, session, call)
+        with self._locked():
+            number = max(self._steps.numbers(), default=0) + 1
+            place = self._steps.place(number)
+            step = Step(number, tuple(changes), time.time(), label, session, call)
+            record = Record(step)
+            with _as_store_errors(str(self._folder)):
+                place.mkdir(mode=0o700, parents=True)
+            with Roots() as open_roots:
+                self._prepare(record, roots, open_roots, place)
+                self._carry_out(record, open_roots)
+        return record.step
+
+    def _prepare(self, record: Record, roots: Sequence[Path | str], open_roots: Roots, place: Path) -> None:
+        try:
+            with _as_store_errors(record.step.changes[0].path):
+                plan = Plan(record.step.changes, [os.fspath(root) for root in roots], open_roots, place)
+                record.ops = plan.make()
+                for op in record.ops:
+                    for path in _parents(op):
+                        record.folders.setdefault(path, [_time(path), None])
+                # Known to the next start before the first of them exists, so that none is left behind.
+                plan.name_temps()
+                self._steps.save(record)
+                plan.prepare()
+        except BaseException:
+            self._forget(record, open_roots)
+            raise
+
+    def _carry_out(self, record: Record, roots: Roots) -> None:
+        """Do all operations, or take back those that were done."""
+        again = record.state == "redoing"
+        record.state = "redoing" if again else "committing"
+        try:
+            with _as_store_errors(where(record.ops[0]) if record.ops else str(self._folder)):
+                self._steps.save(record)
+                for op in record.ops:
+                    if not op.skipped:
+                        apply(op, roots)
+                _sync(record.ops, roots)
+                self._finish(record, roots, "done")
+        except BaseException:
+            self._take_back(record, roots)
+            if again:
+                self._finish(record, roots, "undone")
+            else:
+                self._forget(record, roots)
+            raise
+
+    def _forget(self, record: Record, roots: Roots) -> None:
+        """A step that did not happen leaves no trace, unless an original is still only in the journal."""
+        for op in record.ops:
+            with contextlib.suppress(StoreError):
+                discard_temp(op, roots.get(op.root))
+        for path, (before, _) in sorted(record.folders.items(), reverse=True):
+            _set_time(path, before)
+        if any(op.kept and not op.info and os.path.lexists(op.kept) for op in record.ops):
+            self._finish(record, roots, "undone")
+            return
+        remove_tree(str(self._steps.place(record.step.number)))
+        self._steps.active.unlink(missing_ok=True)
+
+    def _take_back(self, record: Record, roots: Roots) -> tuple[str, ...]:
+        """Revert every operation that was done, latest first; the paths that stay as they are."""
+        left = [where(op) for op in reversed(record.ops) if not op.skipped and not revert(op, roots)]
+        for path, (before, _) in sorted(record.folders.items(), reverse=True):
+            _set_time(path, before)
+        _sync(record.ops, roots)
+        return tuple(left)
+
+    def _finish(self, record: Record, roots: Roots, state: str) -> None:
+        for op in record.ops:
+            if op.gone and state == "done":
+                with contextlib.suppress(OSError):
+                    roots.get(op.root).remove(op.gone)
+        for path, times in record.folders.items():
+            times[1] = _time(path) if state == "done" else times[1]
+        record.state = "done" if state == "done" else "undone"
+        record.step = replace(record.step, state=record.state)
+        record.turned = time.time()
+        self._steps.save(record)
+
+    # ------------------------------------------------------------ undo and redo
+
+    def undo(self, step: int | None = None, force: bool = False) -> Undone:
+        """Restore what a step (None: the latest not undone) changed.
+
+        Where something was changed since, nothing is restored and `conflicts` says what; with
+        `force` the rest is. Raises StoreError when there is nothing to undo.
+        """
+        with self._locked():
+            record = self._chosen(step, "done", "undo")
+            with Roots() as roots:
+                blocked = conflicts(record.ops, roots, redo=False)
+                if blocked and not force:
+                    return Undone(record.step, conflicts=tuple(blocked.values()))
+                for index in blocked:
+                    record.ops[index].skipped = True
+                times = {path: _time(path) for path in record.folders}
+                record.state = "undoing"
+                with _as_store_errors(str(self._folder)):
+                    self._steps.save(record)
+                    left = self._put_back(record, roots, times)
+                restored = tuple(where(op) for op in record.ops if not op.skipped and where(op) not in left)
+                self._finish(record, roots, "undone")
+        return Undone(record.step, tuple(dict.fromkeys(restored)), tuple(blocked.values()), left)
+
+    def _put_back(self, record: Record, roots: Roots, times: dict[str, int | None]) -> tuple[str, ...]:
+        left = [where(op) for op in reversed(record.ops) if not op.skipped and not revert(op, roots)]
+        _sync(record.ops, roots)
+        for path, (before, after) in sorted(record.folders.items(), reverse=True):
+            if times.get(path) == after:
+                _set_time(path, before)
+        return tuple(left)
+
+    def redo(self, step: int | None = None) -> Undone:
+        """Do again what `undo` took back last (or step `step`). Conflicts change nothing."""
+        with self._locked():
+            record = self._chosen(step, "undone", "redo")
+            with Roots() as roots:
+                blocked = conflicts(record.ops, roots, redo=True)
+                if blocked:
+                    return Undone(record.step, conflicts=tuple(blocked.values()))
+                record.state = "redoing"
+                with _as_store_errors(str(self._folder)):
+                    self._again(record, roots)
+                self._carry_out(record, roots)
+                done = tuple(dict.fromkeys(where(op) for op in record.ops if not op.skipped))
+        return Undone(record.step, done)
+
+    def _again(self, record: Record, roots: Roots) -> None:
+        for op in record.ops:
+            if op.skipped:
+                continue
+            root = roots.get(op.root)
+            if op.kind == "put":
+                op.temp = op.undone
+            elif op.kind == "take" and op.gone:
+                remove_tree(op.kept)
+                root.copy_out(op.path, op.kept)
+            elif op.kind == "take" and os.path.lexists(op.kept):
+                raise StoreError(f"{where(op)} cannot be deleted again: its place in the trash is taken.")
+
+    def _chosen(self, number: int | None, state: str, word: str) -> Record:
+        if number is not None:
+            record = self._steps.load(number)
+            if record.state != state:
+                raise StoreError(f"There is nothing to {word}: step {number} is {record.state}.")
+            return record
+        candidates = [record for record in self._steps.records() if record.state == state]
+        if not candidates:
+            raise StoreError(f"There is nothing to {word}.")
+        return max(candidates, key=lambda r: r.step.number if word == "undo" else r.turned)
+
+    # ------------------------------------------------------------ after a crash
+
+    def recover(self) -> list[Step]:
+        """Take back what a process that died had begun; the steps concerned.
+
+        Called at every start; returns at once when nothing is open, or another process is at work.
+        """
+        if not self._steps.active.exists():
+            return []
+        try:
+            with self._locked(wait=0.0, recover=False):
+                return self._recover()
+        except _Busy:
+            return []
+
+    def _recover(self) -> list[Step]:
+        try:
+            number = int(self._steps.active.read_bytes())
+            record = self._steps.load(number)
+        except (FileNotFoundError, ValueError):
+            return []
+        except StoreError:
+            self._steps.active.unlink(missing_ok=True)
+            return []
+        if record.state not in IN_FLIGHT:
+            self._steps.active.unlink(missing_ok=True)
+            return []
+        with Roots() as roots, _as_store_errors(str(self._folder)):
+            if record.state != "preparing":
+                self._take_back(record, roots)
+            if record.state in ("preparing", "committing"):
+                self._forget(record, roots)
+            else:
+                self._finish(record, roots, "undone")
+        return [record.step]
+
+    # ------------------------------------------------------------ one process at a time
+
+    @contextlib.contextmanager
+    def _locked(self, wait: float = _LOCK_WAIT_S, recover: bool = True) -> Iterator[None]:
+        with _as_store_errors(str(self._folder)):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _take_lock(fd, wait)
+            if recover:
+                self._recover()
+            yield
+        finally:
+            os.close(fd)
+
+
+class _Busy(StoreError):
+    pass
+
+
+def _take_lock(fd: int, wait: float) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    until = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() >= until:
+                raise _Busy("Another localagent is changing files just now.", "Try again when it is done.") from None
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def _as_store_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = error.filename if isinstance(error.filename, str) and os.path.isabs(error.filename) else path
+        raise store_error(error, name) from error
+
+
+def _parents(op: Op) -> list[str]:
+    found = [os.path.dirname(where(op))]
+    if op.dest:
+        found.append(os.path.dirname(os.path.join(op.dest_root, op.dest)))
+    if op.temp and not os.path.isabs(op.temp):
+        found.append(os.path.dirname(os.path.join(op.root, op.temp)))
+    return found
+
+
+def _time(path: str) -> int | None:
+    try:
+        return os.lstat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _set_time(path: str, mtime_ns: int | None) -> None:
+    if mtime_ns is None:
+        return
+    with contextlib.suppress(OSError, StoreError), Root(path) as root:
+        root.utime("", mtime_ns)
+
+
+def _sync(ops: Sequence[Op], roots: Roots) -> None:
+    """Make the renames durable, a folder once."""
+    done: set[tuple[str, str]] = set()
+    for op in ops:
+        for root, path in ((op.root, op.path), (op.dest_root, op.dest)):
+            folder = (root, os.path.dirname(path))
+            if path and folder not in done:
+                done.add(folder)
+                with contextlib.suppress(OSError, StoreError):
+                    roots.get(root).sync(folder[1])

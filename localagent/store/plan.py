@@ -1,0 +1,308 @@
+"""From a change list to the operations of a step: everything is checked and prepared here,
+so that what follows is renames only."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import Conflict, StoreError
+from ..values import Change
+from . import protected
+from .apply import Roots, sign
+from .copying import copy_attributes, copy_owner, sha256
+from .files import Root
+from .steps import Op, Sign
+
+_SPARE_BYTES = 1 << 20
+
+
+class Plan:
+    """The operations for `changes` beneath `roots`, kept things going to the folder `place`."""
+
+    def __init__(self, changes: Sequence[Change], folders: Sequence[str], roots: Roots, place: Path) -> None:
+        self._changes = changes
+        self._folders = [(os.path.abspath(folder), os.path.realpath(folder)) for folder in folders]
+        self._roots = roots
+        self._place = place
+        self._floor = protected.Floor()
+        self._made: set[tuple[str, str]] = set()
+        self._emptied = {os.path.abspath(c.path) for c in changes if c.kind in ("trash", "move")}
+        self._sources: dict[tuple[str, str], tuple[str, str]] = {}
+        self.ops: list[Op] = []
+
+    def make(self) -> list[Op]:
+        """Raises Conflict for a file that is not what it was, StoreError for what may not be touched."""
+        makes = {self._where(c.dest or c.path) for c in self._changes if c.kind not in ("trash", "chmod")}
+        early = [c for c in self._changes if c.kind == "trash" and self._in_the_way(self._where(c.path), makes)]
+        early_paths = {self._where(c.path) for c in early}
+        for change in early:
+            self._add(change, early_paths)
+        order = ("make_folder", "new", "write", "chmod", "move", "trash")
+        rest = [change for change in self._changes if change not in early]
+        for change in sorted(rest, key=lambda change: order.index(self._class(change))):
+            self._add(change, early_paths)
+        self._check_space()
+        return self.ops
+
+    def _class(self, change: Change) -> str:
+        if change.kind in ("make_folder", "chmod", "move", "trash"):
+            return change.kind
+        return "new" if change.before == "" or change.kind in ("copy", "link") else "write"
+
+    def _where(self, path: str) -> tuple[str, str]:
+        """(root, path relative to it) of an absolute path."""
+        if not os.path.isabs(path) or "\0" in path:
+            raise StoreError(f"{path!r} is not an absolute path.")
+        plain = os.path.normpath(path)
+        resolved = os.path.join(os.path.realpath(os.path.dirname(plain)), os.path.basename(plain))
+        for name in dict.fromkeys((plain if ".." not in path.split("/") else resolved, resolved)):
+            for given, real in sorted(self._folders, key=lambda pair: -len(pair[1])):
+                for folder in (given, real):
+                    if name.startswith(folder.rstrip("/") + "/"):
+                        return real, os.path.relpath(name, folder)
+        allowed = ", ".join(real for _, real in self._folders)
+        raise StoreError(f"{path} is outside the folders that may be changed ({allowed}).")
+
+    def _in_the_way(self, place: tuple[str, str], makes: set[tuple[str, str]]) -> bool:
+        root, path = place
+        return any(root == other and (made == path or made.startswith(path + "/")) for other, made in makes)
+
+    def _allowed(self, root: str, path: str) -> None:
+        full = os.path.join(root, path)
+        if reason := self._floor.refusal(full):
+            raise StoreError(f"{full} must not be changed: {reason}.")
+
+    def _add(self, change: Change, early: set[tuple[str, str]]) -> None:
+        root, path = self._where(change.path)
+        if change.kind != "copy":
+            self._allowed(root, path)
+        now = sign(self._roots.get(root), path, hashed=change.before is not None or change.kind != "trash")
+        if (root, path) in early and change.kind != "trash":
+            now = None
+        self._fresh(change, now, os.path.join(root, path))
+        index = len(self.ops)
+        if change.kind == "make_folder":
+            self._folder(root, path, change.mode, now)
+        elif change.kind == "trash":
+            self.ops.append(self._take(root, path, now, index))
+        elif change.kind == "chmod":
+            info = self._roots.get(root).stat(path)
+            old = stat.S_IMODE(info.st_mode) if info else None
+            self.ops.append(Op("chmod", root, path, before=now, mode=change.mode, old_mode=old))
+        elif change.kind in ("move", "copy"):
+            self._transfer(change, root, path, now)
+        else:
+            self._parents(root, path)
+            self.ops.append(self._put(root, path, now))
+
+    def _fresh(self, change: Change, now: Sign | None, full: str) -> None:
+        """Refuse what is not as the change supposes."""
+        if change.before == "" and now is not None and not (change.kind == "make_folder" and now.kind == "folder"):
+            raise Conflict(f"{full} exists already.")
+        if now is None and (change.before or change.kind in ("trash", "chmod", "move", "copy", "edit")):
+            raise Conflict(f"{full} no longer exists.")
+        if change.before and now is not None and now.sha256 != change.before:
+            raise Conflict(f"{full} was changed since it was read.", "Read it again.")
+        if change.kind in ("write", "edit", "link") and now is not None and now.kind == "folder":
+            raise Conflict(f"{full} is a folder.")
+
+    def _folder(self, root: str, path: str, mode: int | None, now: Sign | None) -> None:
+        if (root, path) in self._made or (now is not None and now.kind == "folder"):
+            return
+        if now is not None:
+            raise Conflict(f"{os.path.join(root, path)} exists already and is no folder.")
+        self._parents(root, path)
+        self._made.add((root, path))
+        self.ops.append(Op("mkdir", root, path, mode=mode))
+
+    def _parents(self, root: str, path: str) -> None:
+        folder = os.path.dirname(path)
+        if not folder or (root, folder) in self._made:
+            return
+        info = self._roots.get(root).stat(folder)
+        removed = any(op.kind == "take" and (op.root, op.path) == (root, folder) for op in self.ops)
+        if info is None or removed:
+            self._folder(root, folder, None, None)
+        elif stat.S_ISREG(info.st_mode):
+            raise Conflict(f"{os.path.join(root, folder)} is a file, not a folder.")
+
+    def _put(self, root: str, path: str, now: Sign | None) -> Op:
+        return Op("put", root, path, kept=self._kept(), undone=self._kept("undone"), before=now)
+
+    def _kept(self, word: str = "kept") -> str:
+        return str(self._place / f"{word}-{len(self.ops)}")
+
+    def _transfer(self, change: Change, root: str, path: str, now: Sign | None) -> None:
+        if change.dest is None or now is None:
+            raise StoreError(f"The change of {change.path} names no destination.")
+        dest_root, dest = self._where(change.dest)
+        full = os.path.join(dest_root, dest)
+        self._allowed(dest_root, dest)
+        self._no_hooks(os.path.join(root, path), full)
+        there = self._roots.get(dest_root).stat(dest)
+        if there is not None:
+            raise Conflict(f"{full} exists already.")
+        if now.kind == "folder" and (full + "/").startswith(os.path.join(root, path) + "/"):
+            raise StoreError(f"{change.path} cannot go into itself.")
+        self._parents(dest_root, dest)
+        here = self._roots.get(root).mount_key(os.path.dirname(path))
+        if change.kind == "move" and here == self._roots.get(dest_root).mount_key(self._existing(dest_root, dest)):
+            self.ops.append(Op("move", root, path, dest_root=dest_root, dest=dest, before=now))
+            return
+        op = self._put(dest_root, dest, None)
+        op.dest_root, op.temp = root, path
+        self.ops.append(op)
+        if change.kind == "move":
+            self.ops.append(self._take(root, path, now, len(self.ops), trash=False))
+
+    def _no_hooks(self, source: str, dest: str) -> None:
+        """A folder moved or copied to where its files would become git hooks."""
+        if ".git" not in dest.split("/") or not os.path.isdir(source):
+            return
+        for folder, _, names in os.walk(source):
+            for name in names:
+                old = os.path.join(folder, name)
+                new = os.path.join(dest, os.path.relpath(old, source))
+                if protected.is_hook_place(new) and not protected.is_hook_place(old):
+                    raise StoreError(f"{new} must not be changed: a git hook runs programs by itself.")
+
+    def _existing(self, root: str, path: str) -> str:
+        """The nearest folder above `path` that exists now."""
+        folder = os.path.dirname(path)
+        while folder:
+            info = self._roots.get(root).stat(folder)
+            if info is not None and (stat.S_ISDIR(info.st_mode) or stat.S_ISLNK(info.st_mode)):
+                return folder
+            folder = os.path.dirname(folder)
+        return ""
+
+    # ------------------------------------------------------------ removal
+
+    def _take(self, root: str, path: str, now: Sign | None, index: int, trash: bool = True) -> Op:
+        op = Op("take", root, path, kept=self._kept(), before=now)
+        mount = self._roots.get(root).mount_key(os.path.dirname(path))
+        if trash and not self._emptied_folder(os.path.join(root, path)) and (found := _trash(mount)):
+            name = _free_name(found, os.path.basename(path))
+            op.kept, op.info = os.path.join(found, "files", name), os.path.join(found, "info", f"{name}.trashinfo")
+        elif mount != _mount_of(str(self._place)):
+            op.gone = os.path.join(os.path.dirname(path), f".localagent-{secrets.token_hex(6)}.tmp")
+        return op
+
+    def _emptied_folder(self, full: str) -> bool:
+        """Whether nothing but folders is left of it once this step's other changes are done."""
+        if not os.path.isdir(full) or os.path.islink(full):
+            return False
+        return all(entry.path in self._emptied for entry in os.scandir(full))
+
+    # ------------------------------------------------------------ preparing
+
+    def _check_space(self) -> None:
+        """Refuse a step that cannot fit, before anything is touched."""
+        for change in self._changes:
+            if change.content and change.kind in ("write", "edit"):
+                root, path = self._where(change.path)
+                needed = os.stat(change.content).st_blocks * 512 if os.path.exists(change.content) else 0
+                free = os.fstatvfs(self._roots.get(root).fd)
+                room = free.f_bavail * free.f_frsize
+                if needed > _SPARE_BYTES and needed > room:
+                    wanted, there = (f"{size // 1048576:,} MB" for size in (needed, room))
+                    raise StoreError(
+                        f"{os.path.join(root, path)} needs {wanted}, and {there} are free.",
+                        "Free some space and try again.",
+                    )
+
+    def name_temps(self) -> None:
+        """Choose where each new content is written before it takes its place."""
+        for op in self.ops:
+            if op.kind == "put":
+                self._sources[op.root, op.path] = (op.dest_root, op.temp)
+                op.temp = self._temp(op.root, op.path)
+
+    def prepare(self) -> None:
+        """Write every new content there, and copy what cannot be renamed into the journal."""
+        contents = {self._where(c.path): c for c in self._changes if c.kind in ("write", "edit", "link")}
+        for op in self.ops:
+            root = self._roots.get(op.root)
+            if op.kind == "take" and op.gone:
+                root.copy_out(op.path, op.kept)
+            if op.kind != "put":
+                continue
+            source_root, source = self._sources[op.root, op.path]
+            if source:
+                with self._roots.get(source_root).at(source) as real:
+                    root.copy_in(real, op.temp)
+            else:
+                self._content(contents[op.root, op.path], op)
+            op.after = sign(root, op.temp)
+
+    def _temp(self, root: str, path: str) -> str:
+        return os.path.join(self._existing(root, path), f".localagent-{secrets.token_hex(6)}.tmp")
+
+    def _content(self, change: Change, op: Op) -> None:
+        root = self._roots.get(op.root)
+        if change.kind == "link":
+            root.symlink(change.content or "", op.temp)
+            return
+        if change.content is None or not os.path.isfile(change.content) or os.path.islink(change.content):
+            raise StoreError(f"The new content of {change.path} is missing.")
+        root.copy_in(change.content, op.temp)
+        fd = root.open(op.temp, os.O_RDWR)
+        try:
+            if change.after and sha256(fd) != change.after:
+                raise Conflict(f"The new content of {change.path} is not what was approved.")
+            mode = change.mode
+            if op.before is not None and op.before.kind == "file":
+                old = root.open(op.path)
+                try:
+                    info = os.fstat(old)
+                    copy_owner(info, fd)
+                    copy_attributes(old, fd)
+                finally:
+                    os.close(old)
+                mode = stat.S_IMODE(info.st_mode) if mode is None else mode
+            os.fchmod(fd, _new_mode() if mode is None else mode)
+            os.utime(fd, ns=None if change.mtime_ns is None else (change.mtime_ns, change.mtime_ns))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _new_mode() -> int:
+    """What a new file's permissions are for this user."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            mask = next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))
+    except (OSError, StopIteration):
+        mask = 0o022
+    return 0o666 & ~mask
+
+
+def _mount_of(folder: str) -> tuple[int, int]:
+    with Root(folder) as root:
+        return root.mount_key("")
+
+
+def _trash(mount: tuple[int, int]) -> str:
+    """The desktop's trash folder, made on demand, if a rename reaches it; else ""."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    base = base if os.path.isabs(base) else os.path.expanduser("~/.local/share")
+    found = os.path.join(base, "Trash")
+    try:
+        for name in ("files", "info"):
+            os.makedirs(os.path.join(found, name), mode=0o700, exist_ok=True)
+        return found if _mount_of(os.path.join(found, "files")) == mount else ""
+    except OSError:
+        return ""
+
+
+def _free_name(trash: str, name: str) -> str:
+    candidate = name
+    while os.path.lexists(os.path.join(trash, "files", candidate)) or os.path.lexists(
+        os.path.join(trash, "info", f"{candidate}.trashinfo")
+    ):
+        candidate = f"{name[:200]}.{secrets.token_hex(3)}"
+    return candidate

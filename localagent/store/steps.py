@@ -1,0 +1,139 @@
+"""The journal's records: what each step was asked to do, and by which operations it did it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import StoreError
+from ..values import Change
+from .atomic import write_atomic
+
+State = Literal["preparing", "committing", "done", "undoing", "undone", "redoing"]
+# States in which a step is only when a process died.
+IN_FLIGHT: tuple[State, ...] = ("preparing", "committing", "undoing", "redoing")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One commit. `number` 0 is a commit of nothing, which is not recorded. `at` is a Unix time."""
+
+    number: int
+    changes: tuple[Change, ...]
+    at: float
+    label: str
+    session: str = ""
+    call: str = ""
+    state: State = "done"
+
+
+@dataclass(slots=True)
+class Sign:
+    """What was or is at a path, well enough to tell whether somebody changed it since."""
+
+    kind: Literal["file", "folder", "link"]
+    inode: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+    sha256: str = ""
+    target: str = ""
+
+
+@dataclass(slots=True)
+class Op:
+    """One reversible operation; `path`, `dest`, `temp`, `gone` are relative to their root.
+
+    mkdir; put: `temp` becomes `path`, an original goes to `kept`; move: `path` becomes `dest`;
+    take: `path` goes to `kept` (by way of `gone` where that is on another file system); chmod.
+    A put that copies names its source's root in `dest_root`. On undo what `put` made goes to
+    `undone`, from where redo takes it.
+    """
+
+    kind: Literal["mkdir", "put", "move", "take", "chmod"]
+    root: str
+    path: str
+    dest_root: str = ""
+    dest: str = ""
+    temp: str = ""
+    kept: str = ""
+    info: str = ""
+    gone: str = ""
+    undone: str = ""
+    before: Sign | None = None
+    after: Sign | None = None
+    mode: int | None = None
+    old_mode: int | None = None
+    skipped: bool = False
+
+
+@dataclass(slots=True)
+class Record:
+    """A step with its operations in the order they are done. `folders`: absolute path -> the
+    folder's time before and after the step, None where it does not exist."""
+
+    step: Step
+    ops: list[Op] = field(default_factory=list)
+    folders: dict[str, list[int | None]] = field(default_factory=dict)
+    state: State = "preparing"
+    turned: float = 0.0
+
+
+class Steps:
+    """The folder of records, one subfolder a step, numbered from 1."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "steps"
+        self.active = folder / "active"
+
+    def place(self, number: int) -> Path:
+        return self.folder / f"{number:06d}"
+
+    def numbers(self) -> list[int]:
+        """All steps, newest first."""
+        try:
+            return sorted((int(name) for name in os.listdir(self.folder) if name.isdigit()), reverse=True)
+        except FileNotFoundError:
+            return []
+
+    def records(self) -> Iterator[Record]:
+        """Readable records, newest first."""
+        for number in self.numbers():
+            if (self.place(number) / "record.json").exists():
+                yield self.load(number)
+
+    def save(self, record: Record) -> None:
+        """Write a record durably; while it is in flight, the file `active` names it."""
+        number = record.step.number
+        if record.state in IN_FLIGHT:
+            write_atomic(self.active, str(number).encode())
+        data = asdict(record)
+        write_atomic(self.place(number) / "record.json", json.dumps(data).encode())
+        if record.state not in IN_FLIGHT:
+            self.active.unlink(missing_ok=True)
+
+    def load(self, number: int) -> Record:
+        """Raises StoreError where there is no such step, or its record is damaged."""
+        path = self.place(number) / "record.json"
+        try:
+            return _record(json.loads(path.read_bytes()))
+        except FileNotFoundError as error:
+            raise StoreError(f"There is no step {number}.", "List them with: localagent changes") from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise StoreError(f"The record of step {number} is damaged ({path}).") from error
+
+
+def _record(data: dict[str, Any]) -> Record:
+    step = data["step"]
+    changes = tuple(Change(**change) for change in step.pop("changes"))
+    state = data["state"]
+    step["state"] = state
+    ops = [Op(**{**op, "before": _sign(op["before"]), "after": _sign(op["after"])}) for op in data["ops"]]
+    return Record(Step(changes=changes, **step), ops, data["folders"], state, data["turned"])
+
+
+def _sign(data: dict[str, Any] | None) -> Sign | None:
+    return Sign(**data) if data else None
