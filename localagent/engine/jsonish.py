@@ -17,6 +17,7 @@ _PLAIN = {'"': re.compile(r'[^"\\\x00-\x1f]*'), "'": re.compile(r"[^'\\\x00-\x1f
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _WORD = re.compile(r"[A-Za-z_$][\w$.-]*")
 _BARE = re.compile(r"[^,:{}\[\]\n\"'`<]+")
+_NEXT_KEY = re.compile(r'"\w[\w -]{0,63}"\s{0,8}:')
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -252,6 +253,8 @@ class _Reader:
         space = _SPACE.match(self.text, self.at + 1)
         assert space is not None
         follow = self.text[space.end() : space.end() + 1]
+        if follow == '"' and isinstance(self.stack[-1:] and self.stack[-1], dict):
+            return bool(_NEXT_KEY.match(self.text, space.end()))
         return not self.stack or follow in ("", ",", ":", "}", "]", "`", "<") or "\n" in space.group()
 
     def _escape(self) -> str:
