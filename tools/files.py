@@ -141,7 +141,9 @@ def _lines(path: Path, encoding: str, size: int, start: int | None, end: int | N
             if (end is not None and end >= 0 and first + len(taken) > end) or (room - len(line) < 0 and taken):
                 total = max(total, first + len(taken))
                 break
-            taken.append(line if len(line) <= _TEXT else f"{line[:_TEXT]} ... [{len(line):,} characters in this line]\n")
+            taken.append(
+                line if len(line) <= _TEXT else f"{line[:_TEXT]} ... [{len(line):,} characters in this line]\n"
+            )
             room -= len(line)
         total = max(total, first + len(taken) - 1)
         if whole:

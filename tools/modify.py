@@ -144,7 +144,11 @@ def _nearest(text: str, old: str) -> str:
 
 def _decoded(path: Path, data: bytes) -> tuple[str, Callable[[str], bytes]]:
     """The text and the way back to bytes that keeps the file's encoding and byte order mark."""
-    for mark, name in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
         if data.startswith(mark):
             try:
                 return data[len(mark) :].decode(name), lambda text: mark + text.encode(name)
@@ -227,7 +231,9 @@ def _carried(source: str, destination: str, request: type[Move] | type[Copy], ve
     if len(requests) == 1:
         return Result(f"{verb} {_name(here)} to {_name(there)}.", requests)
     folder = there.parent
-    where = "" if any(Path(one.destination).parent != folder for one in requests) else f" into {_name(folder).rstrip('/')}/"
+    where = (
+        "" if any(Path(one.destination).parent != folder for one in requests) else f" into {_name(folder).rstrip('/')}/"
+    )
     names = _few([Path(one.destination) for one in requests])
     return Result(f"{verb} {len(requests):,} files{where}: {names}.", requests)
 

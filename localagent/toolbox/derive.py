@@ -44,7 +44,9 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
         raise Refused(line, f"{declared.name!r} is no tool name; use lower-case letters, digits and _")
     unknown = [effect for effect in declared.effects or () if effect not in EFFECTS]
     if unknown:
-        raise Refused(line, f"{declared.name} declares the unknown effect {unknown[0]!r}; known are {', '.join(EFFECTS)}")
+        raise Refused(
+            line, f"{declared.name} declares the unknown effect {unknown[0]!r}; known are {', '.join(EFFECTS)}"
+        )
     effects = list(declared.effects if declared.effects != () else ("compute",)) if declared.effects is not None else []
     return {
         "name": declared.name,
@@ -63,7 +65,9 @@ def parameters(function: Callable[..., Any], notes: Mapping[str, str] | None = N
     required: list[str] = []
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise Refused(line, f"parameter {name!r}: *args, **kwargs and positional-only parameters cannot be described")
+            raise Refused(
+                line, f"parameter {name!r}: *args, **kwargs and positional-only parameters cannot be described"
+            )
         if name not in hints:
             raise Refused(line, f"parameter {name!r} has no type hint; use {_KNOWN}")
         shape, optional = _shape(hints[name], name, line)

@@ -42,9 +42,13 @@ async def ask(
     async with process:
         process.write(json.dumps(dict(request)).encode() + b"\n")
         process.close_stdin()
-        buffer = b""
+        parts: list[bytes] = []
         async for chunk in process:
-            *lines, buffer = (buffer + chunk).split(b"\n") if b"\n" in chunk else (buffer + chunk,)
+            parts.append(chunk)
+            if b"\n" not in chunk:
+                continue
+            *lines, rest = b"".join(parts).split(b"\n")
+            parts = [rest]
             for line in lines:
                 message = _message(line)
                 if isinstance(progress := message.get("progress"), str):

@@ -110,7 +110,9 @@ class Outcome:
             self._requests.append(made | ({"implied": True} if implied or depth < len(missing) else {}))
 
     def _content(self, request: Write | Edit, path: str) -> dict[str, Any]:
-        data = request.content.encode("utf-8", "surrogateescape") if isinstance(request.content, str) else request.content
+        data = (
+            request.content.encode("utf-8", "surrogateescape") if isinstance(request.content, str) else request.content
+        )
         blob = os.path.join(self._scratch, f"content-{len(self._requests)}")
         with open(blob, "xb") as file:
             file.write(data)

@@ -19,8 +19,6 @@ from ..values import Change, Receipt, Text, ToolCall, ToolResult, ToolSpec
 from . import link, proposals, spill
 from .describe import Plugin, describe
 
-_GRACE_S = 5.0
-
 
 class PluginSource:
     """The tools of `files`, described by `load`.
@@ -153,7 +151,7 @@ class PluginSource:
             writable=(str(job.folder),),
             binds=binds,
             network="net" in effects,
-            limits=link.limits(job.spec.timeout + (_GRACE_S if staged is not None else 0)),
+            limits=link.limits(job.spec.timeout),
         )
 
     def _result(self, job: _Job, answer: dict[str, Any]) -> ToolResult:

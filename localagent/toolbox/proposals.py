@@ -76,23 +76,25 @@ def keep(changes: Sequence[Change], folder: Path) -> tuple[Change, ...]:
 def named_paths(spec: ToolSpec, call: ToolCall, workspace: Path) -> tuple[str, ...]:
     """Existing paths outside the workspace that the call itself names, and that were judged with it.
 
-    Of a pattern it is the folder above it. A path that a symbolic link leads elsewhere is left
-    out: what was judged is the path as it is written.
+    Of a pattern it is the folder above it. A link inside the workspace that leads out of it
+    counts as outside.
     """
     found = []
     for name, shape in (spec.parameters.get("properties") or {}).items():
         value = call.args.get(name)
-        if not isinstance(shape, Mapping) or shape.get("format") != "path" or not isinstance(value, str) or "\0" in value:
+        if (
+            not isinstance(shape, Mapping)
+            or shape.get("format") != "path"
+            or not isinstance(value, str)
+            or "\0" in value
+        ):
             continue
         path = os.path.normpath(os.path.join(workspace, os.path.expanduser(value)))
         while _GLOB & set(os.path.basename(path)) and not os.path.lexists(path):
             path = os.path.dirname(path)
-        if _inside(path, str(workspace)) or not os.path.exists(path):
-            continue
-        home = os.path.expanduser("~")
-        base = home if _inside(path, home) else os.sep + path.lstrip(os.sep).split(os.sep)[0]
-        if os.path.realpath(path) == os.path.normpath(os.path.realpath(base) + path[len(base) :]):
-            found.append(path)
+        real = os.path.realpath(path)
+        if os.path.exists(real) and not _inside(real, str(workspace)):
+            found.append(real if _inside(path, str(workspace)) else path)
     return tuple(found)
 
 

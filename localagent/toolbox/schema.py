@@ -14,23 +14,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_ALIASES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("path", ("file", "filename", "file_name", "filepath", "file_path", "folder", "folder_path", "directory",
-              "directory_path", "dir", "dirname", "pathname", "target", "location", "name", "source")),
-    ("content", ("text", "contents", "data", "body", "file_content", "file_text")),
-    ("command", ("cmd", "script", "code", "shell", "bash", "commands", "command_line")),
-    ("source", ("src", "from", "from_path", "source_path", "src_path", "origin", "old_path", "file", "path",
-                "filename", "files", "pattern")),
-    ("destination", ("dst", "dest", "to", "to_path", "destination_path", "dest_path", "target", "new_path",
-                     "target_path", "folder", "directory", "new_name")),
-    ("old", ("old_text", "old_string", "old_str", "search", "find", "before", "original", "from", "old_content")),
-    ("new", ("new_text", "new_string", "new_str", "replace", "replacement", "replace_with", "after", "with", "to",
-             "new_content", "content", "text")),
-    ("pattern", ("query", "glob", "regex", "search", "term", "text", "name", "keyword", "string", "filename")),
-    ("start", ("start_line", "from_line", "first", "offset", "begin", "line")),
-    ("end", ("end_line", "to_line", "last", "stop")),
-    ("timeout", ("timeout_s", "seconds", "timeout_seconds", "time_limit")),
-)  # fmt: skip
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "path": ("file", "filename", "file_name", "filepath", "file_path", "folder", "folder_path", "directory",
+              "directory_path", "dir", "dirname", "pathname", "target", "location", "name", "source"),
+    "content": ("text", "contents", "data", "body", "file_content", "file_text"),
+    "command": ("cmd", "script", "code", "shell", "bash", "commands", "command_line"),
+    "source": ("src", "from", "from_path", "source_path", "src_path", "origin", "old_path", "file", "path",
+                "filename", "files", "pattern"),
+    "destination": ("dst", "dest", "to", "to_path", "destination_path", "dest_path", "target", "new_path",
+                     "target_path", "folder", "directory", "new_name"),
+    "old": ("old_text", "old_string", "old_str", "search", "find", "before", "original", "from", "old_content"),
+    "new": ("new_text", "new_string", "new_str", "replace", "replacement", "replace_with", "after", "with", "to",
+             "new_content", "content", "text"),
+    "pattern": ("query", "glob", "regex", "search", "term", "text", "name", "keyword", "string", "filename"),
+    "start": ("start_line", "from_line", "first", "offset", "begin", "line"),
+    "end": ("end_line", "to_line", "last", "stop"),
+    "timeout": ("timeout_s", "seconds", "timeout_seconds", "time_limit"),
+}  # fmt: skip
 _WRAPPERS = ("arguments", "args", "parameters", "params", "input", "kwargs")
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -52,7 +52,7 @@ def repair(parameters: Mapping[str, Any], args: Any) -> tuple[dict[str, Any], li
     required = [name for name in parameters.get("required") or () if name in properties]
     notes: list[str] = []
     given = _as_mapping(args, properties, required, notes)
-    placed, foreign = _place(given, properties, notes)
+    placed, foreign = _place(given, properties, required, notes)
     _adopt(placed, foreign, properties, required, notes)
     notes += [f"ignored the unknown argument {name!r}" for name in foreign]
     mended: dict[str, Any] = {}
@@ -78,7 +78,9 @@ def repair(parameters: Mapping[str, Any], args: Any) -> tuple[dict[str, Any], li
 def _as_mapping(args: Any, properties: Mapping[str, Any], required: list[str], notes: list[str]) -> dict[str, Any]:
     if isinstance(args, str):
         parsed = _parsed(args)
-        args = parsed if isinstance(parsed, dict) else args
+        if isinstance(parsed, dict):
+            args = parsed
+            notes.append("read the arguments as JSON")
     if isinstance(args, Mapping):
         given = {str(name): value for name, value in args.items()}
         for wrapper in _WRAPPERS:
@@ -96,7 +98,7 @@ def _as_mapping(args: Any, properties: Mapping[str, Any], required: list[str], n
 
 
 def _place(
-    given: dict[str, Any], properties: Mapping[str, Any], notes: list[str]
+    given: dict[str, Any], properties: Mapping[str, Any], required: list[str], notes: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments by the parameter they are for, and those that are for none."""
     placed = {name: value for name, value in given.items() if name in properties}
@@ -104,7 +106,7 @@ def _place(
     for name, value in given.items():
         if name in properties:
             continue
-        target = _target(name, properties, placed)
+        target = _target(name, properties, required, placed)
         if target is None:
             foreign[name] = value
         else:
@@ -113,13 +115,14 @@ def _place(
     return placed, foreign
 
 
-def _target(name: str, properties: Mapping[str, Any], placed: Mapping[str, Any]) -> str | None:
+def _target(name: str, properties: Mapping[str, Any], required: list[str], placed: Mapping[str, Any]) -> str | None:
+    """The parameter that is meant by `name`: a required one before an optional one."""
     plain = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower().replace("-", "_").replace(" ", "_").strip("_")
-    free = [known for known in properties if known not in placed]
+    free = sorted((known for known in properties if known not in placed), key=lambda known: known not in required)
     if plain in free:
         return plain
-    for known, aliases in _ALIASES:
-        if known in free and plain in aliases:
+    for known in free:
+        if plain in _ALIASES.get(known, ()):
             return known
     from difflib import get_close_matches
 
@@ -265,7 +268,7 @@ def _object(value: Any, shape: Mapping[str, Any], name: str, notes: list[str]) -
     if isinstance(value, str):
         value = _parsed(value)
     if not isinstance(value, Mapping):
-        raise _Unfit(f"{name!r} must be an object such as {{\"key\": \"value\"}}.")
+        raise _Unfit(f'{name!r} must be an object such as {{"key": "value"}}.')
     return {str(key): item for key, item in value.items()}
 
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _PRINTED_CAP = 262_144
+_PROGRESS_CAP = 1_000_000
 _RESULT_CAP = 4_000_000
 
 
@@ -41,6 +42,7 @@ class Wire:
     def __init__(self) -> None:
         self._out = os.dup(1)
         self._lock = threading.Lock()
+        self._room = _PROGRESS_CAP
         read_end, write_end = os.pipe()
         os.dup2(write_end, 1)
         os.dup2(write_end, 2)
@@ -61,8 +63,12 @@ class Wire:
                 view = view[os.write(self._out, view) :]
 
     def progress(self, text: str) -> None:
-        if text:
-            self.send({"progress": text})
+        """Send text on while there is room for it: what is for eyes need not be whole."""
+        if text and self._room > 0:
+            self._room -= len(text)
+            self.send(
+                {"progress": text if self._room > 0 else text[: len(text) + self._room] + "\n... more is not shown\n"}
+            )
 
     def finish(self, answer: Mapping[str, Any]) -> None:
         for stream in (sys.stdout, sys.stderr):
