@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _DETACHED = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
 _UNLIMITED = Limits(wall_s=0, memory_mb=0, processes=0, file_mb=0, output_kb=0)
 
 
@@ -175,9 +176,7 @@ def spawn_resident(argv: Sequence[str], *, env: Mapping[str, str], log: Path) ->
     """Start a program of ours that outlives us: own session, no terminal, both outputs
     appended to `log` (0600). Returns its process id. Raises StoreError when it cannot start."""
     try:
-        with open(
-            os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o600), "ab"
-        ) as out:
+        with open(os.open(log, _APPEND, 0o600), "ab") as out:
             popen = subprocess.Popen(
                 list(argv),
                 env=dict(env),

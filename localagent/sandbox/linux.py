@@ -138,44 +138,50 @@ class _Rule:
     source: str = ""
 
 
+class _Rules:
+    """The one rule for each path."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[str, _Rule] = {}
+
+    def add(self, path: str, rank: int, source: str = "") -> None:
+        if path not in self.by_path or self.by_path[path].rank <= rank:
+            self.by_path[path] = _Rule(path, rank, source or path)
+
+
 def _mounts(profile: Profile, host: Host) -> list[str]:
-    rules: dict[str, _Rule] = {}
-
-    def add(path: str, rank: int, source: str = "") -> None:
-        if path not in rules or rules[path].rank <= rank:
-            rules[path] = _Rule(path, rank, source or path)
-
+    rules = _Rules()
     masked = [real for path in (*_MASKED, host.home) if os.path.isdir(real := os.path.realpath(path)) and real != "/"]
-    for path in masked:
-        add(path, _WEAK_MASK)
     secrets = [os.path.join(host.home, name) for name in SECRETS]
-    for path in (*host.own, *secrets):
-        add(path, _STRONG_MASK)
-    opened = [*host.tools, *_network_files(profile)]
-    for path in opened:
+    for path in masked:
+        rules.add(path, _WEAK_MASK)
+    for path in (*host.own, *secrets, *host.sockets):
+        rules.add(path, _STRONG_MASK)
+    for path in (*host.tools, *_network_files(profile)):
         if _under(path, masked):
-            add(path, _READ)
+            rules.add(path, _READ)
     links = []
     for path in profile.readable:
         real = _openable(path, secrets)
         if real and real != "/":
-            add(real, _READ)
+            rules.add(real, _READ)
             links += _link(path, real, masked)
-    pairs = [*((path, path) for path in profile.writable), *profile.binds]
-    for source, path in pairs:
-        real, source = os.path.realpath(path), os.path.realpath(source)
-        if real == "/":
-            raise SandboxUnavailable("The whole disk cannot be opened for writing.", "Choose a folder to work in.")
-        if _openable(real, secrets) and os.path.exists(source):
-            add(real, _WRITE, source)
-            links += _link(path, real, masked)
-    for source, path in pairs:
-        for found, rank in _repository_rules(os.path.realpath(source)):
-            inside = os.path.join(os.path.realpath(path), found).rstrip("/")
-            add(inside, rank, os.path.join(os.path.realpath(source), found))
-    for path in host.sockets:
-        add(path, _STRONG_MASK)
-    return [*_in_order(rules, host.home), *links]
+    for source, path in (*((path, path) for path in profile.writable), *profile.binds):
+        links += _writable(rules, source, path, secrets, masked)
+    return [*_in_order(rules.by_path, host.home), *links]
+
+
+def _writable(rules: _Rules, source: str, path: str, secrets: Sequence[str], masked: Sequence[str]) -> list[str]:
+    """Open a folder for writing, with what is held in its repositories; the links it needs."""
+    real, source = os.path.realpath(path), os.path.realpath(source)
+    if real == "/":
+        raise SandboxUnavailable("The whole disk cannot be opened for writing.", "Choose a folder to work in.")
+    if not _openable(real, secrets) or not os.path.exists(source):
+        return []
+    rules.add(real, _WRITE, source)
+    for inside, rank in _repository_rules(source):
+        rules.add(os.path.join(real, inside), rank, os.path.join(source, inside))
+    return _link(path, real, masked)
 
 
 def _in_order(rules: dict[str, _Rule], home: str) -> list[str]:

@@ -1,0 +1,155 @@
+"""`undo`, `redo` and `changes`: what the agent changed on disk, and how to have it back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from ..store import paths
+from ..store.journal import Journal, Step, Undone
+from ..values import Change
+
+_LISTED = 40
+_WORDS = {
+    "write": "wrote",
+    "edit": "changed",
+    "move": "moved",
+    "copy": "copied",
+    "make_folder": "made the folder",
+    "trash": "deleted",
+    "link": "linked",
+    "chmod": "set the permissions of",
+}
+
+
+def open_journal() -> Journal:
+    """The user's journal, with whatever a crash left open taken back."""
+    journal = Journal(paths.data_dir() / "journal")
+    for step in journal.recover():
+        print(f"Step {step.number} ({step.label}) was broken off and has been taken back.", file=sys.stderr)
+    return journal
+
+
+def configure_undo(parser: argparse.ArgumentParser) -> None:
+    _step_option(parser, "the step to undo (default: the latest)")
+    parser.add_argument("--force", action="store_true", help="restore the rest where some files were changed since")
+
+
+def configure_redo(parser: argparse.ArgumentParser) -> None:
+    _step_option(parser, "the step to do again (default: the one undone last)")
+
+
+def configure_changes(parser: argparse.ArgumentParser) -> None:
+    _step_option(parser, "show every file of one step")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many steps to list (default: 20)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def _step_option(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--step", type=int, metavar="N", help=text)
+
+
+def run_undo(args: argparse.Namespace) -> int:
+    """0 restored, 1 nothing to undo or something stands in the way (then nothing is changed)."""
+    journal = open_journal()
+    if args.step is None and not any(step.state == "done" for step in journal.steps(limit=1000)):
+        print("There is nothing to undo.", file=sys.stderr)
+        return 1
+    undone = journal.undo(args.step, force=args.force)
+    return _report(undone, "Undid", "Restored", hint="localagent undo --force restores the rest.")
+
+
+def run_redo(args: argparse.Namespace) -> int:
+    """0 done again, 1 nothing to redo or something stands in the way (then nothing is changed)."""
+    journal = open_journal()
+    if args.step is None and not any(step.state == "undone" for step in journal.steps(limit=1000)):
+        print("There is nothing to redo.", file=sys.stderr)
+        return 1
+    return _report(journal.redo(args.step), "Did again", "Changed", hint="")
+
+
+def _report(done: Undone, verb: str, did: str, hint: str) -> int:
+    step = done.step
+    if done.restored or not done.conflicts:
+        print(f"{verb} step {step.number}: {step.label}")
+    _list(f"{did}:", done.restored)
+    _list("Kept, because something else is in it:", done.left)
+    if not done.conflicts:
+        return 0
+    if not done.restored:
+        print(f"Step {step.number} ({step.label}) was left as it is.", file=sys.stderr)
+    for sentence in done.conflicts[:_LISTED]:
+        print(f"  {_plain(sentence)}", file=sys.stderr)
+    if hint and not done.restored:
+        print(hint, file=sys.stderr)
+    return 1
+
+
+def _list(title: str, names: tuple[str, ...]) -> None:
+    if not names:
+        return
+    print(title)
+    for name in names[:_LISTED]:
+        print(f"  {_shown(name)}")
+    if len(names) > _LISTED:
+        print(f"  and {len(names) - _LISTED:,} more")
+
+
+def run_changes(args: argparse.Namespace) -> int:
+    """0, also where nothing was ever changed; 1 where there is no such step."""
+    journal = open_journal()
+    steps = [journal.step(args.step)] if args.step is not None else journal.steps(args.limit)
+    if args.json:
+        print(json.dumps([_as_json(step) for step in steps], indent=2))
+        return 0
+    if not steps:
+        print("Nothing has been changed yet.")
+    for step in steps:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(step.at))
+        state = "  (undone)" if step.state == "undone" else ""
+        print(f"{step.number:>4}  {when}  {_plain(step.label)}: {summary(step)}{state}")
+        if args.step is not None:
+            for change in step.changes:
+                print(f"      {sentence(change)}")
+    return 0
+
+
+def _as_json(step: Step) -> dict[str, object]:
+    changes = [{"op": c.kind, "path": c.path, **({"dest": c.dest} if c.dest else {})} for c in step.changes]
+    return {**{k: v for k, v in asdict(step).items() if k != "changes"}, "changes": changes}
+
+
+def summary(step: Step) -> str:
+    """The step in a few words: `wrote 3, deleted 1`."""
+    counted = Counter(_WORDS[change.kind] for change in step.changes)
+    if len(step.changes) == 1:
+        return sentence(step.changes[0])
+    return ", ".join(f"{word} {count:,}" for word, count in counted.items())
+
+
+def sentence(change: Change) -> str:
+    """One change as a person would say it."""
+    word = "made" if change.kind == "write" and change.before == "" else _WORDS[change.kind]
+    text = f"{word} {_shown(change.path)}"
+    if change.dest:
+        text += f" to {_shown(change.dest)}"
+    if change.kind == "link":
+        text += f" to {_plain(change.content or '')}"
+    if change.kind == "chmod" and change.mode is not None:
+        text += f" to {change.mode:o}"
+    return text
+
+
+def _shown(path: str) -> str:
+    home = str(Path("~").expanduser())
+    return _plain("~" + path[len(home) :] if path.startswith(home + "/") else path)
+
+
+def _plain(text: str) -> str:
+    """With nothing in it that a terminal would act on."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
