@@ -265,7 +265,8 @@ class Plan:
                     os.close(old)
                 mode = stat.S_IMODE(info.st_mode) if mode is None else mode
             os.fchmod(fd, _new_mode() if mode is None else mode)
-            os.utime(fd, ns=None if change.mtime_ns is None else (change.mtime_ns, change.mtime_ns))
+            if change.mtime_ns is not None:
+                os.utime(fd, ns=(change.mtime_ns, change.mtime_ns))
             os.fsync(fd)
         finally:
             os.close(fd)
