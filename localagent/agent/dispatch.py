@@ -16,12 +16,15 @@ from typing import Protocol
 
 from ..errors import LocalAgentError
 from ..events import ApprovalAsked, ApprovalGiven, ChangesCommitted, Event, ToolFinished, ToolOutput, ToolStarted
-from ..policy import decide
+from ..policy import decide, rules
 from ..policy.decide import Context
 from ..store.journal import Journal
 from ..toolbox import schema
 from ..toolbox.registry import Registry
 from ..values import Answer, Change, Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
+from . import shown
+
+_EFFECTS_TOLD = 12
 
 Approver = Callable[[ToolCall, Decision, tuple[Change, ...]], Awaitable[Answer]]
 
@@ -92,6 +95,8 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncIterator[Event]:
                 result = event
             else:
                 yield event
+    if "run" in spec.effects and result.status in ("ok", "failed"):
+        result = _with_effect(result, str(hands.workspace))
     yield finished(call, result)
 
 
@@ -128,6 +133,16 @@ async def _settle(
     yield replace(result, receipts=(*result.receipts, *(_receipt(change) for change in changes)))
 
 
+def _with_effect(result: ToolResult, folder: str) -> ToolResult:
+    """What a program really changed, said by the host: its own output rarely tells."""
+    changed = [shown.receipt_line(r, folder) for r in result.receipts if r.kind == "changed"]
+    if not changed:
+        return result
+    more = f", and {len(changed) - _EFFECTS_TOLD} more" if len(changed) > _EFFECTS_TOLD else ""
+    told = f"\n[changed: {', '.join(changed[:_EFFECTS_TOLD])}{more}]"
+    return replace(result, parts=(*result.parts, Text(told)))
+
+
 def _label(call: ToolCall) -> str:
     first = next((str(value) for value in call.args.values()), "")
     return f"{call.name} {first}".splitlines()[0][:100]
@@ -141,7 +156,7 @@ def _receipt(change: Change) -> Receipt:
 def _with_memory(
     decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], hands: Hands
 ) -> Decision:
-    return replace(decision, remember=decide.suggest(call, spec, changes, hands.policy()))
+    return replace(decision, remember=rules.suggest(call, spec, changes, hands.policy()))
 
 
 def _keep(answer: Answer, decision: Decision, hands: Hands) -> None:

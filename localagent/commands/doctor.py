@@ -130,9 +130,11 @@ def _rebuild(kind: str) -> str:
 
 
 def _loaded_layers() -> str:
+    import asyncio
+
     from ..engine import local
 
-    status = local.status() or {}
+    status = asyncio.run(local.status()) or {}
     model = status.get("model")
     if not model:
         return ""

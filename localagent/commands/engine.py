@@ -15,12 +15,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    import asyncio
+
     from ..engine import local
 
     if args.what == "stop":
-        print("The engine was stopped." if local.stop() else "The engine was not running.")
+        print("The engine was stopped." if asyncio.run(local.stop()) else "The engine was not running.")
         return 0
-    status = local.status()
+    status = asyncio.run(local.status())
     if args.json:
         json.dump(status or {"running": False}, sys.stdout, indent=1)
         print()
