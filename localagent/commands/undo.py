@@ -29,7 +29,7 @@ _WORDS = {
 
 def open_journal() -> Journal:
     """The user's journal, with whatever a crash left open taken back."""
-    journal = Journal(paths.data_dir() / "journal")
+    journal = Journal(paths.state_dir() / "journal")
     for step in journal.recover():
         print(f"Step {step.number} ({step.label}) was broken off and has been taken back.", file=sys.stderr)
     return journal

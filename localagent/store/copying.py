@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 _FICLONE = 0x40049409
 _CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
 
 
 def copy_bytes(source: int, target: int) -> None:
@@ -146,10 +147,15 @@ def sha256(file: int | str) -> str:
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)) if isinstance(file, str) else file
     try:
         digest = hashlib.sha256()
-        position = 0
-        while block := os.pread(fd, _CHUNK, position):
-            digest.update(block)
-            position += len(block)
+        position, size = 0, os.fstat(fd).st_size
+        for start, end in (*_data_ranges(fd, size), (size, size)):
+            # Holes are zeros that need no reading.
+            for _ in range(position, start, _CHUNK):
+                digest.update(_ZEROS[: min(_CHUNK, start - position)])
+                position += min(_CHUNK, start - position)
+            while position < end and (block := os.pread(fd, min(_CHUNK, end - position), position)):
+                digest.update(block)
+                position += len(block)
         return digest.hexdigest()
     finally:
         if isinstance(file, str):

@@ -13,7 +13,7 @@ from ..errors import Conflict, StoreError
 from ..values import Change
 from . import protected
 from .apply import Roots, sign
-from .copying import copy_attributes, copy_owner, sha256
+from .copying import copy_attributes, copy_owner
 from .files import Root
 from .steps import Op, Sign
 
@@ -238,6 +238,9 @@ class Plan:
             else:
                 self._content(contents[op.root, op.path], op)
             op.after = sign(root, op.temp)
+            approved = None if source else contents[op.root, op.path].after
+            if approved and (op.after is None or op.after.sha256 != approved):
+                raise Conflict(f"The new content of {os.path.join(op.root, op.path)} is not what was approved.")
 
     def _temp(self, root: str, path: str) -> str:
         return os.path.join(self._existing(root, path), f".localagent-{secrets.token_hex(6)}.tmp")
@@ -252,8 +255,6 @@ class Plan:
         root.copy_in(change.content, op.temp)
         fd = root.open(op.temp, os.O_RDWR)
         try:
-            if change.after and sha256(fd) != change.after:
-                raise Conflict(f"The new content of {change.path} is not what was approved.")
             mode = change.mode
             if op.before is not None and op.before.kind == "file":
                 old = root.open(op.path)
