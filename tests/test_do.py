@@ -1,0 +1,204 @@
+"""`do` from the command line down to the disk: real tools, workers, sandbox, policy and journal; only the model is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from localagent import cli, headless, wiring
+from localagent.errors import EngineError
+from localagent.store import settings
+
+from tests.fakes import ScriptedEngine, call
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def do(*argv: str, script: list[Any], piped: str = "") -> int:
+    """What `localagent do ARGV` does, with this script for a model; returns the exit code."""
+    parser = ArgumentParser()
+    cli._configure_do(parser)
+    args = parser.parse_args(argv)
+
+    async def run() -> int:
+        session = await wiring.for_do(args, ScriptedEngine(*script), settings.load())
+        ended = await headless.do(session, " ".join(args.goal), piped, args.output_format, quiet=args.quiet)
+        return int(cli._exit_code(ended))
+
+    return asyncio.run(run())
+
+
+def test_stdout_is_the_answer_alone(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work / "a.txt").write_text("forty-two\n")
+    code = do("what is in a.txt", script=[[call("read_file", path="a.txt")], "It says forty-two."])
+    out, err = capsys.readouterr()
+    assert (code, out) == (0, "It says forty-two.\n")
+    assert "read_file" in err and "nothing changed" in err
+
+
+def test_yes_writes_and_undo_takes_it_back(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = [call("write_file", path="new/b.txt", content="hello\n")]
+    assert do("write", "--yes", script=[calls, "Done."]) == 0
+    assert (work / "new" / "b.txt").read_text() == "hello\n"
+    assert "b.txt" in capsys.readouterr().err
+    assert cli.main(["undo"]) == 0
+    assert list(work.iterdir()) == []
+    assert cli.main(["redo"]) == 0
+    assert (work / "new" / "b.txt").read_text() == "hello\n"
+
+
+def test_a_script_works_on_a_copy_and_its_changes_are_committed_and_undone(work: Path) -> None:
+    (work / "x y.jpeg").write_text("x")
+    (work / "keep.txt").write_text("k")
+    before = sorted(p.name for p in work.iterdir())
+    script = 'for f in *.jpeg; do mv "$f" "${f%.jpeg}.jpg"; done; echo made > made.txt'
+    assert do("rename", "--yes", script=[[call("run", command=script)], "Done."]) == 0
+    assert sorted(p.name for p in work.iterdir()) == ["keep.txt", "made.txt", "x y.jpg"]
+    assert cli.main(["undo"]) == 0
+    assert sorted(p.name for p in work.iterdir()) == before and (work / "x y.jpeg").read_text() == "x"
+
+
+def test_nobody_to_ask_exits_4_prints_the_answer_and_the_rule_that_would_do(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = [[call("write_file", path="a.txt", content="x")], "I was not allowed to."]
+    assert do("write", script=script) == 4
+    out, err = capsys.readouterr()
+    assert out == "I was not allowed to.\n" and not (work / "a.txt").exists()
+    rule = err.split("--allow ", 1)[1].splitlines()[0].strip("'")
+    assert do("write", "--allow", rule, script=list(script)) == 0
+    assert (work / "a.txt").exists()
+
+
+def test_a_users_own_deny_is_no_missing_approval(work: Path) -> None:
+    script = [[call("write_file", path="a.txt", content="x")], "Not allowed."]
+    assert do("write", "--yes", "--deny", "write(**)", script=script) == 0
+    assert not (work / "a.txt").exists()
+
+
+def test_the_json_envelope(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = [[call("run", command="echo hi; exit 3")], "It failed."]
+    assert do("run it", "--yes", "--output-format", "json", script=script) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert set(made) == {"ok", "status", "final", "usage", "timings", "turns", "tools", "receipts", "denied", "model",
+                         "session_id", "error"}  # fmt: skip
+    assert made["ok"] and made["final"] == "It failed." and made["turns"] == 2
+    assert set(made["usage"]) == {"input_tokens", "cached_tokens", "output_tokens"}
+    assert set(made["timings"]) == {"load_ms", "prefill_ms", "decode_ms"}
+    assert made["tools"][0]["name"] == "run" and made["tools"][0]["status"] == "failed"
+    assert made["receipts"][0]["data"]["exit_code"] == 3
+
+
+def test_the_event_stream_is_the_transcript(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    do("look", "--output-format", "stream-json", script=[[call("list_files")], "Empty."])
+    streamed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert streamed[0]["event"] == "TurnStarted" and streamed[-1]["event"] == "TurnEnded"
+    folder = next((Path(os.environ["LOCALAGENT_STATE_DIR"]) / "sessions").iterdir())
+    stored = [json.loads(line) for line in (folder / "transcript.jsonl").read_text().splitlines()]
+    passing = {"TextDelta", "ThinkingDelta", "PrefillProgress", "ToolOutput"}
+    assert stored == [line for line in streamed if line["event"] not in passing]
+
+
+def test_resume_goes_on_with_the_history(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    do("remember seven", script=["I will."])
+    engine = ScriptedEngine("Seven.")
+    parser = ArgumentParser()
+    cli._configure_do(parser)
+    args = parser.parse_args(["which number?", "--resume", "last"])
+
+    async def run() -> None:
+        session = await wiring.for_do(args, engine, settings.load())
+        await headless.do(session, "which number?", "", "text")
+
+    asyncio.run(run())
+    told = [m.text for m in engine.asked[0][0]]
+    assert any("remember seven" in text for text in told) and "I will." in told
+    assert cli.main(["sessions"]) == 0
+    assert "remember seven" in capsys.readouterr().out
+
+
+def test_piped_text_is_context(work: Path) -> None:
+    engine_saw: list[str] = []
+
+    class Spy(ScriptedEngine):
+        async def stream(self, messages: Any, specs: Any, options: Any):  # noqa: ANN202
+            engine_saw.append(messages[-1].text)
+            async for delta in super().stream(messages, specs, options):
+                yield delta
+
+    parser = ArgumentParser()
+    cli._configure_do(parser)
+    args = parser.parse_args(["summarise"])
+
+    async def run() -> None:
+        session = await wiring.for_do(args, Spy("ok"), settings.load())
+        await headless.do(session, "summarise", "the piped text", "text")
+
+    asyncio.run(run())
+    assert "summarise" in engine_saw[0] and "the piped text" in engine_saw[0]
+
+
+def test_an_engine_failure_is_one_sentence_and_exit_1(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert do("x", script=[EngineError("The engine stopped while answering.", "Run it again.")]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and "Run it again." in err and "Traceback" not in err
+
+
+def test_outside_the_workspace_is_asked_about_even_in_auto(work: Path, isolated: Path) -> None:
+    script = [[call("write_file", path=str(isolated / "evil.txt"), content="x")], "No."]
+    assert do("x", "--yes", script=script) == 4
+    assert not (isolated / "evil.txt").exists()
+
+
+def test_the_floor_is_lifted_by_nothing(work: Path, isolated: Path) -> None:
+    target = isolated / ".bashrc"
+    script = [[call("write_file", path=str(target), content="x")], "No."]
+    do("x", "--mode", "yolo", "--allow", "write(**)", script=script)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        ([], 3, "usage"),
+        (["fly"], 3, "no command"),
+        (["d"], 3, "Did you mean 'do'"),
+        (["do"], 3, "goal"),
+        (["do", ""], 3, "empty"),
+        (["do", "x", "--max-turns", "0"], 3, "max-turns"),
+        (["do", "x", "--mode", "wild"], 3, "--mode"),
+        (["do", "x", "--cwd", "/nowhere"], 3, "/nowhere"),
+        (["do", "x", "--model", "nonsense"], 3, "nonsense"),
+        (["do", "x", "--resume", "nonsense"], 3, "nonsense"),
+        (["do", "x", "--allow", "fly(high)"], 3, "fly"),
+        (["do", "x"], 8, "model pull"),
+        (["config", "set", "mode", "wild"], 3, "mode"),
+        (["approvals", "revoke", "run(x)"], 1, "no stored rule"),
+        (["undo"], 1, "nothing"),
+    ],
+)
+def test_bad_command_lines_are_told_in_one_sentence(
+    argv: list[str], code: int, said: str, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
+    assert cli.main(argv) == code
+    out, err = capsys.readouterr()
+    assert said.lower() in (out + err).lower() and "Traceback" not in err
+
+
+def test_a_broken_config_names_file_and_line(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(os.environ["LOCALAGENT_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
+    settings.path().write_text("mode: ask\nthreads: many\n")
+    assert cli.main(["do", "x"]) == 7
+    assert "config.yaml:2" in capsys.readouterr().err
