@@ -96,7 +96,8 @@ def _floor_change(change: Change, ctx: Context) -> str:
     elif change.kind in ("move", "trash"):
         reason = floor.removing(change.path, ctx)
     else:
-        reason = floor.writing(change.path, ctx)
+        known = change.after if change.kind == "write" else None
+        reason = floor.writing(change.path, ctx, known, folder=change.kind == "make_folder")
     if not reason and change.dest is not None:
         reason = floor.writing(change.dest, ctx) or floor.replacing_git(change.dest)
     if not reason and change.kind == "link":

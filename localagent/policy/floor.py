@@ -60,10 +60,13 @@ def reading(path: str, ctx: Context) -> str:
     return ""
 
 
-def writing(path: str, ctx: Context) -> str:
-    """Why nothing may be written at this path."""
+def writing(path: str, ctx: Context, after: str | None = None, folder: bool = False) -> str:
+    """Why nothing may be written at this path.
+
+    `after` is the sha256 of the new bytes, None where it is not known; `folder` means that an empty folder is made.
+    """
     for form in ctx.forms(path):
-        reason = _ours(form, ctx) or _secret(form, ctx) or _startup(form, ctx) or _git(form)
+        reason = _ours(form, ctx) or _secret(form, ctx) or _startup(form, ctx) or _git(form, after, folder)
         if reason:
             return reason
         if any(beneath(form.casefold(), folder) for folder in _KERNEL) and form not in _HARMLESS_DEVICES:
@@ -160,15 +163,30 @@ def _startup(path: str, ctx: Context) -> str:
     return ""
 
 
-def _git(path: str) -> str:
+def _git(path: str, after: str | None, folder: bool) -> str:
     parts = path.casefold().split("/")
     for at, part in enumerate(parts):
         if part != ".git" or at + 1 >= len(parts):
             continue
         rest = parts[at + 1 :]
+        if (rest == ["config"] and after in _new_repository()) or (rest == ["hooks"] and folder):
+            return ""
+        if len(rest) == 2 and rest[0] == "hooks" and rest[1].endswith(".sample"):
+            return ""
         if rest[0] in _GIT_FILES or (rest[0] in ("modules", "worktrees") and _GIT_FILES & set(rest[1:])):
             return f"{path} makes git run programs"
     return ""
+
+
+@lru_cache(maxsize=1)
+def _new_repository() -> frozenset[str]:
+    """The sha256 of each configuration that `git init` itself writes."""
+    from hashlib import sha256
+
+    core = "[core]\n\trepositoryformatversion = 0\n\tfilemode = {}\n\tbare = false\n\tlogallrefupdates = true\n"
+    endings = ("", "\tignorecase = true\n", "\tignorecase = true\n\tprecomposeunicode = true\n")
+    texts = (core.format(filemode) + ending for filemode in ("true", "false") for ending in endings)
+    return frozenset(sha256(text.encode()).hexdigest() for text in texts)
 
 
 def _device(path: str) -> bool:

@@ -15,7 +15,7 @@ from .decide import after, before, questions_after, questions_before
 from .rule import Place, Rule, RuleKind, Rules, Subject, allows, parse
 from .shell_words import INTERPRETERS, WRAPPERS, program
 
-__all__ = ["Rule", "Rules", "parse", "rule_for", "shown", "storable", "suggest"]
+__all__ = ["Rule", "Rules", "needed", "parse", "rule_for", "shown", "storable", "suggest"]
 
 
 def escape(path: str) -> str:
@@ -25,19 +25,33 @@ def escape(path: str) -> str:
 
 def suggest(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> str:
     """The narrowest rule that would turn this "ask" into "allow"; "" where no single rule would do."""
-    asked = questions_after(call, spec, changes, ctx) if changes else questions_before(call, spec, ctx)
-    candidates = [rule_for(question.subjects, ctx) for question in asked]
-    if changes:
-        candidates.append(rule_for(subjects.written(changes), ctx))
-    candidates.append(f"tool({spec.name})")
-    for text in candidates:
-        if text and _would_allow(text, call, spec, changes, ctx):
+    candidates = [rule_for(group, ctx) for group in _groups(call, spec, changes, ctx)]
+    for text in (*candidates, f"tool({spec.name})"):
+        if text and _would_allow([text], call, spec, changes, ctx):
             return text
     return ""
 
 
-def _would_allow(text: str, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> bool:
-    tried = replace(ctx, rules=ctx.rules.with_allowed([text]))
+def needed(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> tuple[str, ...]:
+    """The rules that together would turn this "ask" into "allow"; () where no rules would do."""
+    one = suggest(call, spec, changes, ctx)
+    if one:
+        return (one,)
+    several = [text for group in _groups(call, spec, changes, ctx) if (text := rule_for(group, ctx))]
+    texts = tuple(dict.fromkeys(several))
+    return texts if _would_allow(texts, call, spec, changes, ctx) else ()
+
+
+def _groups(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> list[list[Subject]]:
+    """What each question is about, then all that is asked of one kind together."""
+    asked = questions_after(call, spec, changes, ctx) if changes else questions_before(call, spec, ctx)
+    groups = [list(question.subjects) for question in asked]
+    every = [subject for group in groups for subject in group] + subjects.written(changes)
+    return groups + [[s for s in every if s.kind == kind] for kind in dict.fromkeys(s.kind for s in every)]
+
+
+def _would_allow(texts: Sequence[str], call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> bool:
+    tried = replace(ctx, rules=ctx.rules.with_allowed(texts))
     decision = after(call, spec, changes, tried) if changes else before(call, spec, tried)
     return decision.verdict == "allow"
 

@@ -1,0 +1,433 @@
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from localagent.policy import decide, rules
+from localagent.policy.decide import Context
+from localagent.policy.rules import Rules
+from localagent.values import EFFECTS, MODES, Change, ToolCall, ToolSpec
+
+HOME = "/home/u"
+OURS = (f"{HOME}/.config/localagent", f"{HOME}/.local/share/localagent")
+_PATH = {"type": "string", "format": "path"}
+
+
+def _spec(name: str, *effects: Any, **properties: Any) -> ToolSpec:
+    return ToolSpec(name, "", {"type": "object", "properties": properties}, tuple(effects))
+
+
+READ = _spec("read_file", "read:fs", path=_PATH)
+MAIL = _spec("read_message", "read:mail", id={"type": "string"})
+WRITE = _spec("write_file", "write:fs", path=_PATH, content={"type": "string"})
+MOVE = _spec("move_file", "write:fs", source=_PATH, destination=_PATH)
+RUN = _spec("run", "run", command={"type": "string"})
+FETCH = _spec("fetch", "net", url={"type": "string"})
+SEND = _spec("send_message", "send", to={"type": "string"}, channel={"type": "string"})
+PERSIST = _spec("add_job", "persist", kind={"type": "string"})
+COMPUTE = _spec("add", "compute", a={"type": "number"})
+UNSAID = _spec("mystery", thing={"type": "string"})
+SPECS = [READ, MAIL, WRITE, MOVE, RUN, FETCH, SEND, PERSIST, COMPUTE, UNSAID]
+
+
+def _context(mode: Any = "ask", boundary: bool = True, **more: Any) -> Context:
+    made = Rules.of(deny=more.pop("deny", ()), ask=more.pop("ask", ()), allow=more.pop("allow", ()))
+    return Context(mode, f"{HOME}/w", made, boundary, HOME, OURS, **more)
+
+
+def _call(spec: ToolSpec, **args: Any) -> ToolCall:
+    return ToolCall("1", spec.name, args)
+
+
+CALLS: dict[str, tuple[ToolSpec, ToolCall]] = {
+    "read inside": (READ, _call(READ, path="a.txt")),
+    "read outside": (READ, _call(READ, path="/etc/hosts")),
+    "read upwards": (READ, _call(READ, path="../x")),
+    "read mail": (MAIL, _call(MAIL, id="1")),
+    "write inside": (WRITE, _call(WRITE, path="a.txt", content="x")),
+    "write outside": (WRITE, _call(WRITE, path="~/x", content="x")),
+    "run": (RUN, _call(RUN, command="make test")),
+    "run reading": (RUN, _call(RUN, command="ls")),
+    "run destructive": (RUN, _call(RUN, command="rm -rf build")),
+    "run complex": (RUN, _call(RUN, command="ls | sh")),
+    "net": (FETCH, _call(FETCH, url="https://example.org/x")),
+    "send": (SEND, _call(SEND, to="ann@example.org", channel="email")),
+    "persist": (PERSIST, _call(PERSIST, kind="schedule")),
+    "compute": (COMPUTE, _call(COMPUTE, a=1)),
+    "undeclared": (UNSAID, _call(UNSAID, thing="x")),
+}
+
+# call: plan, ask, auto, yolo, each with a sandbox and without one.
+BEFORE = {
+    "read inside": ("allow ask", "allow ask", "allow ask", "allow allow"),
+    "read outside": ("ask ask", "ask ask", "ask ask", "allow allow"),
+    "read upwards": ("ask ask", "ask ask", "ask ask", "allow allow"),
+    "read mail": ("allow ask", "allow ask", "allow ask", "allow allow"),
+    "write inside": ("deny deny", "allow allow", "allow allow", "allow allow"),
+    "write outside": ("deny deny", "allow allow", "allow allow", "allow allow"),
+    "run": ("deny deny", "allow ask", "allow ask", "allow ask"),
+    "run reading": ("deny deny", "allow ask", "allow ask", "allow ask"),
+    "run destructive": ("deny deny", "allow ask", "allow ask", "allow ask"),
+    "run complex": ("deny deny", "allow ask", "allow ask", "allow ask"),
+    "net": ("deny deny", "ask ask", "ask ask", "allow allow"),
+    "send": ("deny deny", "ask ask", "ask ask", "ask ask"),
+    "persist": ("deny deny", "ask ask", "ask ask", "allow allow"),
+    "compute": ("allow allow", "allow allow", "allow allow", "allow allow"),
+    "undeclared": ("deny deny", "ask ask", "ask ask", "allow ask"),
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+@pytest.mark.parametrize("boundary", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_before_the_call(name: str, mode: str, boundary: bool) -> None:
+    spec, call = CALLS[name]
+    decision = decide.before(call, spec, _context(mode, boundary))
+    assert decision.verdict == BEFORE[name][MODES.index(mode)].split()[not boundary]
+    assert decision.reason and decision.rule
+
+
+W = f"{HOME}/w"
+CHANGES: dict[str, tuple[Change, ...]] = {
+    "nothing": (),
+    "new file": (Change("write", f"{W}/a", before=""),),
+    "edit": (Change("edit", f"{W}/a", before="1", after="2"),),
+    "ten overwritten": tuple(Change("write", f"{W}/{n}", before="1", after="2") for n in range(10)),
+    "eleven overwritten": tuple(Change("write", f"{W}/{n}", before="1", after="2") for n in range(11)),
+    "ten deleted": tuple(Change("trash", f"{W}/{n}", before=str(n)) for n in range(10)),
+    "eleven deleted": tuple(Change("trash", f"{W}/{n}", before=str(n)) for n in range(11)),
+    "thirty renamed": tuple(Change("trash", f"{W}/{n}", before=f"h{n}") for n in range(30))
+    + tuple(Change("write", f"{W}/new-{n}", before="", after=f"h{n}") for n in range(30)),
+    "thirty moved": tuple(Change("move", f"{W}/{n}", f"{W}/d/{n}") for n in range(30)),
+    "outside": (Change("write", f"{HOME}/x", before=""),),
+    "copied in": (Change("copy", "/etc/hosts", f"{W}/hosts"),),
+    "moved out": (Change("move", f"{W}/a", "/tmp/a"),),
+    "link inside": (Change("link", f"{W}/l", content="a"),),
+    "link outside": (Change("link", f"{W}/l", content="../other"),),
+    "setuid": (Change("chmod", f"{W}/a", mode=0o4755),),
+    "editor tasks": (Change("write", f"{W}/.vscode/tasks.json", before=""),),
+    "dotenv": (Change("write", f"{W}/sub/.env.local", before=""),),
+    "git objects": (Change("write", f"{W}/.git/objects/ab/cd", before=""),),
+    "git folder trashed": (Change("trash", f"{W}/.git"),),
+}
+
+# changes: ask, auto, yolo with a sandbox, auto without one.
+AFTER = {
+    "nothing": "allow allow allow allow",
+    "new file": "ask allow allow ask",
+    "edit": "ask allow allow ask",
+    "ten overwritten": "ask allow allow ask",
+    "eleven overwritten": "ask ask allow ask",
+    "ten deleted": "ask allow allow ask",
+    "eleven deleted": "ask ask allow ask",
+    "thirty renamed": "ask allow allow ask",
+    "thirty moved": "ask allow allow ask",
+    "outside": "ask ask allow ask",
+    "copied in": "ask ask allow ask",
+    "moved out": "ask ask allow ask",
+    "link inside": "ask allow allow ask",
+    "link outside": "ask ask allow ask",
+    "setuid": "ask ask allow ask",
+    "editor tasks": "ask ask allow ask",
+    "dotenv": "ask ask allow ask",
+    "git objects": "ask allow allow ask",
+    "git folder trashed": "ask ask allow ask",
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_over_the_changes(name: str) -> None:
+    moments = [_context("ask"), _context("auto"), _context("yolo"), _context("auto", boundary=False)]
+    found = [decide.after(_call(RUN, command="make"), RUN, CHANGES[name], ctx) for ctx in moments]
+    assert " ".join(d.verdict for d in found) == AFTER[name]
+    assert all(d.reason and d.rule for d in found)
+
+
+@pytest.mark.parametrize("name", [name for name in AFTER if name != "nothing"])
+def test_in_plan_nothing_is_changed_whatever_the_rules_say(name: str) -> None:
+    ctx = _context("plan", allow=["write(/**)", "run(*)"])
+    assert decide.after(_call(RUN, command="make"), RUN, CHANGES[name], ctx).verdict == "deny"
+
+
+FLOOR_WRITES = [
+    *(f"{folder}/x" for folder in OURS),
+    OURS[0],
+    f"{HOME}/.CONFIG/LocalAgent/policy.yaml",
+    f"{HOME}/.bashrc",
+    f"{HOME}/.BashRC",
+    f"{HOME}/.profile",
+    f"{HOME}/.zshrc",
+    f"{HOME}/.config/fish/config.fish",
+    f"{HOME}/.config/fish/functions/ls.fish",
+    f"{HOME}/.config/autostart/x.desktop",
+    f"{HOME}/.config/systemd/user/x.service",
+    f"{HOME}/Library/LaunchAgents/x.plist",
+    f"{HOME}/.ssh/authorized_keys",
+    f"{HOME}/.ssh",
+    f"{HOME}/.gnupg/x",
+    f"{HOME}/.aws/credentials",
+    f"{HOME}/.netrc",
+    "/root/.bashrc",
+    "/home/other/.zshrc",
+    "/etc/profile.d/x.sh",
+    "/etc/cron.d/x",
+    "/etc/shadow",
+    "/dev/sda",
+    "/proc/self/mem",
+    "/sys/power/state",
+    f"{W}/.git/hooks/pre-commit",
+    f"{W}/.git/config",
+    f"{W}/.GIT/Hooks/post-checkout",
+    f"{W}/deep/repo/.git/config",
+    f"{W}/.git/modules/sub/hooks/x",
+    f"{W}/.git/worktrees/a/config.worktree",
+    f"{W}/.ssh/id_ed25519",
+]
+
+
+@pytest.mark.parametrize("path", FLOOR_WRITES)
+@pytest.mark.parametrize("mode", MODES)
+def test_no_mode_and_no_rule_lifts_the_floor(path: str, mode: str) -> None:
+    ctx = _context(mode, allow=["write(/**)", "read(/**)", "run(*)", "tool(write_file)", "tool(run)"])
+    call = _call(WRITE, path=path, content="x")
+    assert decide.before(call, WRITE, ctx).verdict == "deny"
+    source = f"{W}/harmless"
+    for change in (
+        Change("write", path, before=""),
+        Change("edit", path, before="1", after="2"),
+        Change("trash", path),
+        Change("chmod", path, mode=0o755),
+        Change("link", path, content="x"),
+        Change("link", f"{W}/l", content=path),
+        Change("move", source, path),
+        Change("move", path, source),
+        Change("copy", source, path),
+    ):
+        decision = decide.after(call, WRITE, (Change("write", f"{W}/ok", before=""), change), ctx)
+        assert decision.verdict == "deny", change
+        if mode != "plan":
+            assert decision.rule == "floor"
+    assert rules.suggest(call, WRITE, (Change("write", path),), ctx) == ""
+
+
+@pytest.mark.parametrize(
+    "path", [f"{HOME}/.ssh/id_rsa", "~/.gnupg", "~/.SSH", OURS[0], "/etc/shadow", "/dev/sda", "~/.aws/x"]
+)
+def test_secrets_are_not_read_either(path: str) -> None:
+    for mode in MODES:
+        ctx = _context(mode, allow=["read(/**)", "tool(read_file)"])
+        assert decide.before(_call(READ, path=path), READ, ctx).verdict == "deny"
+
+
+@pytest.mark.parametrize("path", ["/", "/home", HOME, f"{HOME}/", f"{HOME}/.config", "/etc", "/HOME/U"])
+@pytest.mark.parametrize("kind", ["move", "trash"])
+def test_home_and_root_are_not_moved_or_wiped(path: str, kind: Any) -> None:
+    ctx = _context("yolo", allow=["write(/**)"])
+    change = Change(kind, path.rstrip("/") or "/", "/tmp/x" if kind == "move" else None)
+    assert decide.after(_call(WRITE), WRITE, (change,), ctx).verdict == "deny"
+
+
+def test_a_home_is_not_copied_with_its_secrets() -> None:
+    ctx = _context("yolo")
+    assert decide.after(_call(WRITE), WRITE, (Change("copy", HOME, f"{W}/all"),), ctx).verdict == "deny"
+    assert decide.after(_call(WRITE), WRITE, (Change("copy", f"{HOME}/docs", f"{W}/all"),), ctx).verdict == "allow"
+
+
+def test_a_folder_does_not_become_a_repository_with_hooks() -> None:
+    ctx = _context("yolo")
+    for change in (
+        Change("move", f"{W}/x", f"{W}/.git"),
+        Change("copy", f"{W}/x", f"{W}/sub/.git"),
+        Change("link", f"{W}/.git", content="x"),
+    ):
+        assert decide.after(_call(MOVE), MOVE, (change,), ctx).verdict == "deny"
+
+
+def test_what_git_init_writes_is_no_danger() -> None:
+    text = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n"
+    made = (
+        Change("make_folder", f"{W}/.git"),
+        Change("make_folder", f"{W}/.git/hooks"),
+        Change("write", f"{W}/.git/HEAD", before=""),
+        Change("write", f"{W}/.git/hooks/pre-commit.sample", before=""),
+        Change("write", f"{W}/.git/config", before="", after=hashlib.sha256(text.encode()).hexdigest()),
+    )
+    assert decide.after(_call(RUN, command="git init"), RUN, made, _context("auto")).verdict == "allow"
+    other = replace(made[-1], after=hashlib.sha256(text.encode() + b"\tfsmonitor = x\n").hexdigest())
+    assert decide.after(_call(RUN, command="git init"), RUN, (*made[:-1], other), _context("auto")).verdict == "deny"
+
+
+@pytest.mark.parametrize(
+    "command", ["rm -rf ~", "sudo rm -rf /", "cat x > /dev/sda", "bash -c 'rm -rf $HOME'", "mv ~ /tmp/x"]
+)
+def test_a_program_that_wipes_is_refused_in_every_mode(command: str) -> None:
+    for mode in MODES:
+        for boundary in (True, False):
+            ctx = _context(mode, boundary, allow=["run(*)"])
+            assert decide.before(_call(RUN, command=command), RUN, ctx).verdict == "deny"
+
+
+def test_links_are_followed() -> None:
+    def resolve(path: str) -> str:
+        return path.replace(f"{W}/link", f"{HOME}/.ssh").replace(f"{W}/out", "/srv")
+
+    ctx = _context("auto", resolve=resolve)
+    assert decide.before(_call(READ, path="link/id"), READ, ctx).verdict == "deny"
+    assert decide.before(_call(READ, path="out/x"), READ, ctx).verdict == "ask"
+    assert decide.after(_call(WRITE), WRITE, (Change("write", f"{W}/out/x", before=""),), ctx).verdict == "ask"
+    assert decide.after(_call(WRITE), WRITE, (Change("write", f"{W}/link/x", before=""),), ctx).verdict == "deny"
+
+
+def test_our_spilled_output_may_be_read_though_our_folders_may_not() -> None:
+    spill = f"{OURS[1]}/sessions/1/spill"
+    ctx = _context("ask", readable=(spill,))
+    assert decide.before(_call(READ, path=f"{spill}/out.txt"), READ, ctx).verdict == "allow"
+    assert decide.before(_call(READ, path=f"{OURS[1]}/sessions/1/log"), READ, ctx).verdict == "deny"
+    assert decide.after(_call(WRITE), WRITE, (Change("write", f"{spill}/x"),), ctx).verdict == "deny"
+
+
+def test_deny_wins_over_ask_and_ask_over_allow() -> None:
+    call, change = _call(WRITE, path="a.txt"), (Change("write", f"{W}/a.txt", before=""),)
+    everything = ["write(**)"]
+    assert decide.after(call, WRITE, change, _context("auto", allow=everything)).verdict == "allow"
+    assert decide.after(call, WRITE, change, _context("auto", ask=everything, allow=everything)).verdict == "ask"
+    denied = _context("yolo", deny=["write(A.TXT)"], ask=everything, allow=everything)
+    assert decide.after(call, WRITE, change, denied).rule == "deny write(A.TXT)"
+    assert decide.before(call, WRITE, denied).verdict == "deny"
+    assert decide.before(_call(RUN, command="ls && git push"), RUN, _context(deny=["run(git push)"])).verdict == "deny"
+    assert decide.before(_call(RUN, command="ls"), RUN, _context("yolo", deny=["tool(run)"])).verdict == "deny"
+
+
+def test_one_covered_change_does_not_carry_the_others() -> None:
+    changes = (Change("write", f"{W}/a", before=""), Change("write", f"{W}/b", before=""))
+    ctx = _context("ask", allow=["write(a)"])
+    assert decide.after(_call(RUN, command="make"), RUN, changes[:1], ctx).verdict == "allow"
+    assert decide.after(_call(RUN, command="make"), RUN, changes, ctx).verdict == "ask"
+    both = _context("ask", allow=["write(a)", "write(b)"])
+    assert decide.after(_call(RUN, command="make"), RUN, changes, both).verdict == "allow"
+
+
+def test_a_run_rule_covers_what_the_command_changes_in_the_workspace_only() -> None:
+    ctx = _context("ask", allow=["run(make *)"])
+    call = _call(RUN, command="make all")
+    assert decide.after(call, RUN, CHANGES["eleven deleted"], ctx).verdict == "allow"
+    assert decide.after(call, RUN, CHANGES["outside"], ctx).verdict == "ask"
+    assert decide.after(_call(RUN, command="make all; x"), RUN, CHANGES["new file"], ctx).verdict == "ask"
+
+
+def test_a_tool_rule_stays_inside_and_sends_nothing() -> None:
+    ctx = _context("ask", allow=["tool(write_file)", "tool(read_file)", "tool(send_message)", "tool(mystery)"])
+    assert decide.after(_call(WRITE), WRITE, CHANGES["new file"], ctx).verdict == "allow"
+    assert decide.after(_call(WRITE), WRITE, CHANGES["outside"], ctx).verdict == "ask"
+    assert decide.before(*reversed(CALLS["read outside"]), ctx).verdict == "ask"
+    assert decide.before(*reversed(CALLS["send"]), ctx).verdict == "ask"
+    assert decide.before(*reversed(CALLS["undeclared"]), ctx).verdict == "allow"
+
+
+@pytest.mark.parametrize("marks", [{"untrusted_seen": True}, {"private_seen": True}])
+@pytest.mark.parametrize("name", ["net", "send", "persist"])
+def test_a_marked_session_asks_before_anything_leaves(name: str, marks: dict[str, bool]) -> None:
+    spec, call = CALLS[name]
+    for mode in ("ask", "auto", "yolo"):
+        decision = decide.before(call, spec, _context(mode, **marks))
+        assert decision.verdict == "ask" and "has seen" in decision.reason
+    ruled = _context("auto", allow=["net(example.org)", "send(email:ann@example.org)", "persist(schedule)"], **marks)
+    assert decide.before(call, spec, ruled).verdict == "allow"
+    by_name = _context("auto", allow=[f"tool({spec.name})"], **marks)
+    assert decide.before(call, spec, by_name).verdict == "ask"
+
+
+def test_the_whole_workspace_is_not_deleted_unasked() -> None:
+    sizes = {W: 4, f"{W}/docs": 3, f"{W}/a": 1, f"{W}/big": 40}
+    ctx = _context("auto", count=lambda path: sizes.get(path, 1))
+    trash = {name: Change("trash", f"{W}/{name}") for name in ("docs", "a", "big")}
+    assert decide.after(_call(RUN), RUN, (trash["docs"],), ctx).verdict == "allow"
+    assert decide.after(_call(RUN), RUN, (trash["docs"], trash["a"]), ctx).verdict == "ask"
+    assert decide.after(_call(RUN), RUN, (trash["big"],), ctx).verdict == "ask"
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_the_suggested_rule_would_do(name: str) -> None:
+    spec, call = CALLS[name]
+    for mode in ("ask", "auto"):
+        for boundary in (True, False):
+            ctx = _context(mode, boundary)
+            if decide.before(call, spec, ctx).verdict != "ask":
+                continue
+            text = rules.suggest(call, spec, (), ctx)
+            assert text
+            allowed = replace(ctx, rules=ctx.rules.with_allowed([text]))
+            assert decide.before(call, spec, allowed).verdict == "allow"
+
+
+@pytest.mark.parametrize("name", [name for name in AFTER if name != "nothing"])
+def test_the_suggested_rules_would_do_for_changes(name: str) -> None:
+    for ctx in (_context("ask"), _context("auto"), _context("auto", boundary=False)):
+        call = _call(RUN, command="make")
+        if decide.after(call, RUN, CHANGES[name], ctx).verdict == "ask":
+            texts = rules.needed(call, RUN, CHANGES[name], ctx)
+            assert texts and (name == "copied in" or len(texts) == 1)
+            allowed = replace(ctx, rules=ctx.rules.with_allowed(texts))
+            assert decide.after(call, RUN, CHANGES[name], allowed).verdict == "allow", texts
+
+
+def test_suggestions_are_narrow() -> None:
+    ctx = _context("ask", boundary=False)
+    assert rules.suggest(*reversed(CALLS["run"]), (), ctx) == "run(make test)"
+    assert rules.suggest(*reversed(CALLS["run complex"]), (), ctx) == "run(ls | sh)"
+    assert rules.suggest(*reversed(CALLS["net"]), (), ctx) == "net(example.org)"
+    assert rules.suggest(*reversed(CALLS["send"]), (), ctx) == "send(email:ann@example.org)"
+    assert rules.suggest(*reversed(CALLS["undeclared"]), (), ctx) == "tool(mystery)"
+    assert rules.suggest(_call(WRITE), WRITE, CHANGES["new file"], _context("ask")) == "write(a)"
+
+
+_ORDER = {"allow": 0, "ask": 1, "deny": 2}
+
+
+def _random_context(rng: random.Random, **fixed: Any) -> Context:
+    made: dict[str, Any] = {
+        "mode": rng.choice(MODES),
+        "boundary": rng.random() < 0.5,
+        "untrusted_seen": rng.random() < 0.3,
+        "private_seen": rng.random() < 0.3,
+    }
+    made.update(fixed)
+    return _context(**made)
+
+
+def test_properties_of_random_calls_and_changes() -> None:
+    rng = random.Random(23)
+    pool = [change for changes in CHANGES.values() for change in changes]
+    pool += [Change("write", path) for path in FLOOR_WRITES]
+    for _ in range(1_500):
+        spec = replace(rng.choice(SPECS), effects=tuple(rng.sample(EFFECTS, rng.randrange(4))))
+        call = ToolCall("1", spec.name, rng.choice(list(CALLS.values()))[1].args)
+        changes = tuple(rng.sample(pool, rng.randrange(1, 4)))
+        ctx = _random_context(rng)
+        verdicts = [decide.before(call, spec, ctx).verdict, decide.after(call, spec, changes, ctx).verdict]
+        # Without a sandbox, with a mark, or in a stricter mode, nothing becomes freer.
+        for stricter in (
+            replace(ctx, boundary=False),
+            replace(ctx, untrusted_seen=True),
+            replace(ctx, private_seen=True),
+            replace(ctx, mode=MODES[max(0, MODES.index(ctx.mode) - 1)]),
+            replace(ctx, rules=Rules.of(deny=["write(a)", "run(make)"], ask=["read(**)"])),
+        ):
+            judged = [decide.before(call, spec, stricter).verdict, decide.after(call, spec, changes, stricter).verdict]
+            assert all(_ORDER[now] >= _ORDER[was] for now, was in zip(judged, verdicts, strict=True)), (
+                spec,
+                call,
+                changes,
+            )
+        # One more change, or one more effect, never makes the whole freer.
+        more = decide.after(call, spec, (*changes, rng.choice(pool)), ctx).verdict
+        assert _ORDER[more] >= _ORDER[verdicts[1]]
+        if ctx.mode == "plan":
+            assert verdicts[1] == "deny"
+            assert verdicts[0] == "deny" or set(spec.effects) <= {"read:fs", "read:mail", "compute"}
+        if "send" in spec.effects:
+            assert verdicts[0] != "allow"
