@@ -64,7 +64,7 @@ def json_calls(specs: Sequence[ToolSpec], *, before: str, between: str, after: s
     rules = Rules()
     names = []
     for index, spec in enumerate(specs):
-        arguments = rules.schema(spec.parameters or {"type": "object"}, f"t{index}", spec.parameters)
+        arguments = rules.schema(spec.parameters or {"properties": {}}, f"t{index}", spec.parameters)
         names.append(rules.add(f"call-{index}", f"{literal(spec.name + between)} {arguments}"))
     call = rules.add("call", " | ".join(names))
     more = f"({literal(again)} {call})* " if again else ""

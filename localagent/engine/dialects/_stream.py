@@ -33,7 +33,7 @@ _OPENERS = {
     "json": rf"{_LINE}```(?:json|tool_call|tool_code)?[ \t]*\n(?=\s{{0,40}}[{{\[])",
     "bare": rf"{_LINE}(?=[{{\[][\s{{]{{0,40}}\"(?:name|function)\"\s{{0,4}}:)",
     "fence": rf"{_LINE}```[\w+.#-]{{0,24}}[ \t]*\n",
-    "unfence": rf"{_LINE}```[ \t]*$",
+    "unfence": rf"{_LINE}```[ \t]*(?=\n|\Z)",
 }
 State = Literal["text", "think", "fence"]
 
@@ -125,8 +125,12 @@ class StreamParser:
         self._hold = data[at - 1 :]
 
     def _undecided(self, opener: re.Match[str], data: str, last: bool) -> bool:
-        """A bare fence line is a JSON fence or another one: what follows it says so."""
-        if last or opener.lastgroup != "fence" or not self._forms.fences:
+        """A bare fence line is a JSON fence or another one, or no fence at all: what follows says so."""
+        if last:
+            return False
+        if opener.lastgroup == "unfence":
+            return opener.end() == len(data)
+        if opener.lastgroup != "fence" or not self._forms.fences:
             return False
         plain = opener.group().strip().strip("`") in ("", "json", "tool_call", "tool_code")
         return plain and not data[opener.end() : opener.end() + 40].strip() and len(data) - opener.end() < 40
