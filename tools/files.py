@@ -20,6 +20,7 @@ _SHOWN = 200
 _LINES = 100
 _LINE = 300
 _TEXT = 5500
+_SAMPLE = 65536
 _WHOLE = 64 * 1024 * 1024
 _WALKED = 400_000
 _SKIPPED = {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".Trash"}
@@ -116,7 +117,7 @@ def read_file(path: Path, start: int | None = None, end: int | None = None) -> s
     if size == 0 and not path.read_bytes():
         return f"{_name(path)} is empty."
     with path.open("rb") as file:
-        sample = file.read(65536)
+        sample = file.read(_SAMPLE)
     encoding = _encoding(sample)
     if encoding is None:
         return f"{_name(path)} is not text: {_kind(sample)}, {_size(size)}."
@@ -128,35 +129,34 @@ def _lines(path: Path, encoding: str, size: int, start: int | None, end: int | N
     with path.open(encoding=encoding, errors="replace", newline=None) as file:
         if start is not None and start < 0:
             last = deque(enumerate(file, 1), maxlen=min(-start, 5000))
-            first, total = (last[0][0], last[-1][0]) if last else (1, 0)
+            seen = last[0][0] - 1 if last else 0
             lines = iter([line for _, line in last])
         else:
-            first, total = max(start or 1, 1), 0
-            for _ in islice(file, first - 1):
-                total += 1
+            seen = sum(1 for _ in islice(file, max(start or 1, 1) - 1))
             lines = file
+        first, cut = seen + 1, False
         taken: list[str] = []
         room = _TEXT
         for line in lines:
-            if (end is not None and end >= 0 and first + len(taken) > end) or (room - len(line) < 0 and taken):
-                total = max(total, first + len(taken))
+            seen += 1
+            if (end is not None and seen > end >= 0) or (taken and room < len(line)):
+                cut = not whole
                 break
             taken.append(
                 line if len(line) <= _TEXT else f"{line[:_TEXT]} ... [{len(line):,} characters in this line]\n"
             )
             room -= len(line)
-        total = max(total, first + len(taken) - 1)
         if whole:
-            total += sum(1 for _ in lines)
+            seen += sum(1 for _ in lines)
     last_shown = first + len(taken) - 1
     if not taken:
-        return f"{_name(path)} has only {_count(total, 'line')}."
+        return f"{_name(path)} has only {_count(seen, 'line')}."
     text = "".join(taken)
-    if first == 1 and last_shown == total:
+    if first == 1 and last_shown == seen:
         return text
-    of = f"{total:,}" if whole else f"more than {total:,}"
+    of = f"more than {seen - 1:,}" if cut else f"{seen:,}"
     note = f"[lines {first}-{last_shown} of {of}"
-    if last_shown < total:
+    if last_shown < seen:
         note += f"; read on with start={last_shown + 1}"
     return f"{text}{'' if text.endswith(chr(10)) else chr(10)}{note}]"
 
@@ -263,7 +263,7 @@ def _search(files: list[Path], expression: re.Pattern[str]) -> tuple[int, list[s
 def _text_lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
         with file.open("rb") as binary:
-            encoding = _encoding(binary.read(8192))
+            encoding = _encoding(binary.read(_SAMPLE))
         if encoding is not None:
             with file.open(encoding=encoding, errors="replace") as text:
                 yield from enumerate(text, 1)
@@ -282,9 +282,9 @@ def _encoding(sample: bytes) -> str | None:
     try:
         sample.decode("utf-8")
     except UnicodeDecodeError as error:
-        # The sample may end in the middle of a character.
-        if error.start < len(sample) - 4:
-            odd = sum(byte < 9 or 13 < byte < 32 and byte != 27 for byte in sample)
+        cut = len(sample) == _SAMPLE and error.start > _SAMPLE - 4
+        if not cut:
+            odd = sum(byte < 9 or (13 < byte < 32 and byte != 27) for byte in sample)
             return "latin-1" if odd * 50 < len(sample) else None
     return "utf-8"
 
@@ -334,9 +334,8 @@ def _count(number: int, one: str, many: str = "") -> str:
 def _size(size: int) -> str:
     if size < 1000:
         return f"{size} B"
-    value, unit = float(size), "B"
-    for unit in ("KB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5:
-            break
+    units = ["KB", "MB", "GB", "TB"]
+    value, unit = size / 1000, units.pop(0)
+    while value >= 999.5 and units:
+        value, unit = value / 1000, units.pop(0)
     return f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from localagent import Copy, Edit, MakeFolder, Move, Result, ToolError, Trash, Write, tool
 
 _WHOLE = 32 * 1024 * 1024
+_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 @tool(effects=["write:fs"])
@@ -45,7 +46,7 @@ def edit_file(path: Path, old: str, new: str) -> Result:
         raise ToolError(f"{_name(path)} is a folder. Give a file, or a pattern such as {path}/*.txt.")
     if len(files) == 1:
         edit, told = _edited(files[0], old, new)
-        return Result(told, [edit] if edit else [])
+        return Result(told, [edit] if edit else ())
     edits, lines = [], []
     for file in files:
         try:
@@ -144,14 +145,10 @@ def _nearest(text: str, old: str) -> str:
 
 def _decoded(path: Path, data: bytes) -> tuple[str, Callable[[str], bytes]]:
     """The text and the way back to bytes that keeps the file's encoding and byte order mark."""
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8"),
-        (codecs.BOM_UTF16_LE, "utf-16-le"),
-        (codecs.BOM_UTF16_BE, "utf-16-be"),
-    ):
+    for mark, name in _MARKS.items():
         if data.startswith(mark):
             try:
-                return data[len(mark) :].decode(name), lambda text: mark + text.encode(name)
+                return data[len(mark) :].decode(name), lambda text, mark=mark, name=name: mark + text.encode(name)
             except UnicodeDecodeError:
                 break
     if b"\0" in data:
@@ -228,12 +225,14 @@ def _carried(source: str, destination: str, request: type[Move] | type[Copy], ve
         return Result(f"{_name(sources[0])} is already there." if len(sources) == 1 else "They are already there.")
     first = requests[0]
     here, there = Path(first.path), Path(first.destination)
+    if request is Move and all(Path(one.path).parent == Path(one.destination).parent for one in requests):
+        verb = "Renamed"
     if len(requests) == 1:
         return Result(f"{verb} {_name(here)} to {_name(there)}.", requests)
     folder = there.parent
-    where = (
-        "" if any(Path(one.destination).parent != folder for one in requests) else f" into {_name(folder).rstrip('/')}/"
-    )
+    where = ""
+    if verb != "Renamed" and all(Path(one.destination).parent == folder for one in requests):
+        where = " into this folder" if str(folder) == "." else f" into {_name(folder).rstrip('/')}/"
     names = _few([Path(one.destination) for one in requests])
     return Result(f"{verb} {len(requests):,} files{where}: {names}.", requests)
 

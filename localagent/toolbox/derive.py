@@ -52,7 +52,7 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
         "name": declared.name,
         "description": summary,
         "parameters": parameters(function, notes),
-        "effects": effects,
+        "effects": list(effects),
         "timeout": declared.timeout,
     }
 
@@ -65,9 +65,7 @@ def parameters(function: Callable[..., Any], notes: Mapping[str, str] | None = N
     required: list[str] = []
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise Refused(
-                line, f"parameter {name!r}: *args, **kwargs and positional-only parameters cannot be described"
-            )
+            raise Refused(line, f"parameter {name!r}: *args, **kwargs and positional-only ones cannot be described")
         if name not in hints:
             raise Refused(line, f"parameter {name!r} has no type hint; use {_KNOWN}")
         shape, optional = _shape(hints[name], name, line)

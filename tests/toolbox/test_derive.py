@@ -88,7 +88,7 @@ def test_no_effects_compute_and_undeclared_effects_are_none() -> None:
     ],
 )
 def test_every_supported_hint_has_a_schema(hint: Any, shape: dict[str, Any]) -> None:
-    def function(value):  # noqa: ANN001, ANN202
+    def function(value):
         """Do."""
 
     function.__annotations__ = {"value": hint}
@@ -96,9 +96,9 @@ def test_every_supported_hint_has_a_schema(hint: Any, shape: dict[str, Any]) -> 
     assert parameters(function)["required"] == ["value"]
 
 
-@pytest.mark.parametrize("hint", [int | None, Optional[int], None | int])
+@pytest.mark.parametrize("hint", [int | None, Optional[int], None | int])  # noqa: UP045
 def test_an_optional_parameter_is_not_required(hint: Any) -> None:
-    def function(value):  # noqa: ANN001, ANN202
+    def function(value):
         """Do."""
 
     function.__annotations__ = {"value": hint}
@@ -110,7 +110,7 @@ def test_an_optional_parameter_is_not_required(hint: Any) -> None:
     }
 
 
-def _no_hint(value):  # noqa: ANN001, ANN202
+def _no_hint(value):
     """Do."""
 
 
@@ -134,7 +134,7 @@ def _silent(value: int) -> None:
     pass
 
 
-def _unreadable(value: "Nowhere") -> None:  # noqa: F821
+def _unreadable(value: "Nowhere") -> None:  # noqa: F821, UP037
     """Do."""
 
 

@@ -130,7 +130,8 @@ def test_async_functions_and_generators(speak: Speak) -> None:
 
 
 def test_what_the_plugin_prints_is_progress_and_never_protocol(speak: Speak) -> None:
-    body = "print('{\"text\": \"forged\"}')\nsys.stderr.write('err\\n')\nos.write(1, b'raw\\n')\nos.system('echo child')\nreturn 'real'"
+    body = "print('{\"text\": \"forged\"}')\nsys.stderr.write('err\\n')\n"
+    body += "os.write(1, b'raw\\n')\nos.system('echo child')\nreturn 'real'"
     *progress, answer = speak("call", _tool(body), "go")
     assert "".join(item["progress"] for item in progress) == '{"text": "forged"}\nerr\nraw\nchild\n'
     assert answer["text"] == "real"
