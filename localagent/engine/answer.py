@@ -12,7 +12,6 @@ from ..errors import EngineError
 from ..values import Generated
 from .base import ImageData, Template, Trigger, Untrusted
 from .llama import Chain, Context, Grammar, Model
-from .pace import Pace
 from .prefix import Cancelled, Prefix
 from .protocol import Request
 from .sampling import sample
@@ -101,10 +100,16 @@ class Answer:
     """Makes one answer on a context. `run` may be called once."""
 
     def __init__(
-        self, context: Context, prefix: Prefix, request: Request, emit: Emit, stop: Callable[[], bool]
+        self,
+        context: Context,
+        prefix: Prefix,
+        request: Request,
+        emit: Emit,
+        stop: Callable[[], bool],
+        pace: Callable[[float], None],
     ) -> None:
         self._context, self._model, self._prefix = context, context.model, prefix
-        self._request, self._emit, self._stop = request, emit, stop
+        self._request, self._emit, self._stop, self._pace = request, emit, stop, pace
         self._watch = Watch(request.grammar.triggers)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._grammars: dict[str, Grammar] = {}
@@ -151,7 +156,6 @@ class Answer:
         }
 
     def _decode(self, chain: Chain, opener: int | None) -> str:
-        pace = Pace(self._context)
         while True:
             if self._stop():
                 return "cancelled"
@@ -164,7 +168,7 @@ class Answer:
             ids = self._follow(token)
             self._prefix.extend(ids)
             self._say(ids)
-            pace.step(time.monotonic() - began)
+            self._pace(time.monotonic() - began)
 
     def _follow(self, token: int) -> list[int]:
         """What to decode for a sampled token, moving between free text and grammar."""

@@ -51,9 +51,12 @@ class Host:
         finally:
             server.close()
             path.unlink(missing_ok=True)
-            await loop.run_in_executor(None, self._runner.close)
+            ended = await loop.run_in_executor(None, self._runner.close)
             await asyncio.sleep(0.05)
             log.info("ended")
+            if not ended:
+                # Tearing the process down around a thread that computes would crash it.
+                os._exit(0)
 
     async def _until_idle(self) -> None:
         while not self._stopping.is_set():
@@ -205,18 +208,32 @@ def _resident_bytes() -> int:
 
 
 def _lock(path: Path) -> int | None:
-    """Hold the lock of this user's engine; None where another process holds it."""
+    """Hold the lock beside the socket; None where a running engine holds it. Waits for one that is ending."""
     import fcntl
 
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    os.truncate(handle, 0)
-    os.write(handle, str(os.getpid()).encode())
-    return handle
+    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + 10.0
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if _listens(path) or time.monotonic() > deadline:
+                os.close(handle)
+                return None
+            time.sleep(0.05)
+            continue
+        os.truncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        return handle
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -227,7 +244,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.environ["GGML_NO_BACKTRACE"] = "1"
     os.umask(0o077)
-    lock = _lock(given.socket.with_suffix(".lock"))
+    lock = _lock(given.socket)
     if lock is None:
         log.info("another engine is running")
         return 0

@@ -146,24 +146,34 @@ class LocalEngine:
     # ------------------------------------------------------------ the conversation with the host
 
     async def _events(self, request: protocol.Request) -> AsyncGenerator[dict[str, Any]]:
-        for attempt in (1, 2):
+        """The events of one answer up to `done`. A host that was just ending is asked a second time."""
+        for last in (False, True):
             reader, writer = await self._connect()
+            heard = False
             try:
                 writer.write(protocol.pack({"id": 1, **protocol.request_to_json(request)}))
-                async for event in _answer(reader):
-                    if event["event"] == "error" and event.get("kind") == "version" and attempt == 1:
-                        break
+                while (event := await protocol.read(reader)) is not None:
+                    heard = True
                     if event["event"] == "error":
+                        if event["kind"] == "version" and not last:
+                            break
                         raise protocol.error_from_json(event)
+                    if event.get("stop") == "cancelled":
+                        raise EngineError("The engine was stopped while answering.", "Run it again.")
                     yield event
                     if event["event"] == "done":
                         return
-            except ConnectionError as error:
-                raise _broke_off() from error
+                else:
+                    if heard or last:
+                        raise _broke_off()
+            except (ConnectionError, protocol.FrameError, protocol.BadRequest) as error:
+                if heard or last:
+                    raise _broke_off() from error
             finally:
                 # The host frees the engine at once when the connection closes.
                 writer.close()
-            await stop()
+            if heard:
+                await stop()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         path = socket_path()
@@ -173,17 +183,6 @@ class LocalEngine:
         if not self._start:
             raise EngineError("The engine is not running.", "Start it by asking it something.")
         return await _start_host(path, self._idle_s)
-
-
-async def _answer(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
-    while True:
-        try:
-            event = await protocol.read(reader)
-        except (protocol.FrameError, protocol.BadRequest) as error:
-            raise _broke_off() from error
-        if event is None:
-            raise _broke_off()
-        yield event
 
 
 def _deltas(parser: Parser, text: str) -> list[TextDelta | ThinkingDelta]:
@@ -202,6 +201,8 @@ def _broke_off() -> EngineError:
 
 async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
     """A connection, or None where no host listens."""
+    if not hasattr(asyncio, "open_unix_connection"):
+        raise EngineError("The engine cannot run on this system yet.", "Use Linux, macOS, or WSL on Windows.")
     try:
         return await asyncio.open_unix_connection(path, limit=1 << 20)
     except (FileNotFoundError, ConnectionRefusedError):

@@ -47,26 +47,51 @@ class Threaded(Protocol):
 
 
 class Pace:
-    """Halves the threads after three tokens in a row that took over three times the best; tries again later."""
+    """Tries fewer threads now and then and keeps what was fastest.
 
-    SLOW, IN_A_ROW, RETRY = 3.0, 3, 64
+    `step` is told how long each token took: early on, every `AGAIN` tokens and after `IN_A_ROW`
+    tokens that took `SLOW` times the usual, the next smaller choice is tried for `TRIAL` tokens.
+    """
 
-    def __init__(self, context: Threaded) -> None:
+    FIRST, TRIAL, AGAIN, SLOW, IN_A_ROW = 6, 3, 400, 3.0, 3
+
+    def __init__(self, context: Threaded, full: int) -> None:
         self._context = context
-        self._full = context.threads
-        self._best = math.inf
+        self._choices = sorted({full, max(1, full // 2), 1}, reverse=True)
+        self._took: dict[int, float] = {}
+        self._samples: list[float] = []
+        self._to_try: list[int] = []
+        self._until_trial = self.FIRST
         self._slow = 0
-        self._since = 0
 
     def step(self, seconds: float) -> None:
         """Account for one token."""
-        self._since += 1
-        if self._context.threads == self._full:
-            self._best = min(self._best, seconds)
-        self._slow = self._slow + 1 if seconds > self.SLOW * self._best else 0
-        if self._slow >= self.IN_A_ROW and self._context.threads > 1:
-            self._context.set_threads(max(1, self._context.threads // 2))
-            self._slow = self._since = 0
-        elif self._context.threads < self._full and self._since >= self.RETRY:
-            self._context.set_threads(self._full)
-            self._slow = self._since = 0
+        if len(self._choices) == 1:
+            return
+        self._samples.append(seconds)
+        if self._to_try:
+            if len(self._samples) >= self.TRIAL:
+                self._record()
+                self._to_try.pop(0)
+                self._go_on()
+            return
+        usual = self._took.get(self._context.threads, seconds)
+        self._slow = self._slow + 1 if seconds > self.SLOW * usual else 0
+        self._until_trial -= 1
+        if self._until_trial <= 0 or self._slow >= self.IN_A_ROW:
+            self._samples = self._samples[-self.IN_A_ROW :] if self._slow else self._samples[-16:]
+            self._record()
+            self._to_try = [n for n in self._choices if n != self._context.threads]
+            self._go_on()
+
+    def _record(self) -> None:
+        ordered = sorted(self._samples)
+        self._took[self._context.threads] = ordered[len(ordered) // 2]
+        self._samples = []
+
+    def _go_on(self) -> None:
+        if self._to_try:
+            self._context.set_threads(self._to_try[0])
+            return
+        self._context.set_threads(min(self._took, key=lambda n: self._took[n]))
+        self._until_trial, self._slow = self.AGAIN, 0

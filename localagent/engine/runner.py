@@ -39,6 +39,7 @@ class Loaded:
     model: Model
     context: Context
     prefix: Prefix
+    pace: pace.Pace
 
     def close(self) -> None:
         self.context.close()
@@ -86,8 +87,8 @@ class Runner:
         with self._wake:
             self._served.pop(client, None)
 
-    def close(self) -> None:
-        """Break off everything and free the model."""
+    def close(self) -> bool:
+        """Break off everything and free the model; False where the thread is still in llama.cpp."""
         with self._wake:
             self._closing = True
             jobs = [*self._waiting, *([self._current] if self._current else [])]
@@ -95,6 +96,7 @@ class Runner:
         for job in jobs:
             self.cancel(job)
         self._thread.join(5.0)
+        return not self._thread.is_alive()
 
     def idle_for(self) -> float:
         """Seconds since the last answer ended, 0 while one is made or waits."""
@@ -154,9 +156,12 @@ class Runner:
         loaded, load_ms = self._load(job)
         if loaded is None:
             return _nothing_done()
-        loaded.context.set_threads(job.request.threads or pace.default_threads())
+        threads = job.request.threads
+        if threads:
+            loaded.context.set_threads(threads)
         self._state = "answering"
-        answer = Answer(loaded.context, loaded.prefix, job.request, job.emit, job.cancelled.is_set)
+        step = (lambda _: None) if threads else loaded.pace.step
+        answer = Answer(loaded.context, loaded.prefix, job.request, job.emit, job.cancelled.is_set, step)
         event = answer.run()
         event["timings"]["load_ms"] = load_ms
         return event
@@ -193,7 +198,8 @@ class Runner:
             raise
         budget = preflight.snapshot_budget()
         with self._wake:
-            self._loaded = Loaded(key, model, context, prefix.Prefix(context, budget=budget))
+            held = prefix.Prefix(context, budget=budget)
+            self._loaded = Loaded(key, model, context, held, pace.Pace(context, pace.default_threads()))
             if job.cancelled.is_set():
                 context.abort(True)
         seconds = time.monotonic() - began

@@ -78,7 +78,7 @@ def test_shared_is_the_longest_common_prefix():
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(15))
 def test_the_context_always_holds_what_was_asked(recurrent: bool, seed: int):
     rng = random.Random(seed)
     backend = Pretended(recurrent)

@@ -1,0 +1,230 @@
+"""The engine as the rest of the program sees it, over a host it starts itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localagent.engine import local
+from localagent.engine.base import CallGrammar, Options, Sampling, Trigger
+from localagent.engine.local import LocalEngine
+from localagent.engine.model import ModelFile
+from localagent.errors import EngineError, ModelError, ModelMissing
+from localagent.events import MessageDone, PrefillProgress, TextDelta
+from localagent.values import Generated, Message, Text
+
+ROOT = Path(__file__).resolve().parents[2]
+ENDLESS = CallGrammar((Trigger("a", "root ::= [a-z] root"),), "a")
+SYSTEM = Message("system", (Text("You help. " * 40),))
+
+
+def _user(text: str) -> Message:
+    return Message("user", (Text(text),))
+
+
+async def _all(engine: LocalEngine, messages: Sequence[Message], options: Options | None = None) -> list[Any]:
+    return [d async for d in engine.stream(messages, [], options or Options(max_tokens=12))]
+
+
+def _stopping(body: Callable[[], Awaitable[None]]) -> None:
+    """Run it, and leave no host behind."""
+
+    async def whole() -> None:
+        try:
+            await body()
+        finally:
+            await local.stop()
+
+    asyncio.run(whole())
+
+
+@pytest.fixture
+def engine(tiny: str, plain: Any) -> Callable[..., LocalEngine]:
+    def make(path: str = tiny, call: CallGrammar | None = None, **options: Any) -> LocalEngine:
+        file = ModelFile("tiny", path, context=4096, sampling=Sampling(temperature=0.8, seed=1), **options)
+        return LocalEngine(file, plain(call or CallGrammar()), threads=1, idle_s=30)
+
+    return make
+
+
+def test_the_host_is_started_streams_and_stays_warm(engine: Any):
+    async def body() -> None:
+        assert await local.status() is None
+        one = engine(call=ENDLESS)
+        deltas = await _all(one, [SYSTEM, _user("hello")])
+        done = deltas[-1]
+        assert isinstance(done, MessageDone) and done.stop == "length"
+        assert any(isinstance(d, PrefillProgress) for d in deltas)
+        assert "".join(d.text for d in deltas if isinstance(d, TextDelta)) == done.message.text
+        assert done.message.generated and len(done.message.generated.ids) == done.usage.output_tokens == 12
+        assert done.timings.load_ms > 0
+        again = (await _all(one, [SYSTEM, _user("hello"), done.message, _user("more")]))[-1]
+        assert again.timings.load_ms == 0
+        assert again.usage.cached_tokens == done.usage.input_tokens + 12
+        fresh = (await _all(engine(), [SYSTEM, _user("something else")]))[-1]
+        assert fresh.usage.cached_tokens > 250
+        status = await local.status()
+        assert status and status["answered"] == 3
+
+    _stopping(body)
+
+
+def test_the_last_user_message_can_be_said_differently(engine: Any):
+    """On a model that cannot roll back, the turn starts again at its user message."""
+
+    async def body() -> None:
+        one = engine(call=ENDLESS)
+        done = (await _all(one, [SYSTEM, _user("first question")]))[-1]
+        history = [SYSTEM, _user("first question"), done.message]
+        asked = (await _all(one, [*history, _user("a second question " * 20)]))[-1]
+        other = (await _all(one, [*history, _user("no, another one " * 20)]))[-1]
+        assert other.usage.cached_tokens >= done.usage.input_tokens + 12
+        assert asked.usage.cached_tokens < other.usage.input_tokens
+
+    _stopping(body)
+
+
+def test_ids_of_another_model_are_rendered_as_text(engine: Any):
+    async def body() -> None:
+        foreign = Message("assistant", (Text("ok"),), generated=Generated("other", (10**7,)))
+        assert isinstance((await _all(engine(), [_user("hi"), foreign, _user("go")]))[-1], MessageDone)
+
+    _stopping(body)
+
+
+def test_closing_the_stream_frees_the_engine(engine: Any):
+    async def body() -> None:
+        one = engine(call=ENDLESS)
+        await _all(one, [_user("warm up")])
+        took = []
+        for _ in range(3):
+            async with aclosing(one.stream([_user("long")], [], Options(max_tokens=4000))) as stream:
+                async for delta in stream:
+                    if isinstance(delta, TextDelta):
+                        break
+            began = time.monotonic()
+            await _all(one, [_user("next")], Options(max_tokens=1))
+            took.append(time.monotonic() - began)
+        assert min(took) < 0.2
+        task = asyncio.create_task(_all(one, [_user("long")], Options(max_tokens=4000)))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await _all(one, [_user("next")], Options(max_tokens=1))
+
+    _stopping(body)
+
+
+def test_a_host_killed_while_answering_is_an_error_and_the_next_request_works(engine: Any):
+    async def body() -> None:
+        one = engine(call=ENDLESS)
+        began = None
+        with pytest.raises(EngineError, match="stopped while answering"):
+            async for delta in one.stream([_user("long")], [], Options(max_tokens=4000)):
+                if isinstance(delta, TextDelta) and began is None:
+                    status = await local.status()
+                    assert status
+                    began = time.monotonic()
+                    os.kill(status["pid"], signal.SIGKILL)
+        assert began is not None and time.monotonic() - began < 2
+        assert isinstance((await _all(one, [_user("again")]))[-1], MessageDone)
+
+    _stopping(body)
+
+
+def test_a_host_stopped_while_answering_is_an_error(engine: Any):
+    async def body() -> None:
+        with pytest.raises(EngineError, match="was stopped"):
+            async for delta in engine(call=ENDLESS).stream([_user("long")], [], Options(max_tokens=4000)):
+                if isinstance(delta, TextDelta):
+                    await local.stop()
+
+    _stopping(body)
+
+
+def test_two_at_once_start_one_host(engine: Any):
+    async def body() -> None:
+        done = await asyncio.gather(*(_all(engine(), [_user(f"question {n}")]) for n in range(3)))
+        assert all(isinstance(deltas[-1], MessageDone) for deltas in done)
+        status = await local.status()
+        assert status and status["answered"] == 3
+
+    _stopping(body)
+
+
+def test_the_next_request_after_a_stop_waits_for_the_old_host(engine: Any):
+    async def body() -> None:
+        for _ in range(3):
+            await _all(engine(), [_user("hi")], Options(max_tokens=1))
+            assert await local.stop()
+
+    _stopping(body)
+
+
+def test_models_that_cannot_be_used(engine: Any, gguf: Any, tmp_path: Path):
+    async def body() -> None:
+        with pytest.raises(ModelMissing, match=r"gone\.gguf.*model pull"):
+            await _all(engine(str(tmp_path / "gone.gguf")), [_user("hi")])
+        strange = gguf.make("tiny", tmp_path / "strange.gguf", arch="strange9")
+        with pytest.raises(ModelError, match="architecture 'strange9'"):
+            await _all(engine(str(strange)), [_user("hi")])
+
+    _stopping(body)
+
+
+def test_a_host_that_does_not_start_shows_its_log(engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    program = tmp_path / "broken"
+    program.write_text("#!/bin/sh\necho no module named nonsense >&2\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    async def body() -> None:
+        with pytest.raises(EngineError, match=r"did not start.*no module named nonsense"):
+            await _all(engine(), [_user("hi")])
+
+    asyncio.run(body())
+
+
+def test_without_leave_to_start_it_says_that_nothing_runs(tiny: str, plain: Any):
+    with pytest.raises(EngineError, match="not running"):
+        asyncio.run(_all(LocalEngine(ModelFile("t", tiny), plain(), start=False), [_user("hi")]))
+
+
+def test_importing_the_client_costs_the_standard_library_only():
+    code = "import sys, json, localagent.engine.local; print(json.dumps(sorted(sys.modules)))"
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+    )
+    loaded = {name.split(".")[0] for name in json.loads(out.stdout)}
+    assert not loaded & {"llama_cpp", "numpy", "psutil", "yaml", "httpx2", "jinja2"}
+
+
+REAL = os.environ.get("LOCALAGENT_TEST_TINY", "")
+
+
+@pytest.mark.model
+@pytest.mark.skipif(not REAL, reason="LOCALAGENT_TEST_TINY names no model")
+def test_a_real_model_answers(plain: Any):
+    async def body() -> None:
+        one = LocalEngine(ModelFile("real", REAL, context=2048), plain(), threads=1)
+        question = _user("What is the capital of France? Answer with one word.")
+        done = (await _all(one, [question]))[-1]
+        assert "Paris" in done.message.text and done.stop == "end"
+
+    _stopping(body)
