@@ -29,6 +29,8 @@ _SKIPPED = {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".Tra
 @tool(effects=["read:fs"])
 def list_files(path: Path = Path(".")) -> str:
     """List a folder with file sizes."""
+    if _is_pattern(path):
+        return find_files(path.name, path.parent)
     if path.is_file():
         return f"{_name(path)} is a file, {_size(path.stat().st_size)}."
     folders: list[str] = []
@@ -71,7 +73,7 @@ def find_files(pattern: str, path: Path = Path(".")) -> str:
         walked += 1
         if len(examples) < 5 and entry.is_file():
             examples.append(_quoted(relative))
-        if matches(relative):
+        if matches(relative) or ("/" in pattern and matches(str(path / relative))):
             found.append(relative + ("/" if entry.is_dir() else ""))
     where = _name(path)
     if not found:
@@ -90,7 +92,7 @@ def search_text(pattern: str, path: Path = Path(".")) -> str:
     files = _searched(path)
     tries = [re.compile(re.escape(pattern)), re.compile(re.escape(pattern), re.IGNORECASE)]
     try:
-        tries.append(re.compile(pattern))
+        tries.append(re.compile(pattern.replace(r"\|", "|")))
     except re.error:
         pass
     for number, expression in enumerate(tries):
@@ -106,6 +108,8 @@ def search_text(pattern: str, path: Path = Path(".")) -> str:
 @tool(effects=["read:fs"])
 def read_file(path: Path, start: int | None = None, end: int | None = None) -> str:
     """Read a text file, or its lines start to end."""
+    if _is_pattern(path):
+        return _several(path, start, end)
     if path.is_dir():
         names = ", ".join(_quoted(entry.name) for entry in islice(_scan(path), 20))
         raise ToolError(f"{_name(path)} is a folder. Read one of its files: {names or 'it has none'}.")
@@ -122,6 +126,25 @@ def read_file(path: Path, start: int | None = None, end: int | None = None) -> s
     if encoding is None:
         return f"{_name(path)} is not text: {_kind(sample)}, {_size(size)}."
     return _lines(path, encoding, size, start, end)
+
+
+def _several(pattern: Path, start: int | None, end: int | None) -> str:
+    """Every file of a pattern under its name, as far as there is room."""
+    paths = [found for found in _searched(pattern) if found.is_file()]
+    shown: list[str] = []
+    room = _TEXT
+    for path in paths:
+        text = read_file(path, start, end)
+        if shown and len(text) > room:
+            left = len(paths) - len(shown)
+            return "\n".join([*shown, f"[{_count(left, 'more file')} not shown: read them one by one]"])
+        room -= len(text)
+        shown.append(text if len(paths) == 1 else f"== {_name(path)} ==\n{text.rstrip()}")
+    return "\n".join(shown) or f"{_name(pattern)} matches no file."
+
+
+def _is_pattern(path: Path) -> bool:
+    return glob.has_magic(str(path)) and not os.path.lexists(path)
 
 
 def _lines(path: Path, encoding: str, size: int, start: int | None, end: int | None) -> str:
@@ -203,7 +226,7 @@ def _walk(root: Path, asked: str = "") -> Iterator[tuple[os.DirEntry[str], str]]
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
     """Whether a relative path is meant by a glob or, without one, by a part of a name."""
-    wanted = pattern.strip().removeprefix("./")
+    wanted = pattern.strip().removeprefix(f"{Path.cwd()}/").removeprefix("./")
     if not re.search(r"[*?\[{]", wanted):
         low = wanted.rstrip("/").lower()
         return lambda relative: low in (relative if "/" in low else os.path.basename(relative)).lower()

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from ..sandbox.launch import Profile
 from ..values import Change, Receipt, Text, ToolCall, ToolResult, ToolSpec
 from . import link, proposals, spill
 from .describe import Plugin, describe
+
+_LEFT_S = 86_400.0
 
 
 class PluginSource:
@@ -49,6 +52,8 @@ class PluginSource:
         self._unsandboxed = unsandboxed
         self._tools: dict[str, tuple[ToolSpec, Plugin]] = {}
         self._folders: dict[str, Path] = {}
+        self._swept = False
+        weakref.finalize(self, _discard, self._folders)
 
     async def load(self) -> list[str]:
         """Learn what the files offer; returns a sentence for everything that could not be loaded."""
@@ -89,13 +94,15 @@ class PluginSource:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """`release` for every call."""
-        for call_id in list(self._folders):
-            self.release(call_id)
+        """`release` for every call; happens by itself when the source is gone."""
+        _discard(self._folders)
 
     def _folder(self, call_id: str) -> Path:
         self.release(call_id)
         self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._swept:
+            self._swept = True
+            _sweep(self._scratch)
         self._folders[call_id] = folder = Path(tempfile.mkdtemp(prefix="call-", dir=self._scratch))
         return folder
 
@@ -188,6 +195,22 @@ class PluginSource:
             found = await asyncio.to_thread(view.changes)
             changes = await asyncio.to_thread(proposals.keep, found, job.folder)
         return replace(result, requests=(*result.requests, *changes), receipts=(receipt,))
+
+
+def _discard(folders: dict[str, Path]) -> None:
+    while folders:
+        shutil.rmtree(folders.popitem()[1], ignore_errors=True)
+
+
+def _sweep(scratch: Path) -> None:
+    """Remove what processes that were killed left behind."""
+    for folder in scratch.glob("call-*"):
+        try:
+            old = time.time() - folder.stat().st_mtime > _LEFT_S
+        except OSError:
+            continue
+        if old:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Registry:
     """
 
     def __init__(self, sources: Sequence[ToolSource]) -> None:
+        self._sources = tuple(sources)
         self._tools: dict[str, tuple[ToolSpec, ToolSource]] = {}
         problems = []
         for source in sources:
@@ -48,6 +49,12 @@ class Registry:
     def spec(self, name: str) -> ToolSpec | None:
         found = self._tools.get(name)
         return found[0] if found else None
+
+    def release(self, call_id: str) -> None:
+        """What this call's requests point to is no longer needed."""
+        for source in self._sources:
+            if (release := getattr(source, "release", None)) is not None:
+                release(call_id)
 
     async def call(self, call: ToolCall) -> AsyncIterator[str | ToolResult]:
         """The call's live output and its result; an unknown name is a failed result."""

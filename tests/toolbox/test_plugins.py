@@ -165,6 +165,16 @@ def test_large_content_is_no_problem(box: Make) -> None:
     assert list(made.scratch.iterdir()) == []
 
 
+def test_what_killed_processes_left_is_swept(box: Make) -> None:
+    made = box(plugin("return 'ok'"))
+    for name, age in (("call-old", 200_000), ("call-new", 10)):
+        (made.scratch / name).mkdir(parents=True)
+        os.utime(made.scratch / name, (time.time() - age,) * 2)
+    made.call("go")
+    assert (made.scratch / "call-new").exists()
+    assert not (made.scratch / "call-old").exists()
+
+
 def test_only_write_fs_may_propose_changes(box: Make) -> None:
     for effects in ("['read:fs']", "[]", ""):
         result = box(plugin("return Trash('a')", effects=effects)).call("go")
@@ -261,6 +271,16 @@ def test_cancelling_kills_the_worker_at_once(box: Make, tmp_path: Path) -> None:
 
 
 def _alive(word: str) -> bool:
+    """Whether a process with this argument is still there; one that was just killed gets a moment to go."""
+    until = time.monotonic() + 3
+    while _runs(word):
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _runs(word: str) -> bool:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             with contextlib.suppress(OSError):

@@ -52,6 +52,18 @@ def test_a_call_goes_to_its_source_and_closes_it() -> None:
     assert source.closed
 
 
+def test_release_reaches_the_sources_that_keep_something() -> None:
+    class Keeping(Source):
+        released: str = ""
+
+        def release(self, call_id: str) -> None:
+            self.released = call_id
+
+    keeping = Keeping("one.py", "a")
+    Registry([keeping, Source("two.py", "b")]).release("c7")
+    assert keeping.released == "c7"
+
+
 def test_an_unknown_tool_is_a_failed_result() -> None:
     async def only() -> list[str | ToolResult]:
         return [item async for item in Registry([Source("one.py", "a")]).call(ToolCall("1", "x", {}))]

@@ -77,6 +77,11 @@ def test_a_hundred_thousand_entries(here: Path, files: ModuleType) -> None:
     assert found.startswith("10 matches:\nbig/f099990.log")
 
 
+def test_a_pattern_lists_what_it_matches(here: Path, files: ModuleType) -> None:
+    made(here, **{"a.txt": "", "b.md": ""})
+    assert files.list_files(Path("*.md")) == "1 match:\nb.md"
+
+
 # ---------------------------------------------------------------- find_files
 
 
@@ -90,6 +95,8 @@ def test_globs_and_plain_parts_of_names(here: Path, files: ModuleType) -> None:
     assert found("docs/**/*.md") == ["docs/a.md", "docs/deep/b.MD"]
     assert found("**/*.md") == ["docs/a.md", "docs/deep/b.MD"]
     assert found("*.{md,txt}", Path("docs")) == ["docs/a.md", "docs/c.txt", "docs/deep/b.MD"]
+    assert found("docs/*.md", Path("docs")) == ["docs/a.md"]
+    assert found(f"{here}/docs/*.txt") == ["docs/c.txt"]
     assert found("deep") == ["docs/deep/"]
     assert found("[ab].md") == ["docs/a.md", "docs/deep/b.MD"]
     assert files.find_files("*.zip").startswith(
@@ -200,6 +207,15 @@ def test_what_is_no_text_is_described(here: Path, files: ModuleType) -> None:
     assert files.read_file(Path("b.bin")) == "b.bin is not text: binary data, 3 B."
     with pytest.raises(ToolError, match=r"d is a folder. Read one of its files: x.txt."):
         files.read_file(Path("d"))
+
+
+def test_a_pattern_reads_several_files(here: Path, files: ModuleType) -> None:
+    made(here, **{"d__1.txt": "Total: 1\n", "d__2.txt": "Total: 2\n", "big1.log": "x" * 4000, "big2.log": "x" * 4000})
+    assert files.read_file(Path("d/*.txt")) == "== d/1.txt ==\nTotal: 1\n== d/2.txt ==\nTotal: 2"
+    assert files.read_file(Path("d/1*")) == "Total: 1\n"
+    assert files.read_file(Path("*.log")).endswith("\n[1 more file not shown: read them one by one]")
+    with pytest.raises(ToolError, match=r"does not exist"):
+        files.read_file(Path("*.zip"))
 
 
 def test_a_missing_file_is_told_with_what_there_is(here: Path, files: ModuleType) -> None:

@@ -141,7 +141,7 @@ def test_a_pattern_edits_every_file_that_has_the_text(here: Path, modify: Module
         ("a.txt", ".a", [("a.txt", ".a")], "Renamed a.txt to .a."),
         ("Makefile", "build", [("Makefile", "build")], "Renamed Makefile to build."),
         ("folder", "other", [("folder", "other")], "Renamed folder/ to other."),
-        ("*.png", "pics", [("x y.png", "pics/x y.png"), ("z.png", "pics/z.png")], "Moved 2 files into pics/: x y.png, z.png."),
+        ("*.png", "p", [("x y.png", "p/x y.png"), ("z.png", "p/z.png")], "Moved 2 files into p/: x y.png, z.png."),
         ("*.{png,txt}", "all/", [("x y.png", "all/x y.png"), ("z.png", "all/z.png"), ("a.txt", "all/a.txt")], None),
         ("a.txt, z.png", "folder", [("a.txt", "folder/a.txt"), ("z.png", "folder/z.png")], None),
         ("a.txt z.png", "folder", [("a.txt", "folder/a.txt"), ("z.png", "folder/z.png")], None),

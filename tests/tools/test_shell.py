@@ -77,6 +77,16 @@ def test_closing_the_call_ends_the_program(shell: ModuleType) -> None:
 
 
 def _alive(word: str) -> bool:
+    """Whether a process with this argument is still there; one that was just killed gets a moment to go."""
+    until = time.monotonic() + 3
+    while _runs(word):
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _runs(word: str) -> bool:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             with contextlib.suppress(OSError):
