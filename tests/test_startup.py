@@ -1,0 +1,77 @@
+"""Starting is a feature: what answers at once loads the standard library and our own modules only."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# Parts of the standard library that cost more than they would be used.
+HEAVY = set("urllib.request http.client email.message xml unittest multiprocessing sqlite3 pdb".split())
+
+HELP = "import sys; from localagent.cli import main; main(['--help'])"
+WORKER = "import localagent.toolbox.worker"
+PLUGIN = "from localagent import tool"
+WARM_DO = "import localagent.cli, localagent.headless, localagent.wiring"
+
+
+def _python(code: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd="/")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _loaded(code: str) -> set[str]:
+    shown = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+    before = set(json.loads(_python(shown)))
+    return set(json.loads(_python(f"{code}\n{shown}").splitlines()[-1])) - before - {"json"}
+
+
+@pytest.mark.parametrize("code", [HELP, WORKER, PLUGIN, WARM_DO])
+def test_nothing_of_others_is_loaded(code: str) -> None:
+    tops = {name.partition(".")[0] for name in _loaded(code)}
+    assert tops - sys.stdlib_module_names - {"localagent"} == set()
+
+
+@pytest.mark.parametrize("code", [HELP, WORKER, PLUGIN, WARM_DO])
+def test_nothing_heavy_is_loaded(code: str) -> None:
+    assert not _loaded(code) & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        (HELP, {"asyncio", "dataclasses", "argparse", "inspect", "pathlib", "localagent.values"}),
+        (WORKER, {"asyncio", "argparse", "localagent.agent", "localagent.engine", "localagent.sandbox"}),
+        (PLUGIN, {"asyncio", "argparse", "localagent.agent", "localagent.engine", "localagent.sandbox"}),
+        (WARM_DO, {"localagent.engine.llama", "localagent.engine.fetch", "localagent.commands.doctor", "tomllib"}),
+    ],
+    ids=["help", "worker", "plugin", "warm do"],
+)
+def test_what_is_not_needed_is_not_loaded(code: str, unwanted: set[str]) -> None:
+    assert not _loaded(code) & unwanted
+
+
+def _paired(code: str, against: str, rounds: int = 11) -> float:
+    """How many times as long `code` takes as `against`: the median over pairs run one after the other."""
+    ratios = []
+    for _ in range(rounds):
+        times = []
+        for text in (against, code):
+            started = time.perf_counter()
+            _python(text)
+            times.append(time.perf_counter() - started)
+        ratios.append(times[1] / times[0])
+    return statistics.median(ratios)
+
+
+def test_help_answers_within_three_times_an_empty_python() -> None:
+    assert min(_paired(HELP, "pass") for _ in range(2)) <= 3
