@@ -166,7 +166,7 @@ def _do(args: argparse.Namespace) -> int:
 
     goal, piped = _goal(args.goal)
     chosen = settings.load()
-    wiring.folder(args.cwd)
+    wiring.check(args)
     engine = wiring.local_engine(chosen, args.model, lambda entry, chosen: _obtain(entry, chosen, args.pull))
 
     async def run() -> TurnEnded:
@@ -176,11 +176,19 @@ def _do(args: argparse.Namespace) -> int:
     return _exit_code(asyncio.run(run()))
 
 
-def _obtain(entry: Entry, chosen: Settings, pull: bool) -> Path:
+def _obtain(entry: Entry, chosen: Settings, pull: bool) -> tuple[Entry, Path]:
     """A model that is not here yet: downloaded if that is allowed, offered to a person, else refused."""
-    from .commands import model
+    from .commands import pulling
+    from .errors import ModelMissing
 
-    return model.obtain(entry, chosen, pull=pull, person=sys.stdin.isatty() and sys.stderr.isatty())
+    if pull:
+        return entry, pulling.fetch(entry, chosen)
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return pulling.offer(entry, chosen)
+    small = "" if entry.id == "starter" else "; a small one to try: `localagent model pull starter`, then `--model starter`"
+    raise ModelMissing(
+        f"The model {entry.id} is not on this machine.", f"Get it with `localagent model pull {entry.id}`{small}."
+    )
 
 
 def _exit_code(ended: TurnEnded) -> int:

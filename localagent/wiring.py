@@ -11,7 +11,7 @@ from .agent import session as sessions
 from .agent.budget import Budget
 from .agent.session import Session, Setting
 from .engine.base import Engine, Options
-from .errors import ConfigError, UsageError
+from .errors import ConfigError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import launch
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _COUNTED = 20_000
 
-Obtain = Callable[["Entry", "Settings"], Path]
+Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
 
 
 async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> Session:
@@ -51,6 +51,15 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         dry_run=args.dry_run,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
+
+
+def check(args: argparse.Namespace) -> None:
+    """What can be wrong with the arguments of `do`, found before anything is loaded. Raises UsageError."""
+    folder(args.cwd)
+    for rule in (*args.allow, *args.deny):
+        rules.parse(rule)
+    if args.resume:
+        transcript.find(args.resume)
 
 
 def folder(wanted: str | None) -> Path:
@@ -83,16 +92,21 @@ def journal() -> Journal:
 
 
 def local_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engine:
-    """The engine for the model the user chose, never for another.
+    """The engine for the model the user chose, never for another that nobody agreed to.
 
-    `obtain` gets a model that is not here, or raises ModelMissing.
+    `obtain` gets a model that is not here (or the one a person took instead), or raises ModelMissing.
     """
     from .engine import dialects, models
     from .engine.local import LocalEngine
 
     entry, path = models.choose(chosen, wanted)
+    if entry.hosted:
+        raise ModelError(
+            f"{entry.id} runs on another machine, and this version runs local models only.",
+            "Choose one with `localagent model list`.",
+        )
     if path is None:
-        path = obtain(entry, chosen)
+        entry, path = obtain(entry, chosen)
     dialect = dialects.by_name(entry.dialect)
     return LocalEngine(
         entry.model_file(path, context=chosen.context), dialect, idle_s=chosen.idle_s, threads=chosen.threads
