@@ -12,7 +12,7 @@ from ..engine import catalogue, models, reuse
 from ..engine.catalogue import Catalogue, Entry
 from ..errors import ModelMissing, StoreError, UsageError
 from ..store import settings as config
-from .pulling import Bar, ask, fetch, offer, say
+from .pulling import Bar, ask, fetch, obtain, offer, say
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..engine.fit import Fit, Machine
     from ..store.settings import Settings
 
-__all__ = ["configure", "fetch", "offer", "run"]
+__all__ = ["configure", "fetch", "obtain", "offer", "run"]
 
 _DONE, _FAILED = 0, 1
 

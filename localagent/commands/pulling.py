@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..engine import catalogue, reuse
 from ..engine.catalogue import Entry
 from ..engine.partial import size_text
-from ..errors import LocalAgentError, ModelMissing, StoreError
+from ..errors import LocalAgentError, ModelError, ModelMissing, StoreError
 from ..store import settings as config
 
 if TYPE_CHECKING:
@@ -47,6 +47,30 @@ def _warn_if_too_big(entry: Entry, chosen: Settings) -> None:
     found = fit.fits(entry, fit.this_machine(), chosen.context)
     if found.verdict == "too big":
         say(f"Note: {entry.id} is too big for this machine: {found.numbers()}.")
+
+
+def obtain(entry: Entry, chosen: Settings, *, pull: bool, person: bool) -> tuple[Entry, Path]:
+    """A model that is not here yet: found elsewhere on this machine, downloaded if `pull`, else offered to a `person`.
+
+    Returns the entry (another one only where the person picked it) and its file. ModelMissing
+    names the commands that help.
+    """
+    if entry.hosted:
+        hint = "`localagent model list` shows what fits."
+        raise ModelError(f"{entry.id} is hosted, and only models on this machine can be run.", hint)
+    if pull:
+        return entry, fetch(entry, chosen)
+    if person:
+        return offer(entry, chosen)
+    if (found := reuse.search(entry)) is not None:
+        return entry, found
+    small = (
+        "" if entry.id == "starter" else ", or a small one with `localagent model pull starter` and `--model starter`"
+    )
+    raise ModelMissing(
+        f"The model {entry.id} ({size_text(entry.bytes)}) is not on this machine.",
+        f"Get it with `localagent model pull {entry.id}`{small}.",
+    )
 
 
 def offer(entry: Entry, chosen: Settings) -> tuple[Entry, Path]:

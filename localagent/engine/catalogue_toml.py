@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from ..errors import ConfigError
 from .base import Sampling
-from .catalogue import MIB, Entry, Memory, Packages, Part, Remote
+from .entry import MIB, Entry, Memory, Packages, Part, Remote
 
 Key = tuple[str, ...]
 
@@ -95,7 +95,9 @@ def _lines(text: str) -> dict[Key, int]:
         header = re.fullmatch(r"\[{1,2}(.+?)\]{1,2}\s*(#.*)?", stripped)
         if header:
             table = _key(header[1])
-        elif match := re.match(r"""((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""", stripped):
+        elif match := re.match(
+            r"""((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""", stripped
+        ):
             found.setdefault(table + _key(match[1]), number)
             continue
         else:
@@ -184,9 +186,9 @@ def _file_name(value: _Value) -> str:
 
 
 def _sampling(value: _Value) -> Sampling:
-    numbers = dict.fromkeys(
-        ("temperature", "top_p", "min_p", "presence_penalty", "repeat_penalty"), _amount
-    ) | {"top_k": lambda one: _count(one, 0)}
+    numbers = dict.fromkeys(("temperature", "top_p", "min_p", "presence_penalty", "repeat_penalty"), _amount) | {
+        "top_k": lambda one: _count(one, 0)
+    }
     table = _table(value.value, value.file, value.key, numbers)
     return Sampling(**{name: entry.value for name, entry in table.items()})
 

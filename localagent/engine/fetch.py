@@ -19,7 +19,7 @@ from urllib.parse import quote
 from ..errors import DownloadError, StoreError, UsageError
 from ..store.lock import locked
 from . import fit, reuse
-from .catalogue import Entry, Part
+from .entry import Entry, Part
 from .partial import Corrupt, Partial, part_path, size_text
 
 if TYPE_CHECKING:
@@ -83,6 +83,20 @@ def pull(
         _pull_part(entry, part, chosen, settings, _Report(progress, before, entry.bytes), patience or Patience())
         before += part.bytes
     return reuse.own_path(entry, entry.parts[0])
+
+
+def unreachable(url: str, seconds: float = 5.0) -> str | None:
+    """Why no server answers at `url`, None where one does (whatever it says)."""
+    import httpx2
+
+    try:
+        with httpx2.Client(timeout=seconds, verify=_certificates()) as client:
+            client.head(url)
+    except httpx2.TimeoutException:
+        return f"no answer within {seconds:g} s"
+    except httpx2.HTTPError as error:
+        return _said(error)
+    return None
 
 
 class _Report:

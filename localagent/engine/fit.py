@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .catalogue import MIB, Entry, Memory
+from .entry import MIB, Entry, Memory
 
 GIB = 1 << 30
 # The interpreter, the engine's own buffers and the tokenizer.

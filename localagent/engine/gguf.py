@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError, ModelMissing
 
 if TYPE_CHECKING:
-    from .catalogue import Memory
+    from .entry import Memory
 
 MAGIC = b"GGUF"
 _SPLIT = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
@@ -83,7 +83,7 @@ class Header:
 
     def memory(self) -> Memory | None:
         """What a context of this model needs beside its file; None where the header does not say."""
-        from .catalogue import Memory
+        from .entry import Memory
 
         layers, hidden = self.number("block_count"), self.number("embedding_length")
         heads = self.number("attention.head_count")
@@ -121,13 +121,13 @@ def read(path: Path, *, keep: frozenset[str] = frozenset(), whole: bool = True) 
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 header = _header(data, path, keep)
     except FileNotFoundError:
-        raise ModelMissing(f"There is no model file {path}.", "Check the path, or see `localagent model list`.") from None
+        raise ModelMissing(
+            f"There is no model file {path}.", "Check the path, or see `localagent model list`."
+        ) from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if whole and header.expected_bytes > size:
-        raise ModelError(
-            f"{path} is cut short: it has {size:,} bytes of at least {header.expected_bytes:,}.", _AGAIN
-        )
+        raise ModelError(f"{path} is cut short: it has {size:,} bytes of at least {header.expected_bytes:,}.", _AGAIN)
     return header
 
 

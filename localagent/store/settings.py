@@ -88,7 +88,11 @@ def _url(*schemes: str) -> Check:
 # key -> (check, may be null, what it is)
 _KEYS: Mapping[str, tuple[Check, bool, str]] = {
     "model": (_text, True, "the model to use: an id of the catalogue or the path of a GGUF file"),
-    "mode": (_one_of("plan", "ask", "auto"), False, "plan (read only), ask (changes ask), auto (undoable changes do not)"),
+    "mode": (
+        _one_of("plan", "ask", "auto"),
+        False,
+        "plan (read only), ask (changes ask), auto (undoable changes do not)",
+    ),
     "context": (_integer(1024, 1_048_576), False, "tokens the model can see at once; more needs more memory"),
     "threads": (_integer(1, 1024), True, "threads the engine computes with; null for the physical cores"),
     "idle_s": (_seconds, False, "seconds without a request after which the engine frees its memory"),

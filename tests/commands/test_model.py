@@ -15,7 +15,7 @@ import pytest
 from localagent import cli
 from localagent.commands import model, pulling
 from localagent.engine import catalogue, fetch, reuse
-from localagent.errors import DownloadError, ModelMissing
+from localagent.errors import DownloadError, ModelError, ModelMissing
 from localagent.store import settings
 from localagent.store.settings import Settings
 
@@ -161,6 +161,19 @@ def test_a_person_is_offered_the_default_and_the_starter(
     assert (entry.id, path) == ("starter", Path("/m.gguf")) and fetched == ["starter"]
     err = capsys.readouterr().err
     assert "5.7 GB" in err and "1.1 GB" in err and settings.load().model == "starter"
+
+
+def test_with_nobody_there_the_commands_that_help_are_named(isolated: Path) -> None:
+    entry = catalogue.load().get("qwen3.5-9b")
+    with pytest.raises(ModelMissing, match=r"model pull qwen3\.5-9b.*model pull starter"):
+        model.obtain(entry, Settings(), pull=False, person=False)
+    with pytest.raises(ModelError, match="hosted"):
+        model.obtain(catalogue.load().get("glm-5"), Settings(), pull=True, person=True)
+    file = isolated / ".lmstudio" / "models" / "x.gguf"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(BODY)
+    mine = catalogue.load().get("mine")
+    assert model.obtain(mine, Settings(), pull=False, person=False) == (mine, file)
 
 
 def test_enter_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,9 @@ def test_the_shipped_catalogue_is_whole() -> None:
         assert entry.memory and entry.sampling and entry.parts and entry.repository and entry.revision, entry.id
         assert entry.sampling.presence_penalty == 0, entry.id
         assert all(re.fullmatch("[0-9a-f]{64}", part.sha256) for part in entry.parts)
-    assert {"starter", "tiny", "qwen3.5-0.8b", "qwen3.5-plus", "glm-5", "minimax-m2.5", "kimi-k2.5"} <= set(known.entries)
+    assert {"starter", "tiny", "qwen3.5-0.8b", "qwen3.5-plus", "glm-5", "minimax-m2.5", "kimi-k2.5"} <= set(
+        known.entries
+    )
 
 
 def test_the_slices_of_the_packages_make_the_whole_file() -> None:
@@ -157,7 +159,7 @@ def test_what_was_chosen_is_never_replaced() -> None:
 
 
 def test_an_unknown_choice_says_where_it_was_made() -> None:
-    with pytest.raises(ConfigError, match="config.yaml: model: .*qwen"):
+    with pytest.raises(ConfigError, match=r"config\.yaml: model: .*qwen"):
         models.choose(Settings(model="qwen-9b"), None)
     with pytest.raises(UsageError):
         models.choose(Settings(), "qwen-9b")
@@ -168,5 +170,5 @@ def test_an_unknown_choice_says_where_it_was_made() -> None:
 def test_a_damaged_file_is_not_used_and_not_called_missing() -> None:
     put(GOOD)
     fetched(catalogue.load().get("mine"), b"01234")
-    with pytest.raises(ModelError, match="5 bytes instead of 10.*model pull mine"):
+    with pytest.raises(ModelError, match=r"5 bytes instead of 10\..*model pull mine"):
         models.choose(Settings(), "mine")

@@ -445,3 +445,8 @@ def test_what_cannot_be_fetched_is_said() -> None:
         fetch.pull(Entry(id="x", name="x", path="/x.gguf"), settings=Settings())
     with pytest.raises(UsageError, match="Its sources are: hub, modelscope"):
         fetch.pull(entry(), settings=Settings(), source="index")
+
+
+def test_whether_a_server_answers_at_all(hub: Hub) -> None:
+    assert fetch.unreachable(hub.url) is None
+    assert fetch.unreachable("http://127.0.0.1:9", 1)

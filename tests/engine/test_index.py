@@ -177,6 +177,11 @@ def test_an_index_that_cannot_be_reached(served: Index) -> None:
         fetch.pull(entry(), settings=Settings(index_url="file:///nowhere/simple"))
 
 
+def test_whether_the_index_has_the_packages(served: Index) -> None:
+    assert index.unreachable(entry(), served.url) is None
+    assert "slices-part1" in (index.unreachable(entry(), "file:///nowhere/simple") or "")
+
+
 def test_without_pip_the_next_step_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setenv("PATH", "/nowhere")
