@@ -35,13 +35,17 @@ class Forms:
 
 @dataclass(slots=True)
 class Caught:
-    """What a collector made of its text. `text` is what was no call; `rest` is to be read again."""
+    """What a collector made of its text.
+
+    `text` is what was no call; `rest` is to be read again; `cut` is a last call that did
+    not end, with the arguments it has so far.
+    """
 
     calls: list[Found]
     text: str = ""
     rest: str = ""
     repairs: tuple[str, ...] = ()
-    cut: bool = False
+    cut: Found | None = None
 
 
 class Collector(Protocol):
@@ -179,14 +183,12 @@ class JsonCalls:
         calls, repairs, cut = self._read(body)
         if not calls or not (self._any or any(name in self._names for name, _ in calls)):
             if cut and self.opened:
-                return Caught([], rest=rest, repairs=(*repairs, f"the call of {self.opened} was cut"), cut=True)
+                return Caught([], rest=rest, repairs=tuple(repairs), cut=(self.opened, {}))
             return Caught([], text=self._opener + raw if not self._any else self._words(body), rest=rest)
-        if cut:
-            name, _ = calls.pop()
-            repairs.append(f"the call of {name} was cut")
+        broken = calls.pop() if cut else None
         if not ended and not cut and self._closer and not rest:
             repairs.append("missing end of the call")
-        return Caught(calls, rest=rest, repairs=tuple(repairs), cut=cut)
+        return Caught(calls, rest=rest, repairs=tuple(repairs), cut=broken)
 
     def _words(self, body: str) -> str:
         return body.strip().removesuffix(self._closer).strip()

@@ -60,7 +60,7 @@ class ShellScript:
                 cut = True
         script = "\n".join(lines).strip("\n")
         if cut:
-            return Caught([], repairs=(f"the call of {self.opened} was cut",), cut=True)
+            return Caught([], cut=(self.opened, {self._parameter: f"{script}\n{last}".strip("\n")}))
         if not script.strip():
             return Caught([], rest=rest)
         return Caught([(self.opened, {self._parameter: script})], rest=rest)

@@ -8,7 +8,7 @@ again at most `_SECOND_READINGS` times.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from ...values import ToolCall
 from ..base import CallOpened, Parsed, Piece, Said, Thought
@@ -44,7 +44,8 @@ class StreamParser:
     `thinking`: "open" where the prompt has already opened the block, "written" where the
     model opens it itself, "" where there is none. With thinking on, `Parsed.thinking` is
     never empty (at least a line break), so that the next prompt can tell how this answer
-    was made. A cut call is not among `Parsed.calls`: what is missing of it is unknown.
+    was made. Where `Parsed.cut` is set the last call is the one that did not end, and must
+    not be run; a cut call that others follow is left out.
     """
 
     def __init__(self, forms: Forms, *, thinking: Literal["", "open", "written"] = "") -> None:
@@ -59,7 +60,7 @@ class StreamParser:
         self._space = ""
         self._calls: list[ToolCall] = []
         self._repairs: dict[str, None] = {}
-        self._cut = False
+        self._cut: tuple[str, dict[str, Any]] | None = None
         self._again = 0
         self._pieces: list[Piece] = []
 
@@ -80,7 +81,10 @@ class StreamParser:
         thinking = "".join(self._thought)
         if self._thinking and not thinking:
             thinking = "\n"
-        return Parsed("".join(self._said), thinking, tuple(self._calls), tuple(self._repairs), self._cut)
+        if self._cut:
+            self._add(self._cut)
+        cut, self._cut = self._cut is not None, None
+        return Parsed("".join(self._said), thinking, tuple(self._calls), tuple(self._repairs), cut)
 
     # ------------------------------------------------------------ reading
 
@@ -211,14 +215,20 @@ class StreamParser:
         if collector is None:
             return ""
         caught = collector.close(ended=ended)
-        for name, args in caught.calls:
-            self._calls.append(ToolCall(f"call_{len(self._calls) + 1}", name, args))
+        for call in caught.calls:
+            self._add(call)
         self._repairs.update(dict.fromkeys(caught.repairs))
-        self._cut |= caught.cut
+        if caught.calls or caught.cut:
+            self._cut = caught.cut
+        if caught.cut:
+            self._repairs[f"the call of {caught.cut[0]} was cut"] = None
         if caught.calls or caught.cut:
             self._space = ""
         self._say(caught.text)
         return caught.rest
+
+    def _add(self, call: tuple[str, dict[str, Any]]) -> None:
+        self._calls.append(ToolCall(f"call_{len(self._calls) + 1}", *call))
 
     def _emit(self, text: str) -> None:
         if self._state != "think":

@@ -175,11 +175,10 @@ class XmlCalls:
             if self._name is not None:
                 repairs.append("missing end of the call")
             self._close_function()
-        elif self._name is not None:
-            repairs.append(f"the call of {self._name} was cut")
         if not self._calls and not cut:
             return self._no_xml("".join(self._raw))
-        return Caught(self._calls, text=left, repairs=tuple(dict.fromkeys(repairs)), cut=cut)
+        broken = (self._name, self._args) if cut and self._name is not None else None
+        return Caught(self._calls, text=left, repairs=tuple(dict.fromkeys(repairs)), cut=broken)
 
     def _no_xml(self, raw: str) -> Caught:
         """Tags without a function in them: JSON in tags, or words."""
@@ -188,7 +187,7 @@ class XmlCalls:
         if value is not None:
             calls, repairs = found(value.value, self._names)
             if value.cut:
-                return Caught([], repairs=("the call was cut",), cut=True)
+                return Caught(calls[:-1], cut=calls[-1]) if calls else Caught([])
             return Caught(calls, repairs=(*value.repairs, *repairs, "JSON in place of parameters"))
         return Caught([], text=body)
 

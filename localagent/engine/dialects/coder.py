@@ -1,8 +1,9 @@
 """Our own form for Qwen2.5-Coder, which answers with Markdown fences whatever it is told.
 
 A call is a line of JSON in a ```json fence (several lines are several calls); a script in
-a ```bash fence is a call of the tool that runs programs. Tools are shown as one-line
-signatures, results come back in the next user turn.
+a ```bash fence is a call of the tool that runs programs, and stands first: a small coder
+model acts with scripts where it only describes or misuses other tools. The rest are shown
+as one-line signatures; results come back in the next user turn.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from . import _chatml as chatml
 from ._collect import Forms
 from ._stream import StreamParser
 
+_JSON = '```json\n{"name": "TOOL", "arguments": {"PARAMETER": "VALUE"}}\n```'
 _TOOLS_HEAD = "# Tools\n"
-_JSON_FORM = (
-    "\n\nCall a tool with a fenced JSON object, one line for each call:\n"
-    '```json\n{"name": "TOOL", "arguments": {"PARAMETER": "VALUE"}}\n```'
+_TOOLS_FOOT = f"\n\nCall a tool with a line of JSON in a fence, one line for each call:\n{_JSON}"
+_SHELL_HEAD = (
+    "# Acting\nWrite one fenced block. It runs at once and you get its output. A shell script does most things:\n"
+    "```bash\ncat notes.txt\n```\n"
+    f"These tools exist too, but not in scripts. One line of JSON is one call:\n{_JSON}\n"
 )
-_SHELL_FORM = "\nTo run a shell script, write it in a fence instead:\n```bash\nSCRIPT\n```"
 _AFTER_RESULTS = "If this answers the request, answer it now in one sentence. Else make the next call."
 _OPENERS = ('```json\n{"name": "', '```json\n{"name":"', '```json\n{\n  "name": "', '```json\n{ "name": "')
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z])")
@@ -66,13 +69,14 @@ class Coder:
     def _head(self, system: str | None, specs: Sequence[ToolSpec]) -> list[Segment]:
         if not specs:
             return [] if system is None else chatml.turn("system", system)
-        form = _JSON_FORM + (_SHELL_FORM if shell_tool(specs) else "")
+        shell = shell_tool(specs)
+        shown = [spec for spec in specs if not shell or spec.name != shell[0]]
         return [
             Template(chatml.start("system")),
             Untrusted("" if not system else system + "\n\n"),
-            Template(_TOOLS_HEAD),
-            Untrusted("\n".join(signature(spec) for spec in specs)),
-            Template(form + chatml.END),
+            Template(_SHELL_HEAD if shell else _TOOLS_HEAD),
+            Untrusted("\n".join(signature(spec) for spec in shown)),
+            Template(chatml.END if shell else _TOOLS_FOOT + chatml.END),
         ]
 
     def _assistant(self, message: Message, specs: Sequence[ToolSpec]) -> list[Segment]:

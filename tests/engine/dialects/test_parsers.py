@@ -142,9 +142,17 @@ def test_a_name_nobody_has_in_tags_is_a_call_that_can_be_answered() -> None:
         "```bash\nrm -r a",
     ],
 )
-def test_a_call_that_does_not_end_is_cut_and_not_made(text: str) -> None:
-    _, parsed = read("coder", text)
-    assert parsed.cut and not parsed.calls and "was cut" in parsed.repairs[-1]
+def test_a_call_that_does_not_end_is_the_last_one_and_marked(text: str) -> None:
+    _, parsed = read("coder", f"```json\n{LIST}\n```\n{text}")
+    assert parsed.cut and "was cut" in parsed.repairs[-1]
+    assert [call.name for call in parsed.calls] == ["list_files", "run" if "bash" in text else "write_file"]
+
+
+def test_a_cut_call_that_others_follow_is_left_out() -> None:
+    text = '<tool_call>\n{"name": "write_file", "arguments": {"path": "a}}\n</tool_call>\n'
+    _, parsed = read("coder", text + f"```json\n{LIST}\n```".replace('"', "'"))
+    assert [call.name for call in parsed.calls] == ["list_files"]
+    assert not parsed.cut and "the call of write_file was cut" in parsed.repairs
 
 
 def test_a_lost_quote_does_not_swallow_what_follows() -> None:
@@ -236,7 +244,7 @@ def test_a_value_without_its_line_breaks_does_not_swallow_the_next_call() -> Non
 
 def test_a_cut_parameter() -> None:
     _, parsed = read("qwen35", "<tool_call>\n<function=write_file>\n<parameter=path>\na")
-    assert parsed.cut and not parsed.calls
+    assert parsed.cut and calls(parsed) == [("write_file", {})]
 
 
 @pytest.mark.parametrize("step", [1, 10**6])
