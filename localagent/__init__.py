@@ -8,8 +8,7 @@ Tools propose and the host disposes: `Write`, `Edit`, `Move`, `Copy`, `MakeFolde
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import ToolError as ToolError
     from .toolbox.plugin_api import Copy as Copy

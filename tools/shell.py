@@ -16,6 +16,8 @@ from localagent import Result, tool
 
 _KEPT = 2_000_000
 _LONGEST = 590
+# What programs leave beside the files they only read would be proposed as changes.
+_QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "GIT_OPTIONAL_LOCKS": "0"}
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 _OFFLINE = re.compile(
     r"could not resolve host|name or service not known|temporary failure in name resolution|network is unreachable"
@@ -34,6 +36,7 @@ def run(command: str, timeout: int = 60) -> Generator[str, None, Result]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env=os.environ | _QUIET,
         start_new_session=True,
     )
     output = _Output()

@@ -57,6 +57,9 @@ async def describe(files: Sequence[Path], *, unsandboxed: bool = False) -> list[
 
 
 async def _ask(file: Path, source: str, unsandboxed: bool) -> dict[str, Any]:
+    # The worker cannot store its byte code where it runs; importing its modules here does, once.
+    from . import derive, outcome, traces, worker  # noqa: F401
+
     request = {"op": "describe", "file": str(file), "source": source}
     profile = None if unsandboxed else launch.Profile(limits=link.limits(_SECONDS))
     answer: dict[str, Any] = {}

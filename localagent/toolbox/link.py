@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def limits(timeout: float) -> launch.Limits:
 
 async def ask(
     request: Mapping[str, Any], *, profile: launch.Profile | None, cwd: str, timeout: float
-) -> AsyncIterator[str | dict[str, Any]]:
+) -> AsyncGenerator[str | dict[str, Any], None]:
     """The worker's progress as text, then its one answer.
 
     `profile` None runs it without a boundary. A worker that ends without an answer is

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +76,7 @@ class PluginSource:
         """The tools that `load` found, in the order of the files and of their lines."""
         return [spec for spec, _ in self._tools.values()]
 
-    async def call(self, call: ToolCall) -> AsyncIterator[str | ToolResult]:
+    async def call(self, call: ToolCall) -> AsyncGenerator[str | ToolResult, None]:
         """Run one call in a worker of its own; the last item is its result."""
         spec, plugin = self._tools[call.name]
         folder = self._folder(call.id)
@@ -106,7 +106,7 @@ class PluginSource:
         self._folders[call_id] = folder = Path(tempfile.mkdtemp(prefix="call-", dir=self._scratch))
         return folder
 
-    async def _run(self, job: _Job) -> AsyncIterator[str | ToolResult]:
+    async def _run(self, job: _Job) -> AsyncGenerator[str | ToolResult, None]:
         async with AsyncExitStack() as stack:
             view = None
             if "run" in job.spec.effects:

@@ -105,6 +105,9 @@ def test_a_program_works_on_its_view_and_stops_in_time(source: PluginSource, tmp
     assert (result.text, result.status) == ("y.txt", "ok")
     assert (workspace / "d" / "x.txt").exists()
     assert {Path(change.dest or change.path).name for change in result.requests} >= {"y.txt", "e", "n.txt"}
+    (workspace / "lib.py").write_text("x = 1")
+    only_read = call(source, "run", command="python3 -c 'import lib; print(lib.x)'")
+    assert (only_read.text, only_read.requests) == ("1", ())
     stopped = call(source, "run", command="echo x > made.txt; sleep 60", timeout=1)
     assert stopped.text == "Stopped after 1 seconds. Nothing it changed was kept."
     assert stopped.requests == ()
