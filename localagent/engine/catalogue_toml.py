@@ -74,15 +74,16 @@ def read(files: Sequence[Path]) -> tuple[Mapping[str, Entry], str]:
 def _parsed(where: Path) -> _File:
     try:
         text = where.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}:1: the file is not UTF-8 text.") from None
+    except OSError as error:
+        raise ConfigError(f"{where}: it cannot be read: {error.strerror}.") from None
+    try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"at line (\d+)", str(error))
         line = place[1] if place else str(text.count("\n") + 1)
         raise ConfigError(f"{where}:{line}: {str(error).split(' (at ')[0]}.") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{where}:1: the file is not UTF-8 text.") from None
-    except OSError as error:
-        raise ConfigError(f"{where}: it cannot be read: {error.strerror}.") from None
     return _File(where, values, text)
 
 

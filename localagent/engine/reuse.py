@@ -8,7 +8,6 @@ is hashed once; the record dies with the first change to the file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -81,6 +80,8 @@ def matches(path: Path, part: Part, progress: Progress | None = None) -> bool:
 
 def hash_file(path: Path, progress: Progress | None = None) -> str:
     """The sha256 of a file. ModelError where it cannot be read."""
+    import hashlib
+
     digest, done = hashlib.sha256(), 0
     try:
         with open(path, "rb") as file:

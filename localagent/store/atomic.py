@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from pathlib import Path
 
 from ..errors import StoreError
@@ -27,6 +26,8 @@ def write_atomic(path: str | Path, data: bytes, mode: int = 0o600) -> None:
 
     StoreError where it cannot be written; the old file is then as it was.
     """
+    import tempfile
+
     target = Path(os.path.realpath(path))
     temp = None
     try:

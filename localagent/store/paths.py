@@ -7,7 +7,6 @@ and LOCALAGENT_RUNTIME_DIR.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
@@ -49,6 +48,8 @@ def runtime_dir() -> Path:
     base = _private(_short_runtime())
     if folder == base:
         return base
+    import hashlib
+
     return _private(base / hashlib.sha256(os.fsencode(str(folder))).hexdigest()[:8])
 
 
