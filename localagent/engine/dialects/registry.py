@@ -30,13 +30,15 @@ def by_name(name: str) -> Dialect:
 def detect(template_text: str) -> str | None:
     """The dialect of a model by its chat template; None where we have none for it.
 
-    Qwen2.5 and Qwen2.5-Coder publish the same template, so "coder" is never detected:
-    the catalogue says which file is a coder model.
+    Later Qwen2.5-Coder files give themselves away by the doubled braces of their template.
+    Earlier ones publish the plain Qwen2.5 template: of those the catalogue knows better.
     """
     if "<|im_start|>" not in template_text or "<tool_call>" not in template_text:
         return None
     if "<function=" in template_text:
         return "qwen35" if "enable_thinking" in template_text else None
-    if '"arguments' not in template_text and "arguments" not in template_text:
+    if "arguments" not in template_text:
         return None
-    return "qwen3" if "enable_thinking" in template_text else "hermes"
+    if "enable_thinking" in template_text:
+        return "qwen3"
+    return "coder" if '{{\\"name\\"' in template_text else "hermes"

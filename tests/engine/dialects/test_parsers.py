@@ -269,6 +269,7 @@ def test_names_and_detection() -> None:
         by_name("other")
     turn = "<|im_start|> {{ tools }} <tool_call> "
     assert detect(turn + '{"name": x, "arguments": y}') == "hermes"
+    assert detect(turn + '{{\\"name\\": x, \\"arguments\\": y}}') == "coder"
     assert detect(turn + "arguments enable_thinking") == "qwen3"
     assert detect(turn + "<function= enable_thinking") == "qwen35"
     assert detect("[INST] <tool_call> arguments") is None
