@@ -62,11 +62,11 @@ def list_files(path: Path = Path(".")) -> str:
 
 @tool(effects=["read:fs"])
 def find_files(pattern: str, path: Path = Path(".")) -> str:
-    """Find files by name, such as *.pdf or report, in a folder and below it."""
+    """Find files by name, such as *.pdf or report, in a folder and below it, with sizes."""
     if not path.is_dir():
         raise ToolError(_missing(path) if not path.exists() else f"{_name(path)} is a file, not a folder.")
     matches = _matcher(pattern)
-    found: list[str] = []
+    found: list[tuple[str, str]] = []
     walked = 0
     examples: list[str] = []
     for entry, relative in _walk(path, pattern):
@@ -74,12 +74,13 @@ def find_files(pattern: str, path: Path = Path(".")) -> str:
         if len(examples) < 5 and entry.is_file():
             examples.append(_quoted(relative))
         if matches(relative) or ("/" in pattern and matches(str(path / relative))):
-            found.append(relative + ("/" if entry.is_dir() else ""))
+            facts = None if entry.is_dir() else _facts(entry)
+            found.append((relative, "/" if entry.is_dir() else f"  {_size(facts.st_size)}" if facts else ""))
     where = _name(path)
     if not found:
         hint = f" There are {walked:,} entries, for example {', '.join(examples)}." if examples else ""
         return f"Nothing in {where} matches {pattern!r}.{hint}"
-    shown = [_quoted(os.path.normpath(path / name) + name[len(name.rstrip("/")) :]) for name in sorted(found)[:_SHOWN]]
+    shown = [_quoted(os.path.normpath(path / name)) + mark for name, mark in heapq.nsmallest(_SHOWN, found)]
     more = f"\n... and {len(found) - _SHOWN:,} more. Use a narrower pattern." if len(found) > _SHOWN else ""
     return f"{_count(len(found), 'match', 'matches')}:\n" + "\n".join(shown) + more
 

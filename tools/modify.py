@@ -140,7 +140,8 @@ def _nearest(text: str, old: str) -> str:
 
     best = sorted(numbered[:5000], key=lambda item: -likeness(item[1]))[:3]
     shown = "\n".join(f"{number}: {line[:200]}" for number, line in sorted(best))
-    return f"Copy 'old' exactly as it is in the file. The nearest lines are:\n{shown}"
+    again = f"Call edit_file again with 'old' as it is in the file, for example {best[0][1].strip()[:200]!r}."
+    return f"The nearest lines are:\n{shown}\nNothing was changed. {again}"
 
 
 def _decoded(path: Path, data: bytes) -> tuple[str, Callable[[str], bytes]]:

@@ -19,6 +19,11 @@ _LONGEST = 590
 # What programs leave beside the files they only read would be proposed as changes.
 _QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "GIT_OPTIONAL_LOCKS": "0"}
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_COMPLAINT = re.compile(
+    r"^(?:(?:fatal|error|bash|sh|(?:ba)?sh: line \d+): |[\w./-]+: .*(?:No such file or directory|not found)$)",
+    re.MULTILINE,
+)
+_ABSENT = re.compile(r"([\w.+-]+): (?:command )?not found|find: ['\u2018]([\w.+-]+)['\u2019]: No such file")
 _OFFLINE = re.compile(
     r"could not resolve host|name or service not known|temporary failure in name resolution|network is unreachable"
     r"|failed to establish a new connection|getaddrinfo|no route to host|unable to resolve",
@@ -132,11 +137,15 @@ def _plain(text: str) -> str:
 
 def _told(text: str, code: int) -> str:
     if code == 0:
-        return text or "exit code 0, no output"
+        # Only the last command of a pipeline or list decides the exit code.
+        part = "\nexit code 0, but a part of it failed" if _COMPLAINT.search(text) else ""
+        return f"{text}{part}" or "exit code 0, no output"
     shown = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
     hints = []
-    if code == 127 and re.search(r"\bpython: (command )?not found", text):
+    if re.search(r"\bpython: (command )?not found", text):
         hints.append("Use python3 instead of python.")
+    elif absent := _ABSENT.search(text):
+        hints.append(f"{next(filter(None, absent.groups()))} is not installed. Do it another way.")
     if _OFFLINE.search(text):
         hints.append("Commands have no network here.")
     return "\n".join([text, shown, *hints] if text else [f"{shown}, no output", *hints])

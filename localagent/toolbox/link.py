@@ -52,6 +52,8 @@ async def ask(
             for line in lines:
                 message = _message(line)
                 if isinstance(progress := message.get("progress"), str):
+                    # A lone surrogate (a file name's odd byte) could be printed nowhere.
+                    progress = progress.encode("utf-8", "replace").decode()
                     said = (said + progress)[-_KEPT:]
                     yield progress
                 elif message:

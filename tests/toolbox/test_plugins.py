@@ -209,6 +209,12 @@ def test_progress_is_live(box: Make) -> None:
     assert end - two > 0.3
 
 
+def test_odd_bytes_of_names_can_be_printed(box: Make) -> None:
+    made = box(plugin("yield os.fsdecode(b'a\\xff')\nreturn os.fsdecode(b'b\\xff')"))
+    assert made.call("go").text == "b?"
+    assert made.progress == ["a?\n"]
+
+
 def test_an_endless_loop_ends_at_its_timeout(box: Make) -> None:
     made = box(plugin("yield 'begun'\nwhile True: pass", timeout=1))
     begun = time.monotonic()

@@ -79,7 +79,7 @@ def test_a_hundred_thousand_entries(here: Path, files: ModuleType) -> None:
 
 def test_a_pattern_lists_what_it_matches(here: Path, files: ModuleType) -> None:
     made(here, **{"a.txt": "", "b.md": ""})
-    assert files.list_files(Path("*.md")) == "1 match:\nb.md"
+    assert files.list_files(Path("*.md")) == "1 match:\nb.md  0 B"
 
 
 # ---------------------------------------------------------------- find_files
@@ -87,7 +87,8 @@ def test_a_pattern_lists_what_it_matches(here: Path, files: ModuleType) -> None:
 
 def test_globs_and_plain_parts_of_names(here: Path, files: ModuleType) -> None:
     made(here, **{"docs__a.md": "", "docs__deep__b.MD": "", "docs__c.txt": "", "report 2024.pdf": "", ".git__x.md": ""})
-    found = lambda *args: files.find_files(*args).splitlines()[1:]  # noqa: E731
+    found = lambda *args: [line.removesuffix("  0 B") for line in files.find_files(*args).splitlines()[1:]]  # noqa: E731
+    assert files.find_files("*.pdf") == "1 match:\nreport 2024.pdf  0 B"
     assert found("*.md") == ["docs/a.md", "docs/deep/b.MD"]
     assert found("report") == ["report 2024.pdf"]
     assert found("DOCS/") == ["docs/"]

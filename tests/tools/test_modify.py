@@ -83,8 +83,9 @@ def test_a_text_that_is_not_there_is_answered_with_the_nearest_lines(here: Path,
     (here / "f.txt").write_text("server:\n  host: localhost\n  port: 8080\n")
     with pytest.raises(ToolError) as caught:
         modify.edit_file(Path("f.txt"), "port = 8080", "port = 9090")
-    assert str(caught.value).startswith("'port = 8080' is not in f.txt. Copy 'old' exactly")
+    assert str(caught.value).startswith("'port = 8080' is not in f.txt. The nearest lines are:")
     assert "3:   port: 8080" in str(caught.value)
+    assert str(caught.value).endswith("Call edit_file again with 'old' as it is in the file, for example 'port: 8080'.")
     (here / "f.txt").write_text("x\n    a\nx\n  a\n")
     with pytest.raises(ToolError):
         modify.edit_file(Path("f.txt"), " a ", "b")

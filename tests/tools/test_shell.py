@@ -108,3 +108,20 @@ def test_hints_for_what_small_models_trip_over(shell: ModuleType) -> None:
     assert result.text.endswith("exit code 6\nCommands have no network here.")
     _, result = ran(shell, "echo 'bash: line 1: python: command not found'; exit 127")
     assert result.text.endswith("Use python3 instead of python.")
+    _, result = ran(shell, "no-such-program-here --x")
+    assert result.text.endswith("exit code 127\nno-such-program-here is not installed. Do it another way.")
+
+
+@pytest.mark.parametrize(
+    ("command", "failed"),
+    [
+        ("ls /nowhere | wc -l", True),
+        ("no-such-program-here | cat", True),
+        ("echo 'fatal: not a git repository'; true", True),
+        ("echo 'all is well: fine'; echo 'an error: none'", False),
+    ],
+)
+def test_a_failing_part_is_pointed_out(shell: ModuleType, command: str, failed: bool) -> None:
+    _, result = ran(shell, command)
+    assert result.exit_code == 0
+    assert result.text.endswith("exit code 0, but a part of it failed") == failed
