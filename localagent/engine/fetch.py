@@ -77,7 +77,7 @@ def pull(
         raise UsageError(f"{entry.id} cannot come from {chosen!r}.", f"Its sources are: {', '.join(entry.sources)}.")
     if (path := reuse.installed(entry)) is not None:
         return path
-    _check_disk(entry)
+    _check_disk(entry, chosen)
     before = 0
     for part in entry.parts:
         _pull_part(entry, part, chosen, settings, _Report(progress, before, entry.bytes), patience or Patience())
@@ -111,13 +111,14 @@ class _Report:
             self._progress(self._before + done, self._total)
 
 
-def _check_disk(entry: Entry) -> None:
+def _check_disk(entry: Entry, source: str) -> None:
     folder = reuse.folder()
     here = 0
     for part in entry.parts:
         path = reuse.own_path(entry, part)
         here += sum(file.stat().st_size for file in (path, part_path(path)) if file.is_file())
-    free, needed = fit.disk_free(folder), max(0, entry.bytes - here) + _SPARE
+    wheel = entry.packages.slice if entry.packages and source == "index" else 0
+    free, needed = fit.disk_free(folder), max(0, entry.bytes - here) + wheel + _SPARE
     if 0 < free < needed:
         raise StoreError(
             f"The disk of {folder} has {size_text(free)} free and {entry.id} needs {size_text(needed)} more.",
