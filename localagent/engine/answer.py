@@ -170,7 +170,7 @@ class Answer:
             self._say(ids)
             self._pace(time.monotonic() - began)
 
-    def _follow(self, token: int) -> list[int]:
+    def _follow(self, token: int) -> Sequence[int]:
         """What to decode for a sampled token, moving between free text and grammar."""
         piece = self._model.piece(token)
         if self._grammar is not None:
@@ -189,7 +189,7 @@ class Answer:
         # The token runs past the trigger, where the grammar must have its say: only its start is kept.
         return self._model.untrusted(piece[:used].decode("utf-8", "replace"))
 
-    def _force(self, text: str) -> list[int]:
+    def _force(self, text: str) -> Sequence[int]:
         """Tokens of the text put into the model's mouth, with the grammar moved past them."""
         if not text:
             return []
@@ -205,14 +205,14 @@ class Answer:
         self._watch.take(rest.encode())
         if tokens and self._grammar.complete():
             self._leave()
-        return self._model.template(text.encode()[:used].decode()) + tokens
+        return (*self._model.template(text.encode()[:used].decode()), *tokens)
 
     def _leave(self) -> None:
         if self._grammar is not None:
             self._grammar.close()
             self._grammar = None
 
-    def _say(self, ids: list[int]) -> None:
+    def _say(self, ids: Sequence[int]) -> None:
         self.output += len(ids)
         text = self._utf8.decode(b"".join(map(self._model.piece, ids)))
         self._emit({"event": "token", "ids": ids, "text": text})

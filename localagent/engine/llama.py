@@ -8,6 +8,7 @@ Each is made impossible here. Use every object from one thread only, except `Con
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import re
 from collections import deque
@@ -63,16 +64,10 @@ def devices() -> list[dict[str, Any]]:
         device = ctypes.c_void_p(call("get", ctypes.c_void_p, ctypes.c_size_t(index)))
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         call("memory", None, device, ctypes.byref(free), ctypes.byref(total))
-        kind = call("type", ctypes.c_int, device)
-        found.append(
-            {
-                "name": call("name", ctypes.c_char_p, device).decode(),
-                "description": call("description", ctypes.c_char_p, device).decode("utf-8", "replace"),
-                "kind": ("cpu", "gpu", "igpu", "accel")[kind] if 0 <= kind < 4 else "other",
-                "free": free.value,
-                "total": total.value,
-            }
-        )
+        number = call("type", ctypes.c_int, device)
+        kind = ("cpu", "gpu", "igpu", "accel")[number] if 0 <= number < 4 else "other"
+        name, text = (call(n, ctypes.c_char_p, device).decode("utf-8", "replace") for n in ("name", "description"))
+        found.append({"name": name, "description": text, "kind": kind, "free": free.value, "total": total.value})
     return found
 
 
@@ -127,12 +122,17 @@ class Model:
         self.eog: int | None = next((t for t in ends if t >= 0 and self.is_eog(t)), None)
         self._pieces: dict[int, bytes] = {}
         self._read_specials()
+        # Each request brings the whole history again.
+        self.template = functools.lru_cache(512)(self._template)
+        self.untrusted = functools.lru_cache(512)(self._untrusted)
 
     def _read_specials(self) -> None:
         attribute = L.llama_vocab_get_attr
         kinds = {t: attribute(self._vocab, t) & (_CONTROL | _USER_DEFINED) for t in range(self.n_vocab)}
         marks = {t: self.piece(t).decode("utf-8", "replace") for t, kind in kinds.items() if kind}
         self.control = frozenset(t for t in marks if kinds[t] & _CONTROL)
+        self.plain = np.ones(self.n_vocab, bool)
+        self.plain[list(self.control)] = False
         # Runs of white space and single characters are spelling, not structure.
         self.structural = frozenset(t for t, text in marks.items() if len(text) > 1 and text.strip())
         texts = sorted({marks[t] for t in self.structural - self.control}, key=len, reverse=True)
@@ -185,11 +185,11 @@ class Model:
     def text(self, tokens: Sequence[int]) -> str:
         return b"".join(map(self.piece, tokens)).decode("utf-8", "replace")
 
-    def template(self, text: str) -> list[int]:
+    def _template(self, text: str) -> tuple[int, ...]:
         """Tokens of our own text: control tokens in it are meant."""
-        return self._tokenize(text, True)
+        return tuple(self._tokenize(text, True))
 
-    def untrusted(self, text: str) -> list[int]:
+    def _untrusted(self, text: str) -> tuple[int, ...]:
         """Tokens of anybody's text: never a control or structural token, and the same text again."""
         tokens: list[int] = []
         start = 0
@@ -197,7 +197,7 @@ class Model:
         for hit in self._marks.finditer(text) if self._marks else ():
             tokens += self._plain(text[start : hit.start() + 1])
             start = hit.start() + 1
-        return tokens + self._plain(text[start:])
+        return (*tokens, *self._plain(text[start:]))
 
     def _plain(self, text: str) -> list[int]:
         tokens = self._tokenize(text, False)
@@ -274,7 +274,7 @@ class Chain:
 
     def __init__(self, model: Model, sampling: Sampling) -> None:
         self._chain = L.llama_sampler_chain_init(L.llama_sampler_chain_default_params())
-        add = lambda part: L.llama_sampler_chain_add(self._chain, part)  # noqa: E731
+        add = functools.partial(L.llama_sampler_chain_add, self._chain)
         self.penalised = sampling.presence_penalty != 0.0 or sampling.repeat_penalty != 1.0
         if sampling.top_k > 0 or self.penalised:
             add(L.llama_sampler_init_top_k(sampling.top_k if sampling.top_k > 0 else 256))

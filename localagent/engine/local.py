@@ -214,8 +214,7 @@ async def _start_host(path: Path, idle_s: float) -> tuple[asyncio.StreamReader, 
 
     root = str(Path(__file__).resolve().parents[2])
     passed = {k: v for k, v in os.environ.items() if k.startswith(_PASSED)}
-    # Where the folders are must not depend on a variable the host does not get.
-    passed |= {"PYTHONPATH": root, "LOCALAGENT_RUNTIME_DIR": str(path.parent), "GGML_NO_BACKTRACE": "1"}
+    passed |= {"PYTHONPATH": root, "GGML_NO_BACKTRACE": "1"}
     log = log_path()
     with suppress(OSError):
         if log.stat().st_size > 1 << 20:

@@ -97,6 +97,12 @@ def _cgroup_room() -> int | None:
         return None
 
 
+def memory_is_short() -> bool:
+    """Whether other programs are about to run out."""
+    free = available_memory()
+    return free is not None and free < _GIB // 4
+
+
 def snapshot_budget() -> int:
     """Bytes to spend on snapshots of conversations: an eighth of what is free, at most 1 GiB."""
     free = available_memory()

@@ -5,7 +5,8 @@ request is an object with `op` and `id`; every event of its answer repeats the `
 
     generate  -> queued* loading* prefill* token* (done | error)
     cancel    -> the running answer ends with `done`, stop `cancelled`
-    check     -> ok | error          status -> status          stop -> ok
+    status    -> status
+    stop      -> ok, and the host ends
 """
 
 from __future__ import annotations

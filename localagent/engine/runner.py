@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .prefix import Prefix
 
 log = logging.getLogger("localagent.engine")
+LOOK_S = 15.0
+"""How often an idle host looks whether other programs need its memory."""
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -40,6 +43,7 @@ class Loaded:
     context: Context
     prefix: Prefix
     pace: pace.Pace
+    offloaded: str
 
     def close(self) -> None:
         self.context.close()
@@ -113,6 +117,7 @@ class Runner:
             "context": loaded.context.n_ctx if loaded else 0,
             "used": len(loaded.prefix.tokens) if loaded else 0,
             "threads": loaded.context.threads if loaded else 0,
+            "gpu_layers": loaded.offloaded if loaded else "",
             "snapshots": len(loaded.prefix.snapshots) if loaded else 0,
             "snapshot_bytes": loaded.prefix.used if loaded else 0,
         }
@@ -139,7 +144,10 @@ class Runner:
     def _next(self) -> Job | None:
         with self._wake:
             while not self._waiting and not self._closing:
-                self._wake.wait()
+                if not self._wake.wait(LOOK_S) and self._loaded is not None and preflight.memory_is_short():
+                    log.info("memory is short: the model is unloaded")
+                    self._loaded.close()
+                    self._loaded = None
             if self._closing:
                 return None
             job = min(self._waiting, key=lambda j: (j.request.priority, self._served.get(j.client, 0), j.number))
@@ -199,7 +207,8 @@ class Runner:
         budget = preflight.snapshot_budget()
         with self._wake:
             held = prefix.Prefix(context, budget=budget)
-            self._loaded = Loaded(key, model, context, held, pace.Pace(context, pace.default_threads()))
+            steps = pace.Pace(context, pace.default_threads())
+            self._loaded = Loaded(key, model, context, held, steps, _offloaded(llama.log_tail(200)))
             if job.cancelled.is_set():
                 context.abort(True)
         seconds = time.monotonic() - began
@@ -233,6 +242,12 @@ def _open(request: Request, progress: Callable[[float], bool]) -> tuple[Model, C
             layers = layers or 64
     model = Model(request.path, gpu_layers=0, progress=progress)
     return model, Context(model, n_ctx=request.context, threads=threads)
+
+
+def _offloaded(log: list[str]) -> str:
+    """How many layers llama.cpp says it put on a GPU, as "33/33"; "0" where it put none."""
+    found = [m[1] for line in log if (m := re.search(r"offloaded (\d+/\d+) layers", line))]
+    return found[-1] if found else "0"
 
 
 def _nothing_done() -> dict[str, Any]:

@@ -30,12 +30,11 @@ def sample(context: Context, chain: Chain, grammar: Grammar | None = None) -> in
 
 def _masked(context: Context, chain: Chain, grammar: Grammar) -> int:
     """From the likeliest tokens, else from all, else with control tokens too where the grammar names one."""
-    control = np.fromiter(context.model.control, np.int32, len(context.model.control))
     logits = context.logits()
     for count, structure in ((TOP, False), (len(logits), False), (len(logits), True)):
         ids = np.argpartition(logits, -count)[-count:] if count < len(logits) else np.arange(len(logits))
         if not structure:
-            ids = ids[~np.isin(ids, control)]
+            ids = ids[context.model.plain[ids]]
         candidates = np.zeros(len(ids), CANDIDATE)
         candidates["id"], candidates["logit"] = ids, logits[ids]
         allowed = grammar.mask(candidates)
