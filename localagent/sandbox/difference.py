@@ -199,9 +199,9 @@ class _Difference:
     def _moves(self, new: Sequence[str], gone: Sequence[str]) -> dict[str, str]:
         """Old path -> new path, for what is the same thing at another place and was not there before."""
         moves: dict[str, str] = {}
-        missing = [path for path in gone if path not in self._now]
+        missing = [path for path in gone if path not in self._now and _under_folders(path, self._now)]
         by_inode = {self._staged[path].inode: path for path in missing if path in self._staged}
-        fresh = [path for path in new if path not in self._original]
+        fresh = [path for path in new if path not in self._original and _under_folders(path, self._original)]
         for path in fresh:
             old = by_inode.get(self._now[path].inode)
             if old is None or old in moves or _inside(path, set(moves.values())):
@@ -265,6 +265,14 @@ def _bits(seen: Seen) -> int:
 
 def _same_kind(one: Seen, two: Seen) -> bool:
     return stat.S_IFMT(one.mode) == stat.S_IFMT(two.mode)
+
+
+def _under_folders(path: str, others: Mapping[str, Seen]) -> bool:
+    """Whether nothing above `path` is a file in `others`: no move can wait for a file to go first."""
+    while path := os.path.dirname(path):
+        if path in others and not others[path].folder:
+            return False
+    return True
 
 
 def _inside(path: str, tops: set[str]) -> bool:

@@ -112,6 +112,8 @@ async def start(
     Raises SandboxUnavailable when a profile is given and there is no boundary, StoreError
     when the program or the folder does not exist.
     """
+    if not os.path.isdir(cwd):
+        raise StoreError(f"The folder {cwd} does not exist.")
     if profile is None:
         return _popen(list(argv), (), cwd, env, stdin, merge, limits or _UNLIMITED, None)
     boundary = probe()
