@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any, Literal, TextIO
 
 from .agent import shown
@@ -214,6 +215,9 @@ def envelope(session: Session, ended: TurnEnded, tools: Sequence[dict[str, Any]]
 
 async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bool = False) -> TurnEnded:
     """Run one goal to its end, writing as it goes. Ctrl+C cancels the run and everything it started."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     folder = str(session.setting.workspace)
     report, tools = Reporter(folder, quiet), []
     ask = approver(folder)

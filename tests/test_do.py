@@ -88,12 +88,12 @@ def test_a_users_own_deny_is_no_missing_approval(work: Path) -> None:
 
 
 def test_the_json_envelope(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    script = [[call("run", command="echo hi; exit 3")], "It failed."]
+    script = [[call("run", command="echo hi; exit 3")], "It works.", "It failed."]
     assert do("run it", "--yes", "--output-format", "json", script=script) == 0
     made = json.loads(capsys.readouterr().out)
     assert set(made) == {"ok", "status", "final", "usage", "timings", "turns", "tools", "receipts", "denied", "model",
                          "session_id", "error"}  # fmt: skip
-    assert made["ok"] and made["final"] == "It failed." and made["turns"] == 2
+    assert made["ok"] and made["final"] == "It failed." and made["turns"] == 3
     assert set(made["usage"]) == {"input_tokens", "cached_tokens", "output_tokens"}
     assert set(made["timings"]) == {"load_ms", "prefill_ms", "decode_ms"}
     assert made["tools"][0]["name"] == "run" and made["tools"][0]["status"] == "failed"

@@ -7,7 +7,6 @@ told once, with the user's own message, so that every session shares one cached 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -33,10 +32,13 @@ def system_message() -> Message:
     return Message("system", (Text(SYSTEM),))
 
 
-def surroundings(folder: Path, context: str = "") -> str:
-    """One short paragraph about the place, for the first message of a turn; `context` is piped-in text."""
-    about = f"Folder: {folder}\nDate: {time.strftime('%A %Y-%m-%d')}\n{_listing(folder)}"
-    return f"{about}\nInput:\n{context}" if context else about
+def surroundings(folder: Path, seen: str = "", piped: str = "") -> str:
+    """What the model is told about the place at the start of a turn.
+
+    `seen` is what the goal names there, `piped` is the text that came on standard input.
+    """
+    parts = [_listing(folder), seen, f"Input:\n{piped}" if piped else ""]
+    return "\n".join(part for part in parts if part)
 
 
 def user_message(event: TurnStarted) -> Message:
@@ -59,9 +61,9 @@ def _listing(folder: Path) -> str:
         return f"The folder cannot be listed: {error.strerror}."
     names = sorted(e.name + ("/" if e.is_dir(follow_symlinks=False) else "") for e in seen if not e.name.startswith("."))
     if not names:
-        return "The folder is empty."
+        return "The current folder is empty."
     more = "" if len(names) <= _LISTED else f" and {len(names) - _LISTED}{'+' if len(seen) == _NAMES else ''} more"
-    return "Files here: " + ", ".join(_shown(n) for n in names[:_LISTED]) + more
+    return "Files in the current folder: " + ", ".join(_shown(n) for n in names[:_LISTED]) + more
 
 
 def _shown(name: str) -> str:

@@ -61,6 +61,7 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncIterator[Event]:
             yield finished(call, _result(call, "failed", f"There is no tool {call.name!r}. The tools are: {known}."))
             return
         args, _, errors = schema.repair(spec.parameters, call.args)
+        args, _ = schema.settle_paths(spec.parameters, args, hands.workspace)
         call = replace(call, args=args)
         if errors:
             yield finished(call, _result(call, "failed", f"{call.name} was not run: {' '.join(errors)}"))
@@ -89,12 +90,14 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncIterator[Event]:
                 yield ToolOutput(call.id, item)
             else:
                 result = item
-    if result.requests:
+    try:
         async for event in _settle(call, spec, result, hands):
             if isinstance(event, ToolResult):
                 result = event
             else:
                 yield event
+    finally:
+        hands.registry.release(call.id)
     if "run" in spec.effects and result.status in ("ok", "failed"):
         result = _with_effect(result, str(hands.workspace))
     yield finished(call, result)
@@ -105,6 +108,8 @@ async def _settle(
 ) -> AsyncIterator[Event | ToolResult]:
     """Judge the proposed changes and commit them, or throw them away; the last item is the new result."""
     changes = result.requests
+    if not changes:
+        return
     decision = decide.after(call, spec, changes, hands.policy())
     if decision.verdict == "ask":
         decision = _with_memory(decision, call, spec, changes, hands)

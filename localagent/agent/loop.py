@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..engine.base import Engine, Options
 from ..errors import LocalAgentError
@@ -26,54 +26,16 @@ from ..events import (
     MessageDone,
     Nudged,
     ToolFinished,
-    TurnEnded,
-    TurnStatus,
 )
-from ..values import Failure, Message, Receipt, Text, Timings, ToolCall, ToolResult, Usage
+from ..values import Failure, Message, Text, ToolCall, ToolResult
 from . import context, nudges
 from .budget import Budget, Clock, OutOfTime
 from .dispatch import Hands, dispatch
 from .guard import LoopGuard
+from .tally import Tally
 
 _REPEATS_BEFORE_CONCLUDING = 2
 _FAILURES_BEFORE_CONCLUDING = 5
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the turn has cost and done so far; `denied` holds the rules that were missing."""
-
-    turns: int = 0
-    calls: int = 0
-    usage: Usage = field(default_factory=Usage)
-    timings: Timings = field(default_factory=Timings)
-    receipts: list[Receipt] = field(default_factory=list)
-    denied: list[str] = field(default_factory=list)
-    final: str = ""
-    conclude: bool = False
-
-    def note(self, event: Event) -> None:
-        match event:
-            case MessageDone():
-                self.turns += 1
-                self.usage += event.usage
-                self.timings += event.timings
-            case ToolFinished():
-                self.receipts.extend(event.result.receipts)
-            case _:
-                pass
-
-    def ended(self, status: TurnStatus, error: Failure | None = None) -> TurnEnded:
-        return TurnEnded(
-            status,
-            self.final,
-            error,
-            tuple(self.receipts),
-            tuple(dict.fromkeys(self.denied)),
-            self.usage,
-            self.timings,
-            self.turns,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +85,7 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]
         if done is None:
             return
         if not done.message.calls:
-            hint = None if tally.conclude else nudged.after(done, tally.calls)
+            hint = None if tally.conclude else nudged.after(done, tally)
             if hint is None:
                 tally.final = done.message.text.strip()
                 return
@@ -171,9 +133,16 @@ async def _call(call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, cloc
                     tally.denied.append(asked.decision.remember or f"tool({call.name})")
                 case ToolFinished():
                     guard.note(call, event.result)
+                    tally.broken = event.result.status == "failed" and not _only_looks(call.name, turn)
                 case _:
                     pass
             yield event
+
+
+def _only_looks(name: str, turn: Turn) -> bool:
+    """A failed look is an answer (there is no such file); a failed deed is an unfinished one."""
+    spec = turn.hands.registry.spec(name)
+    return spec is not None and set(spec.effects) <= {"compute", "read:fs", "read:mail"}
 
 
 def _named(done: MessageDone, new_id: Callable[[], str]) -> MessageDone:

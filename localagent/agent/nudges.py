@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..events import MessageDone
+from .tally import Tally
 
 CUT = "This call was cut off because it was too long, so it was not run. Make it shorter, or do it in several calls."
 
 _DESCRIBED = "You wrote code but nothing was run. If the task needs it, do it now with a tool call; else answer in plain words."
+_FAILED = (
+    "Your last call failed, so the request is not done. Look at what is really there, correct the call and make it again. "
+    "Only if it cannot be done, say what is missing."
+)
 _EMPTY = "You answered nothing. Go on with the next tool call, or answer the user."
+_UNDONE = (
+    "Nothing on the disk has changed so far. If the request needs a file or folder to be made or changed, do it now with a call; "
+    "else answer without saying that something was changed."
+)
+_CLAIMED = re.compile(
+    r"\b(wrote|written|created|made|moved|renamed|deleted|removed|added|appended|changed|replaced|updated|saved|copied|merged|sorted)\b",
+    re.I,
+)
 _FENCE = re.compile(r"```\w*\n.+?```", re.S)
 
 
@@ -23,16 +36,23 @@ def repeated(earlier: str) -> str:
 
 @dataclass(slots=True)
 class Nudges:
-    described: bool = False
-    empty: bool = False
+    given: set[str] = field(default_factory=set)
 
-    def after(self, done: MessageDone, calls: int) -> str | None:
+    def after(self, done: MessageDone, so_far: Tally) -> str | None:
         """What to tell the model after an answer without calls; None lets the answer stand."""
         text = done.message.text.strip()
-        if not text and not self.empty:
-            self.empty = True
-            return _EMPTY
-        if calls == 0 and not self.described and _FENCE.search(text):
-            self.described = True
-            return _DESCRIBED
+        if not text:
+            return self._once("empty", _EMPTY)
+        if so_far.broken:
+            return self._once("failed", _FAILED)
+        if not so_far.changed and _CLAIMED.search(text):
+            return self._once("claimed", _UNDONE)
+        if so_far.calls == 0 and _FENCE.search(text):
+            return self._once("described", _DESCRIBED)
         return None
+
+    def _once(self, name: str, text: str) -> str | None:
+        if name in self.given:
+            return None
+        self.given.add(name)
+        return text

@@ -16,14 +16,14 @@ from pathlib import Path
 from ..engine.base import Engine, Options
 from ..errors import LocalAgentError
 from ..events import Event, MessageDone, Nudged, ToolFinished, TurnEnded, TurnStarted
-from ..policy import rules
+from ..policy import decide, rules
 from ..policy.decide import Context
 from ..store import grants
 from ..store.journal import Journal
 from ..store.transcript import Transcript
 from ..toolbox.registry import Registry
-from ..values import Failure, Message, Mode, Text, ToolResult
-from . import context, loop
+from ..values import Failure, Message, Mode, Text, ToolCall, ToolResult, ToolSpec
+from . import context, loop, mentions
 from .budget import Budget
 from .dispatch import Approver, Hands
 
@@ -62,7 +62,7 @@ class Session:
 
     async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncIterator[Event]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
-        place = context.surroundings(self.setting.workspace, piped)
+        place = context.surroundings(self.setting.workspace, self._seen(text), piped)
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
         self.ended = None
@@ -79,6 +79,17 @@ class Session:
         except LocalAgentError as error:
             self.ended = TurnEnded("failed", error=Failure(error.kind, str(error)))
             yield self.ended
+
+    def _seen(self, goal: str) -> str:
+        """What the goal names in the folder, as far as it may be read unasked."""
+        looking = ToolSpec("read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",))
+        rules_now = self.setting.policy(self.mode, self._granted)
+
+        def may_read(path: Path) -> bool:
+            call = ToolCall("", looking.name, {"path": str(path)})
+            return decide.before(call, looking, rules_now).verdict == "allow"
+
+        return mentions.told(goal, self.setting.workspace, may_read)
 
     def _turn(self, approve: Approver, begin: int) -> loop.Turn:
         s = self.setting

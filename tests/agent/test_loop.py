@@ -188,6 +188,21 @@ def test_a_failing_tool_is_told_to_the_model(tmp_path: Path) -> None:
     assert "does not exist" in world.engine.asked[1][0][-1].text
 
 
+def test_a_failed_deed_is_not_taken_for_done(tmp_path: Path) -> None:
+    def broken(args: dict[str, Any]) -> ToolResult:
+        return ToolResult("", (Text("exit code 1"),), "failed")
+
+    world = World(tmp_path, [call("broken", path="x")], "I renamed it.", "It cannot be done.", broken=(WRITE, broken))
+    events = world.run()
+    assert kinds(events).count("Nudged") == 1 and ended(events).final == "It cannot be done."
+
+
+def test_a_claim_of_change_without_any_change_is_questioned_once(tmp_path: Path) -> None:
+    world = World(tmp_path, [call("look", path=".")], "I wrote the file.", "I wrote the file.")
+    events = world.run()
+    assert kinds(events).count("Nudged") == 1 and ended(events).status == "done"
+
+
 def test_an_unknown_tool_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     world = World(tmp_path, [call("fly")], "Sorry.")
     text = results(world.run())[0].text

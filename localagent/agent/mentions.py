@@ -1,0 +1,84 @@
+"""What the user's own words name in the folder is looked at before the model is asked.
+
+A small model acts on what it sees: the first lines of a named file, the entries of a
+named folder. Only plain reading that the rules allow unasked; nothing is run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+_WORD = re.compile(r"""[^\s"'`,;:!?()\[\]{}<>]+""")
+_PATHS = 4
+_LINES = 8
+_WIDTH = 120
+_ENTRIES = 25
+_SEEN = 5000
+
+
+def told(goal: str, folder: Path, may_read: Callable[[Path], bool]) -> str:
+    """A few lines about each file or folder that `goal` names, "" where it names none."""
+    found = islice((p for p in named(goal, folder) if may_read(p)), _PATHS)
+    return "\n".join(text for path in found if (text := _about(path, folder)))
+
+
+def named(goal: str, folder: Path) -> Iterator[Path]:
+    """Existing paths in `folder` that the words of `goal` spell, each once, in the order of the words."""
+    words = [word.rstrip(".").rstrip("/") or word for word in _WORD.findall(goal)]
+    spaced = [name for name in _names(folder) if " " in name and name in goal]
+    seen: set[str] = set()
+    for word in [*spaced, *words]:
+        path = Path(os.path.normpath(folder / os.path.expanduser(word)))
+        if path == folder or folder not in path.parents or str(path) in seen or not os.path.lexists(path):
+            continue
+        seen.add(str(path))
+        yield path
+
+
+def _about(path: Path, folder: Path) -> str:
+    name = path.relative_to(folder)
+    try:
+        if path.is_dir():
+            return _folder(path, f"{name}/")
+        if path.is_file():
+            return _file(path, str(name))
+    except OSError:
+        pass
+    return ""
+
+
+def _folder(path: Path, name: str) -> str:
+    with os.scandir(path) as entries:
+        seen = sorted(islice(entries, _SEEN), key=lambda e: e.name)
+    shown = [e.name + "/" if e.is_dir(follow_symlinks=False) else f"{e.name} ({_size(e)})" for e in seen[:_ENTRIES]]
+    more = f" and {len(seen) - _ENTRIES}{'+' if len(seen) == _SEEN else ''} more" if len(seen) > _ENTRIES else ""
+    return f"{name}: {', '.join(shown) or 'empty'}{more}"
+
+
+def _size(entry: os.DirEntry[str]) -> str:
+    return f"{entry.stat(follow_symlinks=False).st_size} bytes"
+
+
+def _file(path: Path, name: str) -> str:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_LINES * _WIDTH * 2)
+    if b"\0" in head:
+        return f"{name}: {size} bytes, not text"
+    lines = head.decode("utf-8", "replace").splitlines()
+    shown = [line if len(line) <= _WIDTH else line[:_WIDTH] + "…" for line in lines[:_LINES]]
+    whole = len(head) == size and len(lines) <= _LINES
+    title = f"{name} ({size} bytes)" if whole else f"{name} ({size} bytes, its first lines)"
+    return "\n".join([f"{title}:", *(f"  {line}" for line in shown)]) if shown else f"{name}: empty"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [e.name for e in islice(entries, _SEEN)]
+    except OSError:
+        return []

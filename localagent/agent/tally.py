@@ -1,0 +1,51 @@
+"""What a turn has cost and done so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..events import Event, MessageDone, ToolFinished, TurnEnded, TurnStatus
+from ..values import Failure, Receipt, Timings, Usage
+
+
+@dataclass(slots=True)
+class Tally:
+    """`denied` holds the rules that were missing; `broken` says that the last deed failed."""
+
+    turns: int = 0
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
+    receipts: list[Receipt] = field(default_factory=list)
+    denied: list[str] = field(default_factory=list)
+    final: str = ""
+    conclude: bool = False
+    broken: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything on the disk has changed."""
+        return any(receipt.kind == "changed" for receipt in self.receipts)
+
+    def note(self, event: Event) -> None:
+        match event:
+            case MessageDone():
+                self.turns += 1
+                self.usage += event.usage
+                self.timings += event.timings
+            case ToolFinished():
+                self.receipts.extend(event.result.receipts)
+            case _:
+                pass
+
+    def ended(self, status: TurnStatus, error: Failure | None = None) -> TurnEnded:
+        return TurnEnded(
+            status,
+            self.final,
+            error,
+            tuple(self.receipts),
+            tuple(dict.fromkeys(self.denied)),
+            self.usage,
+            self.timings,
+            self.turns,
+        )
