@@ -79,22 +79,27 @@ def _python() -> Check:
 def _engine() -> Check:
     try:
         from ..engine import llama
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:
         fix = f"pip install --only-binary llama-cpp-python --extra-index-url {_PREBUILT}/cpu llama-cpp-python"
-        return Check("engine", "problem", f"llama-cpp-python cannot be imported: {error}.", fix)
-    about = llama.about()
-    return Check("engine", "ok", f"llama-cpp-python {about.version}, {', '.join(about.features) or 'no CPU features named'}")
+        return Check("engine", "problem", f"llama-cpp-python cannot be loaded: {error}.", fix)
+    from importlib.metadata import version
+
+    return Check("engine", "ok", f"llama-cpp-python {version('llama-cpp-python')}: {_features(llama.build_info())}")
+
+
+def _features(info: str) -> str:
+    """`CPU : SSE3 = 1 | AVX2 = 1 | …` as the names of what is on."""
+    names = [part.split("=")[0].split(":")[-1].strip() for part in info.split("|") if part.strip().endswith("= 1")]
+    return " ".join(names) or "no CPU features named"
 
 
 def _gpu() -> Check:
     from ..engine import llama
 
+    used = [f"{d['description']}" for d in llama.devices() if d["kind"] in ("gpu", "igpu")]
+    if used and llama.supports_gpu():
+        return Check("gpu", "ok", f"the engine uses {', '.join(used)}; {_loaded_layers()}")
     found = _devices()
-    about = llama.about()
-    loaded = _loaded_layers()
-    if about.gpu_devices:
-        layers = f"; {loaded}" if loaded else ""
-        return Check("gpu", "ok", f"the engine uses {', '.join(about.gpu_devices)}{layers}")
     if not found:
         return Check("gpu", "ok", "none found; the model runs on the CPU")
     kind, name = found[0]
@@ -135,9 +140,8 @@ def _loaded_layers() -> str:
     from ..engine import local
 
     status = asyncio.run(local.status()) or {}
-    model = status.get("model")
-    if not model:
-        return ""
+    if not status.get("model"):
+        return "no model is loaded now, so no layers are on it yet"
     return f"{status.get('gpu_layers', 0)} layers of the loaded model are on it"
 
 
@@ -178,10 +182,12 @@ def _disk() -> list[Check]:
 
 
 def _index() -> Check:
-    from ..engine import index
+    from ..engine import catalogue, index
 
-    url = index.base_urls(settings.load())[0]
-    return _reach("index", url, "needed for `model pull starter` and to install the engine")
+    reason = index.unreachable(catalogue.load().get("starter"), settings.load().index_url)
+    if reason is None:
+        return Check("index", "ok", "the Python index has the starter model")
+    return Check("index", "note", f"the Python index cannot be used: {reason}", "Needed for `model pull starter`.")
 
 
 def _hub() -> Check:
