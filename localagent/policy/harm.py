@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..values import Change
 from .context import Context, beneath
@@ -20,7 +20,7 @@ _DELICATE = frozenset(
 def destroys(changes: Sequence[Change], ctx: Context) -> str:
     """Why these changes lose much at once, or ""."""
     lost = _lost(changes)
-    deleted = sum(_files(path, ctx) for path in lost)
+    deleted = _count_lost(lost, changes, ctx)
     if deleted > MOST_LOST:
         return f"it deletes {deleted} files at once"
     overwritten = sum(_overwrites(change) for change in changes)
@@ -44,7 +44,7 @@ def harms(changes: Sequence[Change], ctx: Context) -> str:
             name = _delicate(path, ctx)
             if name:
                 return f"{name} can make other programs run something"
-        if change.mode is not None and change.mode & 0o7000:
+        if change.kind != "make_folder" and change.mode is not None and change.mode & 0o7000:
             return f"{change.path} would get special permission bits"
         if change.kind in ("move", "trash") and posixpath.basename(change.path).casefold() == ".git":
             return f"{change.path} holds the history of a repository"
@@ -52,18 +52,34 @@ def harms(changes: Sequence[Change], ctx: Context) -> str:
 
 
 def _lost(changes: Sequence[Change]) -> list[str]:
-    """Paths that are deleted and whose content does not appear again elsewhere in the same changes."""
-    kept = Counter(c.after for c in changes if c.after and c.kind in ("write", "copy"))
-    lost: list[str] = []
+    """The outermost paths that are deleted."""
+    trashed = {change.path for change in changes if change.kind == "trash"}
+    return [path for path in trashed if not any(outer in trashed for outer in _upwards(path.rpartition("/")[0]))]
+
+
+def _count_lost(lost: Sequence[str], changes: Sequence[Change], ctx: Context) -> int:
+    """How many files are gone afterwards: not those that were moved out first, nor those that reappear elsewhere."""
+    appear = Counter(c.after for c in changes if c.after and c.kind in ("write", "copy"))
+    saved: list[str] = []
     for change in changes:
-        if change.kind != "trash":
-            continue
-        if change.before and kept[change.before] > 0:
-            kept[change.before] -= 1
-            continue
-        if not any(beneath(change.path, path) for path in lost):
-            lost.append(change.path)
-    return lost
+        if change.kind == "move":
+            saved.append(change.path)
+        elif change.kind == "trash" and change.before and appear[change.before] > 0:
+            appear[change.before] -= 1
+            saved.append(change.path)
+    left = {path: _files(path, ctx) for path in lost}
+    for path in saved:
+        owner = next((outer for outer in _upwards(path) if outer in left), None)
+        if owner is not None:
+            left[owner] -= _files(path, ctx)
+    return sum(max(0, number) for number in left.values())
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """The path and every folder it lies in."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _files(path: str, ctx: Context) -> int:

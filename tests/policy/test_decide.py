@@ -350,6 +350,16 @@ def test_the_whole_workspace_is_not_deleted_unasked() -> None:
     assert decide.after(_call(RUN), RUN, (trash["big"],), ctx).verdict == "ask"
 
 
+def test_a_folder_that_was_emptied_first_loses_nothing() -> None:
+    ctx = _context("auto", count=lambda path: 30 if path == f"{W}/inbox" else 100 if path == W else 1)
+    moves = tuple(Change("move", f"{W}/inbox/{n}", f"{W}/sorted/{n}") for n in range(30))
+    trash = Change("trash", f"{W}/inbox")
+    assert decide.after(_call(RUN), RUN, (*moves, trash), ctx).verdict == "allow"
+    assert decide.after(_call(RUN), RUN, (*moves[:15], trash), ctx).verdict == "ask"
+    one_by_one = tuple(Change("trash", f"{W}/inbox/{n}", before=str(n)) for n in range(30))
+    assert "30 files" in decide.after(_call(RUN), RUN, (*one_by_one, trash), ctx).reason
+
+
 @pytest.mark.parametrize("name", BEFORE)
 def test_the_suggested_rule_would_do(name: str) -> None:
     spec, call = CALLS[name]
