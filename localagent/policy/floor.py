@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from .context import Context, beneath
@@ -139,7 +140,7 @@ def _in_home(path: str, ctx: Context) -> list[str]:
     return [folded[len(home) + 1 :] for home in homes if beneath(folded, home) and folded != home]
 
 
-def _listed(relative: str, names: tuple[str, ...] | list[str]) -> bool:
+def _listed(relative: str, names: Sequence[str]) -> bool:
     return any(beneath(relative, name) for name in names)
 
 

@@ -43,7 +43,7 @@ def harms(changes: Sequence[Change], ctx: Context) -> str:
                 continue
             name = _delicate(path, ctx)
             if name:
-                return f"{name} can make other programs run something"
+                return f"other programs act on {name} by themselves"
         if change.kind != "make_folder" and change.mode is not None and change.mode & 0o7000:
             return f"{change.path} would get special permission bits"
         if change.kind in ("move", "trash") and posixpath.basename(change.path).casefold() == ".git":
