@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SandboxUnavailable, StoreError
-from . import linux
+from . import linux, pids
 from .process import Process
 from .profile import Boundary, Ended, Limits, Profile
 
@@ -121,7 +121,9 @@ async def start(
         raise SandboxUnavailable(boundary.reason, boundary.hint)
     program = linux.find_bwrap() or "bwrap"
     with linux.prepare(profile, argv, cwd=str(cwd), program=program, report=True) as command:
-        return _popen(command.argv, command.fds, "/", env, stdin, merge, profile.limits, command.take_report())
+        group = pids.room(profile.limits.processes)
+        argv = pids.inside(group, command.argv)
+        return _popen(argv, command.fds, "/", env, stdin, merge, profile.limits, command.take_report(), group)
 
 
 def _popen(
@@ -133,6 +135,7 @@ def _popen(
     merge: bool,
     limits: Limits,
     report: int | None,
+    group: str = "",
 ) -> Process:
     try:
         popen = subprocess.Popen(
@@ -151,7 +154,7 @@ def _popen(
         if report is not None:
             os.close(report)
         raise StoreError(f"{argv[0]} could not be started: {error.strerror or error}.") from error
-    return Process(popen, limits, report)
+    return Process(popen, limits, report, group)
 
 
 async def run(

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 
 from ..errors import SandboxUnavailable
+from . import pids
 from .profile import Ended, Limits
 from .tree import tasks, usage
 
@@ -33,7 +34,7 @@ class Process:
     started with `merge=False`. Cancelling an iteration or `wait` kills the whole tree.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes], limits: Limits, status_fd: int | None) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], limits: Limits, status_fd: int | None, group: str = "") -> None:
         self._loop = asyncio.get_running_loop()
         self._popen = popen
         self._limits = limits
@@ -51,6 +52,7 @@ class Process:
         self._status = b""
         self._init_fd: int | None = None
         self._pid_fd: int | None = None
+        self._group = group
         self._looks = 0
         self._tasks = tasks()
         self._timers: list[asyncio.TimerHandle] = []
@@ -298,6 +300,7 @@ class Process:
             self._loop.remove_reader(self._init_fd)
 
     def _close(self) -> None:
+        pids.leave(self._group)
         for timer in self._timers:
             timer.cancel()
         self._eof = True

@@ -106,12 +106,21 @@ class Steps:
                 yield self.load(number)
 
     def save(self, record: Record) -> None:
-        """Write a record durably; while it is in flight, the file `active` names it."""
-        number = record.step.number
+        """Write a record; while it is in flight, the file `active` names it.
+
+        Durable from the moment on that something of the user's is about to change.
+        """
+        number, path = record.step.number, self.place(record.step.number) / "record.json"
+        data = json.dumps(asdict(record)).encode()
+        if record.state == "preparing":
+            self.active.write_text(str(number))
+            part = path.with_suffix(".part")
+            part.write_bytes(data)
+            part.replace(path)
+            return
         if record.state in IN_FLIGHT:
             write_atomic(self.active, str(number).encode())
-        data = asdict(record)
-        write_atomic(self.place(number) / "record.json", json.dumps(data).encode())
+        write_atomic(path, data)
         if record.state not in IN_FLIGHT:
             self.active.unlink(missing_ok=True)
 

@@ -282,12 +282,22 @@ os.waitpid(pid, 0)
 """
 
 
+INJECT = """
+import fcntl, os
+for name in ("/dev/tty", "/dev/fd/0", "/dev/fd/1", "/dev/fd/2"):
+    try:
+        fcntl.ioctl(os.open(name, os.O_RDWR), 0x5412, b"X")
+        print("INJECTED")
+    except OSError as error:
+        print("held", error.errno)
+"""
+
+
 def test_keystrokes_cannot_be_put_into_the_terminal(place: Place, tmp_path: Path) -> None:
-    inject = "import fcntl,os\nfor f in ('/dev/tty', 0, 1, 2):\n  try:\n    fd = os.open(f, os.O_RDWR) if f == '/dev/tty' else f\n    fcntl.ioctl(fd, 0x5412, b'X'); print('INJECTED')\n  except OSError as e:\n    print('held', e.errno)\n"
     profile = Profile(writable=(str(place.work),))
     helper = tmp_path / "terminal.py"
     helper.write_text(TERMINAL)
-    with linux.prepare(profile, [PYTHON, "-I", "-S", "-c", inject], cwd="/", program="/usr/bin/bwrap") as command:
+    with linux.prepare(profile, [PYTHON, "-I", "-S", "-c", INJECT], cwd="/", program="/usr/bin/bwrap") as command:
         done = subprocess.run(
             [PYTHON, str(helper), *command.argv], pass_fds=command.fds, capture_output=True, timeout=20, check=False
         )

@@ -247,7 +247,7 @@ def test_random_shell_commands_are_committed_and_undone_exactly(work: Path, tmp_
 
         def commit(view: stage.View, changes: tuple[Change, ...]) -> None:
             wanted = tree(view.path)
-            step = journal.commit(changes, [work], session="s", call="c", label="script")  # noqa: B023
+            step = journal.commit(changes, [work], session="s", call="c", label="script")
             assert tree(work) == wanted, (lines, changes)  # noqa: B023
             if step.number:
                 states.append(wanted)

@@ -1,0 +1,121 @@
+"""`undo`, `redo`, `changes`: what they print, what they return, what they restore."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from localagent.commands import undo
+from localagent.errors import StoreError
+from localagent.values import Change
+
+
+def call(configure: Callable, run: Callable, *argv: str) -> int:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    return run(parser.parse_args(argv))
+
+
+def do_undo(*argv: str) -> int:
+    return call(undo.configure_undo, undo.run_undo, *argv)
+
+
+def do_redo(*argv: str) -> int:
+    return call(undo.configure_redo, undo.run_redo, *argv)
+
+
+def do_changes(*argv: str) -> int:
+    return call(undo.configure_changes, undo.run_changes, *argv)
+
+
+@pytest.fixture
+def work(isolated: Path, tmp_path: Path) -> Path:
+    """A folder in which two steps were made: notes.txt written, then old.txt deleted and a folder made."""
+    root = isolated / "work"
+    root.mkdir()
+    (root / "old.txt").write_text("old")
+    (tmp_path / "content").write_text("new")
+    journal = undo.open_journal()
+    write = Change("write", str(root / "notes.txt"), content=str(tmp_path / "content"), before="")
+    journal.commit([write], [root], session="s", call="1", label="write_file notes.txt")
+    more = [Change("trash", str(root / "old.txt")), Change("make_folder", str(root / "a\x1b[2J"))]
+    journal.commit(more, [root], session="s", call="2", label="run tidy")
+    return root
+
+
+def test_undo_and_redo_one_by_one(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert do_undo() == 0
+    assert "Undid step 2: run tidy" in (said := capsys.readouterr().out) and "~/work/old.txt" in said
+    assert "\x1b" not in said and (work / "old.txt").read_text() == "old"
+    assert do_undo() == 0 and not (work / "notes.txt").exists()
+    assert do_undo() == 1 and "nothing to undo" in capsys.readouterr().err
+    assert do_redo() == 0 and (work / "notes.txt").read_text() == "new"
+    assert do_redo() == 0 and not (work / "old.txt").exists()
+    assert do_redo() == 1 and "nothing to redo" in capsys.readouterr().err
+
+
+def test_undo_of_an_older_step(work: Path) -> None:
+    assert do_undo("--step", "1") == 0
+    assert not (work / "notes.txt").exists() and not (work / "old.txt").exists()
+    with pytest.raises(StoreError, match="step 1 is undone"):
+        do_undo("--step", "1")
+    with pytest.raises(StoreError, match="no step 9"):
+        do_changes("--step", "9")
+
+
+def test_a_conflict_is_told_and_force_restores_the_rest(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work / "old.txt").write_text("mine")
+    assert do_undo() == 1
+    said = capsys.readouterr()
+    assert "exists again" in said.err and "--force" in said.err and "left as it is" in said.err and not said.out
+    assert do_undo("--force") == 1
+    assert (work / "old.txt").read_text() == "mine" and sorted(p.name for p in work.iterdir()) == [
+        "notes.txt",
+        "old.txt",
+    ]
+
+
+def test_changes_for_people(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    do_undo()
+    capsys.readouterr()
+    assert do_changes() == 0
+    second, first = capsys.readouterr().out.splitlines()
+    assert first.split()[0] == "1" and "made ~/work/notes.txt" in first and "(undone)" not in first
+    assert "deleted 1, made the folder 1" in second and "(undone)" in second
+    assert do_changes("--step", "2") == 0
+    said = capsys.readouterr().out
+    assert "deleted ~/work/old.txt" in said and "made the folder ~/work/a\\x1b[2J" in said
+
+
+def test_changes_for_programs(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert do_changes("--json") == 0
+    steps = json.loads(capsys.readouterr().out)
+    assert [step["number"] for step in steps] == [2, 1] and steps[1]["label"] == "write_file notes.txt"
+    assert steps[0]["changes"][0] == {"op": "trash", "path": str(work / "old.txt")}
+    assert do_changes("--json", "--limit", "1") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+def test_nothing_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert do_changes() == 0 and "Nothing has been changed" in capsys.readouterr().out
+    assert do_changes("--json") == 0 and json.loads(capsys.readouterr().out) == []
+    assert do_undo() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (Change("edit", "/x/a", before="1"), "changed /x/a"),
+        (Change("move", "/x/a", dest="/x/b"), "moved /x/a to /x/b"),
+        (Change("copy", "/x/a", dest="/x/b"), "copied /x/a to /x/b"),
+        (Change("chmod", "/x/a", mode=0o755), "set the permissions of /x/a to 755"),
+        (Change("link", "/x/a", content="b"), "linked /x/a to b"),
+        (Change("write", "/x/a", before="1"), "wrote /x/a"),
+    ],
+)
+def test_sentences(change: Change, sentence: str) -> None:
+    assert undo.sentence(change) == sentence
