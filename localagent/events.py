@@ -137,7 +137,7 @@ TurnStatus = Literal["done", "failed", "time", "budget", "denied", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Nudged:
-    """The host's own word to the model in the middle of a turn; it stands in the history as a user message."""
+    """The host's own word to the model in the middle of a turn; it stands in the history under role `host`."""
 
     text: str
 

@@ -123,12 +123,14 @@ class Generated:
     ids: tuple[int, ...]
 
 
-Role = Literal["system", "user", "assistant", "tool"]
+Role = Literal["system", "user", "host", "assistant", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One entry of the history. `result` is set on role `tool` only.
+
+    Role `host` is our own word in the middle of a turn: a model reads it as a user's, but it opens no turn.
 
     `generated` is kept beside the transcript, not in it: the ids let the next prompt
     extend the last one token by token.

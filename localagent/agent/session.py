@@ -116,7 +116,7 @@ class Session:
                 self._close_open_calls("interrupted")
                 self.history.append(context.user_message(event))
             case Nudged():
-                self.history.append(Message("user", (Text(event.text),)))
+                self.history.append(Message("host", (Text(event.text),)))
             case MessageDone():
                 self.history.append(event.message)
             case ToolFinished():

@@ -13,7 +13,8 @@ END = "<|im_end|>\n"
 
 
 def start(role: str) -> str:
-    return f"<|im_start|>{role}\n"
+    """The opening of a turn. What the host says reads as a user's words."""
+    return f"<|im_start|>{'user' if role == 'host' else role}\n"
 
 
 def tight(segments: Iterable[Segment]) -> list[Segment]:

@@ -13,10 +13,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...values import Message, ToolCall, ToolSpec
+from ...values import Message, Text, ToolCall, ToolSpec
 from .. import gbnf
 from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
 from . import _chatml as chatml
+from . import _examples
 from ._collect import Forms
 from ._stream import StreamParser
 
@@ -28,11 +29,12 @@ _SHELL_HEAD = (
     "```bash\ncat notes.txt\n```\n"
     f"These tools exist too, but not in scripts. One line of JSON is one call:\n{_JSON}\n"
 )
-_AFTER_RESULTS = "If this answers the request, answer it now in one sentence. Else make the next call."
+_AFTER_RESULTS = "Request: {goal}\nIf all of it is done, answer in one sentence. Else make the next call."
 _OPENERS = ('```json\n{"name": "', '```json\n{"name":"', '```json\n{\n  "name": "', '```json\n{ "name": "')
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z])")
 _MAX_DESCRIPTION = 160
 _MAX_PARAMETER = 80
+_MAX_GOAL = 300
 
 
 class Coder:
@@ -42,15 +44,17 @@ class Coder:
         system, rest = chatml.split_system(messages)
         segments = self._head(system, specs)
         names: dict[str, str] = {}
+        goal = ""
         for at, message in enumerate(rest):
             names.update({call.id: call.name for call in message.calls})
             if message.role == "tool":
                 last = at + 1 == len(rest) or rest[at + 1].role != "tool"
                 first = at == 0 or rest[at - 1].role != "tool"
-                segments += self._result(message, names, first=first, last=last)
+                segments += self._result(message, names, goal, first=first, last=last)
             elif message.role == "assistant":
                 segments += self._assistant(message, specs)
             else:
+                goal = _goal(message) if message.role == "user" else goal
                 segments += chatml.turn(message.role, chatml.plain(message.parts))
         segments.append(Template(chatml.start("assistant")))
         return chatml.tight(segments)
@@ -77,6 +81,7 @@ class Coder:
             Template(_SHELL_HEAD if shell else _TOOLS_HEAD),
             Untrusted("\n".join(signature(spec) for spec in shown)),
             Template(chatml.END if shell else _TOOLS_FOOT + chatml.END),
+            *_examples_for(shell, specs),
         ]
 
     def _assistant(self, message: Message, specs: Sequence[ToolSpec]) -> list[Segment]:
@@ -99,12 +104,31 @@ class Coder:
             between = "\n"
         return [*segments, Template(chatml.END)]
 
-    def _result(self, message: Message, names: Mapping[str, str], *, first: bool, last: bool) -> list[Segment]:
+    def _result(
+        self, message: Message, names: Mapping[str, str], goal: str, *, first: bool, last: bool
+    ) -> list[Segment]:
         name = names.get(message.result.call_id, "the call") if message.result else "the call"
         segments: list[Segment] = [Template(chatml.start("user"))] if first else []
         body = chatml.result_text(message).strip("\n")
         segments += [Template("Result of "), Untrusted(f"{name}:\n{body}\n\n")]
-        return [*segments, Template(_AFTER_RESULTS + chatml.END)] if last else segments
+        if not last:
+            return segments
+        before, behind = _AFTER_RESULTS.split("{goal}")
+        return [*segments, Template(before), Untrusted(goal), Template(behind + chatml.END)]
+
+
+def _examples_for(shell: tuple[str, str] | None, specs: Sequence[ToolSpec]) -> list[Segment]:
+    if not shell:
+        return []
+    read = any(spec.name == "read_file" for spec in specs)
+    return [Template(_examples.shown(shell[0], read=read, after=_AFTER_RESULTS))]
+
+
+def _goal(message: Message) -> str:
+    """The first part of a user's message in one line: the request itself, without what the host adds."""
+    first = next((part.text for part in message.parts if isinstance(part, Text)), "")
+    words = " ".join(first.split())
+    return words if len(words) <= _MAX_GOAL else words[:_MAX_GOAL] + "…"
 
 
 def _line(call: ToolCall) -> str:
