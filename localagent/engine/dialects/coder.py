@@ -25,8 +25,9 @@ _JSON = '```json\n{"name": "TOOL", "arguments": {"PARAMETER": "VALUE"}}\n```'
 _TOOLS_HEAD = "# Tools\n"
 _TOOLS_FOOT = f"\n\nCall a tool with a line of JSON in a fence, one line for each call:\n{_JSON}"
 _SHELL_HEAD = (
-    "# Acting\nWrite one fenced block. It runs at once and you get its output. A shell script does most things:\n"
-    "```bash\ncat notes.txt\n```\n"
+    "# Acting\nWrite one fenced block. It runs at once and you get its output. A shell script with the usual programs "
+    "(ls, find, grep, wc, sort, sed, awk, mv, cp, mkdir) does most things:\n"
+    "```bash\nfind . -name '*.txt' | wc -l\n```\n"
     f"These tools exist too, but not in scripts. One line of JSON is one call:\n{_JSON}\n"
 )
 _AFTER_RESULTS = "Request: {goal}\nIf all of it is done, answer in one sentence. Else make the next call."
