@@ -104,7 +104,7 @@ def _run(name: str, rest: Sequence[str]) -> int:
     import argparse
 
     class Parser(argparse.ArgumentParser):
-        def error(self, message: str):  # noqa: ANN202 - never returns
+        def error(self, message: str):
             self.print_usage(sys.stderr)
             self.exit(Exit.USAGE, f"localagent: {message}\n")
 

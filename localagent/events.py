@@ -144,7 +144,7 @@ class Nudged:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules."""
+    """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules; "" where no rule would do."""
 
     status: TurnStatus
     final: str = ""

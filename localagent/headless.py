@@ -257,7 +257,8 @@ def _finish(
     elif ended.status != "done":
         print(style("33", f"localagent: {_WHY[ended.status]}"), file=sys.stderr)
     for rule in ended.denied:
-        print(f"localagent: not allowed without asking; to allow it: --allow {_quoted(rule)}", file=sys.stderr)
+        way = f"to allow it: --allow {_quoted(rule)}" if rule else "only a person at a terminal can allow it"
+        print(f"localagent: not allowed without asking; {way}", file=sys.stderr)
     if not quiet and form == "text":
         print(style("2", f"[{shown.summary(ended.receipts, folder)}]"), file=sys.stderr)
 

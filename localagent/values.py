@@ -157,12 +157,14 @@ class Decision:
     """What the rules say. `rule` is the rule or built-in reason that decided, as the user writes it.
 
     `remember` is the rule that an "always" would store, "" where the answer may not be remembered.
+    `missing` are the rules that would have made the question needless, () where only a person can say yes.
     """
 
     verdict: Verdict
     reason: str
     rule: str = ""
     remember: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from .errors import ConfigError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import launch
-from .store import grants, paths, settings, transcript
+from .store import grants, paths, transcript
 from .store.journal import Journal
 from .toolbox.plugins import PluginSource
 from .toolbox.registry import Registry

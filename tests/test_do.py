@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from localagent import cli, headless, wiring
 from localagent.errors import EngineError
 from localagent.store import settings
-
 from tests.fakes import ScriptedEngine, call
 
 
@@ -132,7 +132,7 @@ def test_piped_text_is_context(work: Path) -> None:
     engine_saw: list[str] = []
 
     class Spy(ScriptedEngine):
-        async def stream(self, messages: Any, specs: Any, options: Any):  # noqa: ANN202
+        async def stream(self, messages: Any, specs: Any, options: Any):
             engine_saw.append(messages[-1].text)
             async for delta in super().stream(messages, specs, options):
                 yield delta

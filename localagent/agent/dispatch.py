@@ -69,7 +69,7 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncIterator[Event]:
         decision = decide.before(call, spec, hands.policy())
         if decision.verdict != "ask":
             break
-        decision = _with_memory(decision, call, spec, (), hands)
+        decision = _with_rules(decision, call, spec, (), hands)
         yield ApprovalAsked(call, decision)
         answer = await hands.approve(call, decision, ())
         yield ApprovalGiven(call.id, answer)
@@ -112,7 +112,7 @@ async def _settle(
         return
     decision = decide.after(call, spec, changes, hands.policy())
     if decision.verdict == "ask":
-        decision = _with_memory(decision, call, spec, changes, hands)
+        decision = _with_rules(decision, call, spec, changes, hands)
         yield ApprovalAsked(call, decision, changes)
         answer = await hands.approve(call, decision, changes)
         yield ApprovalGiven(call.id, answer)
@@ -158,10 +158,13 @@ def _receipt(change: Change) -> Receipt:
     return Receipt("changed", data if change.dest is None else {**data, "dest": change.dest})
 
 
-def _with_memory(
+def _with_rules(
     decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], hands: Hands
 ) -> Decision:
-    return replace(decision, remember=rules.suggest(call, spec, changes, hands.policy()))
+    ctx = hands.policy()
+    rule = rules.suggest(call, spec, changes, ctx)
+    kept = rule if rule and rules.storable(rule) else ""
+    return replace(decision, remember=kept, missing=rules.needed(call, spec, changes, ctx))
 
 
 def _keep(answer: Answer, decision: Decision, hands: Hands) -> None:

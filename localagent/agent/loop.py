@@ -130,7 +130,7 @@ async def _call(call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, cloc
                 case ApprovalAsked():
                     asked = event
                 case ApprovalGiven() if event.answer.verdict == "deny" and not event.answer.by_person and asked:
-                    tally.denied.append(asked.decision.remember or f"tool({call.name})")
+                    tally.denied.extend(asked.decision.missing or ("",))
                 case ToolFinished():
                     guard.note(call, event.result)
                     tally.broken = event.result.status == "failed" and not _only_looks(call.name, turn)

@@ -25,7 +25,7 @@ def visible(text: str, *, lines: bool = True) -> str:
 
 
 def _mark(ch: str, lines: bool) -> str:
-    if ch == "\n" and lines or ch == "\t":
+    if (ch == "\n" and lines) or ch == "\t":
         return ch
     if unicodedata.category(ch) in _INVISIBLE:
         return f"\\u{{{ord(ch):x}}}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from localagent import events as e
 from localagent.agent import session as sessions
 from localagent.agent.budget import Budget
@@ -22,7 +23,6 @@ from localagent.store.journal import Journal
 from localagent.store.transcript import Transcript, new_id
 from localagent.toolbox.registry import Registry
 from localagent.values import Answer, Change, Decision, Message, Mode, Text, ToolCall, ToolResult, Usage
-
 from tests.fakes import FakeTools, ScriptedEngine, approve_all, call, deny_all, nobody
 
 READ = ("read:fs",)
