@@ -13,9 +13,9 @@ from pathlib import Path
 from ..errors import ModelMissing, UsageError
 from ..store import paths
 from .base import Sampling
-from .entry import Entry, Memory, Packages, Part, Remote
+from .entry import Entry, Expect, Memory, Packages, Part, Remote
 
-__all__ = ["Catalogue", "Entry", "Memory", "Packages", "Part", "Remote"]
+__all__ = ["Catalogue", "Entry", "Expect", "Memory", "Packages", "Part", "Remote"]
 
 
 @dataclass(frozen=True, slots=True)

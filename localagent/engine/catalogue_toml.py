@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import ConfigError
 from .base import Sampling
-from .entry import MIB, Entry, Memory, Packages, Part, Remote
+from .entry import MIB, Entry, Expect, Memory, Packages, Part, Remote
 
 Key = tuple[str, ...]
 
@@ -207,6 +207,20 @@ def _memory(value: _Value) -> Memory:
     return Memory(found["kv_per_token"], int(found["state"] * MIB), int(found["compute"] * MIB))
 
 
+def _expect(value: _Value) -> Expect:
+    checks = {"architecture": _text, "vocabulary": _count, "tokens": _tokens}
+    table = _table(value.value, value.file, value.key, checks)
+    return Expect(**{name: entry.value for name, entry in table.items()})
+
+
+def _tokens(value: _Value) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value.value, dict):
+        value.refuse("it must be a table of token = id")
+    for name, id in value.value.items():
+        _count(_Value(id, value.file, (*value.key, name)), 0)
+    return tuple(value.value.items())
+
+
 def _packages(value: _Value) -> Packages:
     checks = {
         "name": _like(r"[A-Za-z0-9._-]*\{n\}[A-Za-z0-9._-]*", "a package name with {n} for its number"),
@@ -247,6 +261,7 @@ _SHARED: dict[str, Callable[[_Value], Any]] = {
     "sampling": _sampling,
     "thinking_sampling": _sampling,
     "memory": _memory,
+    "expect": _expect,
 }
 _MODEL = _SHARED | {
     "family": _text,
@@ -280,6 +295,8 @@ def _entries(id: str, own: Table, known: _All) -> Iterator[Entry]:
         if family is None:
             own["family"].refuse(f"there is no [family.{own['family'].value}]")
         table = family | own
+        if "expect" in family and "expect" in own:
+            table["expect"] = replace(own["expect"], value=_completed(own["expect"].value, family["expect"].value))
     kinds = [key for key in ("provider", "path", "repository") if key in table]
     if len(kinds) != 1:
         reason = f"{' and '.join(kinds)} exclude each other" if kinds else "it needs repository, path or provider"
@@ -293,6 +310,12 @@ def _entries(id: str, own: Table, known: _All) -> Iterator[Entry]:
         yield Entry(id=id, path=path, **(_common(id, table) | {"dialect": _get(table, "dialect", "")}))
     else:
         yield from _local(id, table, known)
+
+
+def _completed(own: Expect, family: Expect) -> Expect:
+    return Expect(
+        own.architecture or family.architecture, own.vocabulary or family.vocabulary, own.tokens or family.tokens
+    )
 
 
 def _get(table: Table, key: str, default: Any) -> Any:
@@ -310,6 +333,7 @@ def _common(id: str, table: Table) -> dict[str, Any]:
         "sampling": _get(table, "sampling", None),
         "thinking_sampling": _get(table, "thinking_sampling", None),
         "memory": _get(table, "memory", None),
+        "expect": _get(table, "expect", None),
     }
 
 

@@ -61,12 +61,21 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
+class Expect:
+    """What the header of the file must say. "", 0 and no `tokens` (text, id) mean that it is not known."""
+
+    architecture: str = ""
+    vocabulary: int = 0
+    tokens: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One model as the catalogue knows it.
 
     `parts` are in order and empty for a hosted model. `path` is set where the user named a
     file of their own. `sampling` None sends nothing (hosted models only). `context` is the
-    model's own limit in tokens. `memory` None means unknown.
+    model's own limit in tokens. `memory` and `expect` None mean unknown.
     """
 
     id: str
@@ -85,6 +94,7 @@ class Entry:
     parts: tuple[Part, ...] = ()
     packages: Packages | None = None
     memory: Memory | None = None
+    expect: Expect | None = None
     remote: Remote | None = None
     path: str | None = None
 
