@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from .engine.base import Engine
     from .engine.catalogue import Entry
     from .events import TurnEnded
     from .store.settings import Settings
+    from .values import ToolSpec
 
 
 class Exit(IntEnum):
@@ -127,6 +129,8 @@ def _needs(name: str) -> tuple[object, ...]:
     """What a command is handed besides its arguments."""
     if name == "completion":
         return (list(COMMANDS),)
+    if name == "model":
+        return (_bench,)
     if name == "tools":
         import asyncio
         from pathlib import Path
@@ -135,6 +139,17 @@ def _needs(name: str) -> tuple[object, ...]:
 
         return (asyncio.run(wiring.registry(Path.cwd(), Path.cwd())),)
     return ()
+
+
+def _bench(entry: Entry, path: Path, chosen: Settings) -> tuple[Engine, Sequence[ToolSpec]]:
+    """What `model check` tries a model with: the engine and the tools that `do` would use."""
+    import asyncio
+    from pathlib import Path
+
+    from . import wiring
+
+    registry = asyncio.run(wiring.registry(Path.cwd(), Path.cwd()))
+    return wiring.engine_of(entry, path, chosen), registry.specs()
 
 
 def _configure_do(parser: argparse.ArgumentParser) -> None:

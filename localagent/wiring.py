@@ -96,8 +96,7 @@ def local_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engine
 
     `obtain` gets a model that is not here (or the one a person took instead), or raises ModelMissing.
     """
-    from .engine import dialects, models
-    from .engine.local import LocalEngine
+    from .engine import models
 
     entry, path = models.choose(chosen, wanted)
     if entry.hosted:
@@ -107,6 +106,14 @@ def local_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engine
         )
     if path is None:
         entry, path = obtain(entry, chosen)
+    return engine_of(entry, path, chosen)
+
+
+def engine_of(entry: Entry, path: Path, chosen: Settings) -> Engine:
+    """The engine that answers with this file."""
+    from .engine import dialects
+    from .engine.local import LocalEngine
+
     dialect = dialects.by_name(entry.dialect)
     return LocalEngine(
         entry.model_file(path, context=chosen.context), dialect, idle_s=chosen.idle_s, threads=chosen.threads

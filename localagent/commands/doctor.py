@@ -9,25 +9,16 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import LocalAgentError
 from ..sandbox import launch
 from ..store import paths, settings
+from .checks import Check, code, show
 
 _MIN_FREE = 2 << 30
 _PREBUILT = "https://abetlen.github.io/llama-cpp-python/whl"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """`state` is ok, note (works, could be better) or problem; `fix` is what to do, "" when nothing."""
-
-    name: str
-    state: str
-    text: str
-    fix: str = ""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +31,11 @@ def run(args: argparse.Namespace) -> int:
     for check in _checks(offline=args.offline):
         checks.append(check)
         if not args.json:
-            mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[check.state]
-            print(f"{mark}  {check.name:8}  {check.text}" + (f"\n         {'':8}  -> {check.fix}" if check.fix else ""))
-            sys.stdout.flush()
+            show(check)
     if args.json:
         json.dump([asdict(check) for check in checks], sys.stdout, ensure_ascii=False, indent=1)
         print()
-    return 1 if any(check.state == "problem" for check in checks) else 0
+    return code(checks)
 
 
 def _checks(*, offline: bool) -> Iterator[Check]:

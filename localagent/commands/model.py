@@ -1,4 +1,4 @@
-"""`localagent model`: what there is, what fits, fetching, choosing, removing."""
+"""`localagent model`: what there is, what fits, fetching, choosing, checking, removing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..engine.fit import Fit, Machine
     from ..store.settings import Settings
+    from .check import Bench
 
 __all__ = ["configure", "fetch", "obtain", "offer", "run"]
 
@@ -40,12 +41,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     info = actions.add_parser("info", help="everything about a model, and the memory it needs")
     info.add_argument("id", metavar="ID", nargs="?", help="default: the model in use")
     info.add_argument("--json", action="store_true", help="for programs")
+    checked = actions.add_parser("check", help="is the file what it should be, and does the model call tools well?")
+    checked.add_argument("id", metavar="ID", nargs="?", help="default: the model in use")
+    checked.add_argument("--json", action="store_true", help="for programs")
     removed = actions.add_parser("rm", help="delete a downloaded model")
     removed.add_argument("id", metavar="ID")
     removed.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, bench: Bench) -> int:
+    """`bench` makes the engine and the tools that `check` tries a model with."""
+    if args.action == "check":
+        from . import check
+
+        chosen, known = config.load(), catalogue.load()
+        return check.check(models.chosen(chosen, args.id, known), chosen, known, bench, as_json=args.json)
     actions = {"list": _list, "pull": _pull, "use": _use, "info": _info, "rm": _rm}
     return actions[args.action](args, config.load(), catalogue.load())
 

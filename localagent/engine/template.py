@@ -1,0 +1,74 @@
+"""A model file's own chat template, rendered in a sandbox as its publisher would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+from ..errors import ModelError
+from ..values import Message, ToolSpec
+
+
+def render(
+    template: str,
+    messages: Sequence[Message],
+    specs: Sequence[ToolSpec],
+    *,
+    thinking: bool,
+    tokens: Mapping[str, str] | None = None,
+) -> str:
+    """The prompt up to where the next answer begins.
+
+    `tokens` are the texts of bos_token and eos_token. ModelError where the template is no
+    valid Jinja, refuses this history, or reaches for what the sandbox forbids.
+    """
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
+    try:
+        return environment.from_string(template).render(
+            messages=[_message(message) for message in messages],
+            tools=[_tool(spec) for spec in specs] or None,
+            add_generation_prompt=True,
+            enable_thinking=thinking,
+            **(tokens or {}),
+        )
+    except (jinja2.TemplateError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        raise ModelError(f"The chat template cannot be rendered: {error}.") from None
+
+
+def _refuse(reason: str) -> NoReturn:
+    import jinja2
+
+    raise jinja2.TemplateError(reason)
+
+
+def _tojson(value: Any, ensure_ascii: bool = False, **form: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, **form)
+
+
+def _tool(spec: ToolSpec) -> dict[str, Any]:
+    function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
+    return {"type": "function", "function": function}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    role = "user" if message.role == "host" else message.role
+    if message.result is not None:
+        return {"role": role, "content": message.result.text, "tool_call_id": message.result.call_id}
+    made: dict[str, Any] = {"role": role, "content": message.text}
+    if message.thinking:
+        made["reasoning_content"] = message.thinking
+    if message.calls:
+        made["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": dict(call.args)}}
+            for call in message.calls
+        ]
+    return made
