@@ -161,7 +161,6 @@ def _configure_do(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cwd", metavar="DIR", help="the folder to work in (default: here)")
     parser.add_argument("--model", metavar="ID", help="a model of `localagent model list`, or a GGUF file")
     parser.add_argument("--pull", action="store_true", help="download the model first if it is missing")
-    parser.add_argument("--image", action="append", default=[], metavar="FILE", help="show the model a picture")
     parser.add_argument("--max-turns", type=_positive, default=40, metavar="N", help="answers of the model at most (40)")
     parser.add_argument("--max-time", type=_seconds, default=0.0, metavar="SECONDS", help="wall time at most")
     parser.add_argument("--output-format", choices=["text", "json", "stream-json"], default="text")

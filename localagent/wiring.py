@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .agent import session as sessions
 from .agent.budget import Budget
@@ -49,6 +49,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         options=Options(thinking=args.think),
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
+        schema=schema(args.output_schema),
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
@@ -60,6 +61,24 @@ def check(args: argparse.Namespace) -> None:
         rules.parse(rule)
     if args.resume:
         transcript.find(args.resume)
+    schema(args.output_schema)
+
+
+def schema(file: str | None) -> dict[str, Any] | None:
+    """The JSON Schema in a file. Raises UsageError."""
+    if file is None:
+        return None
+    import json
+
+    try:
+        made = json.loads(Path(file).expanduser().read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"The schema {file!r} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise UsageError(f"The schema {file!r} is not JSON: {error}.") from None
+    if not isinstance(made, dict):
+        raise UsageError(f"The schema {file!r} is not a JSON object.")
+    return made
 
 
 def folder(wanted: str | None) -> Path:

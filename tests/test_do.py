@@ -128,6 +128,13 @@ def test_resume_goes_on_with_the_history(work: Path, capsys: pytest.CaptureFixtu
     assert "remember seven" in capsys.readouterr().out
 
 
+def test_an_answer_of_a_schema_is_the_json_alone(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work / "s.json").write_text('{"type": "object", "properties": {"n": {"type": "integer"}}}')
+    script = ["There are 7.", '```json\n{"n": 7}\n```']
+    assert do("how many", "--output-schema", "s.json", script=script) == 0
+    assert json.loads(capsys.readouterr().out) == {"n": 7}
+
+
 def test_piped_text_is_context(work: Path) -> None:
     engine_saw: list[str] = []
 
@@ -180,6 +187,7 @@ def test_the_floor_is_lifted_by_nothing(work: Path, isolated: Path) -> None:
         (["do", "x", "--mode", "wild"], 3, "--mode"),
         (["do", "x", "--cwd", "/nowhere"], 3, "/nowhere"),
         (["do", "x", "--model", "nonsense"], 3, "nonsense"),
+        (["do", "x", "--output-schema", "nowhere.json"], 3, "nowhere.json"),
         (["do", "x", "--resume", "nonsense"], 3, "nonsense"),
         (["do", "x", "--allow", "fly(high)"], 3, "fly"),
         (["do", "x"], 8, "model pull"),

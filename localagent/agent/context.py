@@ -42,10 +42,10 @@ def surroundings(folder: Path, seen: str = "", piped: str = "") -> str:
 
 
 def user_message(event: TurnStarted) -> Message:
-    """The history entry of a turn's start: the user's own words, then the surroundings."""
+    """The history entry of a turn's start: the surroundings, then the user's own words as the last part."""
     if not event.surroundings:
         return event.message
-    parts: tuple[Part, ...] = (*event.message.parts, Text(f"\n\n[{event.surroundings}]"))
+    parts: tuple[Part, ...] = (Text(f"[{event.surroundings}]\n\n"), *event.message.parts)
     return Message("user", parts)
 
 

@@ -13,12 +13,13 @@ the session does, from these events.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ..engine.base import Engine, Options
-from ..errors import LocalAgentError
+from ..engine.base import Engine, Options, unfenced
+from ..errors import EngineError, LocalAgentError
 from ..events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -40,7 +41,10 @@ _FAILURES_BEFORE_CONCLUDING = 5
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """`history` gives the messages as the session holds them now; those from `begin` on are this turn's. `new_id` names the next call."""
+    """`history` gives the messages as the session holds them now; those from `begin` on are this turn's.
+
+    `new_id` names the next call. `schema` is the JSON Schema that the final answer must satisfy.
+    """
 
     engine: Engine
     hands: Hands
@@ -49,6 +53,7 @@ class Turn:
     new_id: Callable[[], str]
     options: Options = Options()
     budget: Budget = Budget()
+    schema: Mapping[str, Any] | None = None
 
 
 async def run(turn: Turn) -> AsyncIterator[Event]:
@@ -88,6 +93,8 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]
             hint = None if tally.conclude else nudged.after(done, tally)
             if hint is None:
                 tally.final = done.message.text.strip()
+                async for event in _shaped(turn, tally, clock):
+                    yield event
                 return
             yield Nudged(hint)
             continue
@@ -111,6 +118,22 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event
         async for delta in deltas:
             if isinstance(delta, MessageDone):
                 delta = _named(delta, turn.new_id)
+            yield delta
+
+
+async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]:
+    """Where a schema is asked for: the answer once more, as JSON that the grammar holds to it."""
+    if turn.schema is None:
+        return
+    yield Nudged(nudges.as_json(turn.schema))
+    options = replace(turn.options, schema=turn.schema, thinking=False)
+    stream = turn.engine.stream(context.for_model(turn.history()), turn.hands.registry.specs(), options)
+    async with aclosing(clock.each(stream)) as deltas:
+        async for delta in deltas:
+            if isinstance(delta, MessageDone):
+                tally.final = unfenced(delta.message.text)
+                if delta.stop == "length":
+                    raise EngineError("The answer did not fit the schema within its token limit.", "Ask for less.")
             yield delta
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..events import MessageDone
 from .tally import Tally
@@ -25,6 +28,10 @@ _CLAIMED = re.compile(
     re.I,
 )
 _FENCE = re.compile(r"```\w*\n.+?```", re.S)
+
+
+def as_json(schema: Mapping[str, Any]) -> str:
+    return f"Give this answer as JSON of this schema:\n{json.dumps(schema, ensure_ascii=False)}"
 
 
 def repeated(earlier: str) -> str:

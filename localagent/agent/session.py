@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..engine.base import Engine, Options
 from ..errors import LocalAgentError
@@ -40,6 +41,7 @@ class Setting:
     options: Options = Options()
     budget: Budget = Budget()
     dry_run: bool = False
+    schema: Mapping[str, Any] | None = None
 
 
 class Session:
@@ -103,7 +105,7 @@ class Session:
             remember=self._remember,
             dry_run=s.dry_run,
         )
-        return loop.Turn(s.engine, hands, lambda: self.history, begin, self._new_call_id, s.options, s.budget)
+        return loop.Turn(s.engine, hands, lambda: self.history, begin, self._new_call_id, s.options, s.budget, s.schema)
 
     def _record(self, event: Event) -> Event:
         self.transcript.append(event)

@@ -6,9 +6,9 @@ conversations: restart, fork, rewind and resume are just other lists of messages
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ..events import MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from ..values import Generated, Message, ToolCall, ToolSpec
@@ -139,13 +139,25 @@ Delta = PrefillProgress | TextDelta | ThinkingDelta | MessageDone
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to answer. `priority` 0 is a waiting person, 1 a job. `max_tokens` bounds the answer."""
+    """How to answer. `priority` 0 is a waiting person, 1 a job. `max_tokens` bounds the answer.
+
+    `schema` asks for one JSON value of that JSON Schema instead of free text or calls.
+    """
 
     thinking: bool = False
     max_tokens: int = 2048
     tool_choice: ToolChoice = "auto"
     sampling: Sampling | None = None
     priority: int = 0
+    schema: Mapping[str, Any] | None = None
+
+
+JSON_FENCE = "```json\n"
+
+
+def unfenced(text: str) -> str:
+    """The JSON of an answer that was asked for with `Options.schema`."""
+    return text.strip().removeprefix(JSON_FENCE.strip()).removesuffix("```").strip()
 
 
 class Engine(Protocol):

@@ -71,6 +71,13 @@ def json_calls(specs: Sequence[ToolSpec], *, before: str, between: str, after: s
     return rules.text(f"{literal(before)} {call} {more}{literal(after)}")
 
 
+def json_value(schema: Mapping[str, Any], *, after: str) -> str:
+    """A grammar for one JSON value of `schema`, then `after`."""
+    rules = Rules()
+    value = rules.schema(schema, "answer", schema)
+    return rules.text(f"{value} {literal(after)}")
+
+
 def xml_calls(specs: Sequence[ToolSpec], *, before: str, after: str) -> str:
     """A grammar for one call in the parameter form.
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..events import MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from ..store import paths
 from ..values import Generated, Message, Text, Timings, ToolSpec, Usage
 from . import protocol
-from .base import Delta, Dialect, Options, Parser, Said, Segment, Thought
+from .base import JSON_FENCE, CallGrammar, Delta, Dialect, Options, Parser, Said, Segment, Thought, Trigger
 from .model import ModelFile
 
 START_S = 20.0
@@ -62,7 +62,7 @@ class LocalEngine:
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncIterator[Delta]:
         request = self._request(messages, specs, options)
-        parser = self._dialect.parser(specs, thinking=options.thinking)
+        parser = self._dialect.parser(() if options.schema else specs, thinking=options.thinking)
         ids: list[int] = []
         async with aclosing(self._events(request)) as events:
             async for event in events:
@@ -91,7 +91,7 @@ class LocalEngine:
             path=self._file.path,
             context=self._file.context,
             segments=tuple(segments),
-            grammar=self._dialect.grammar(specs, options.tool_choice),
+            grammar=_answer_grammar(options.schema) if options.schema else self._dialect.grammar(specs, options.tool_choice),
             sampling=sampling,
             max_tokens=options.max_tokens,
             priority=options.priority,
@@ -183,6 +183,13 @@ class LocalEngine:
         if not self._start:
             raise EngineError("The engine is not running.", "Start it by asking it something.")
         return await _start_host(path, self._idle_s)
+
+
+def _answer_grammar(schema: Mapping[str, Any]) -> CallGrammar:
+    """The answer is a fence of JSON, opened for the model and closed by the grammar."""
+    from . import gbnf
+
+    return CallGrammar((Trigger(JSON_FENCE, gbnf.json_value(schema, after="\n```")),), forced=JSON_FENCE)
 
 
 def _deltas(parser: Parser, text: str) -> list[TextDelta | ThinkingDelta]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from . import _chatml as chatml
 
-_PLACE = "\n\n[Files in the current folder: plan.md, server/]"
+_PLACE = "[Files in the current folder: plan.md, server/]\n\n"
 _SCRIPTS = (
     (
-        f"Put the .log files of the folder server into a folder old-logs.{_PLACE}",
+        f"{_PLACE}Put the .log files of the folder server into a folder old-logs.",
         'mkdir -p old-logs\nfor f in server/*.log; do mv "$f" old-logs/; done',
         "exit code 0, no output\n[changed: make folder old-logs, move server/a b.log -> old-logs/a b.log]",
         "I moved the one .log file, a b.log, into old-logs.",
@@ -28,7 +28,7 @@ _READ = (
     "What is the second line of todo.md?",
     '{"name": "read_file", "arguments": {"path": "todo.md"}}',
     "'todo.md' does not exist. Files here: plan.md, server/",
-    "There is no file todo.md here.",
+    "The file todo.md does not exist.",
 )
 
 
@@ -44,7 +44,7 @@ def shown(shell: str, *, read: bool, after: str) -> str:
 
 
 def _turns(goal: str, made: str, tool: str, result: str, answer: str, after: str) -> list[str]:
-    words = goal.split("\n", 1)[0]
+    words = goal.removeprefix(_PLACE)
     told = f"Result of {tool}:\n{result}\n\n{after.format(goal=words)}"
     pairs = (("user", goal), ("assistant", made), ("user", told), ("assistant", answer))
     return [chatml.start(role) + text + chatml.END for role, text in pairs]
