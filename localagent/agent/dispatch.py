@@ -84,13 +84,13 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncIterator[Event]:
         return
     yield ToolStarted(call, decision)
     result = _result(call, "failed", f"{call.name} ended without a result.")
-    async with aclosing(hands.registry.call(call)) as output:
-        async for item in output:
-            if isinstance(item, str):
-                yield ToolOutput(call.id, item)
-            else:
-                result = item
     try:
+        async with aclosing(hands.registry.call(call)) as output:
+            async for item in output:
+                if isinstance(item, str):
+                    yield ToolOutput(call.id, item)
+                else:
+                    result = item
         async for event in _settle(call, spec, result, hands):
             if isinstance(event, ToolResult):
                 result = event
