@@ -24,8 +24,9 @@ _UNDONE = (
     "else answer without saying that something was changed."
 )
 _CLAIMED = re.compile(
-    r"\b(wrote|written|created|made|moved|renamed|deleted|removed|added|appended|changed|replaced|updated|saved|copied|merged|sorted)\b",
-    re.I,
+    r"\bI(?:'ve| have)?(?: \w+)? "
+    r"(?:wrote|written|created|made|moved|renamed|deleted|removed|added|appended|changed|replaced|updated|saved|copied|merged|sorted)\b",
+    re.IGNORECASE,
 )
 _FENCE = re.compile(r"```\w*\n.+?```", re.S)
 
