@@ -162,6 +162,18 @@ def test_an_engine_failure_is_one_sentence_and_exit_1(work: Path, capsys: pytest
     assert out == "" and "Run it again." in err and "Traceback" not in err
 
 
+def test_a_move_that_would_swallow_files_is_not_committed_unasked(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.txt", "b.txt"):
+        (work / name).write_text(name)
+    swallow = [[call("run", command='for f in *.txt; do mv "$f" txt; done')], "Not allowed."]
+    assert do("sort", "--yes", script=swallow) == 4
+    assert "would be lost" in capsys.readouterr().err
+    assert sorted(p.name for p in work.iterdir()) == ["a.txt", "b.txt"]
+    plain = [[call("run", command='mkdir t; mv *.txt t/; rm t/a.txt')], "Done."]
+    assert do("sort", "--yes", script=plain) == 0
+    assert sorted(p.name for p in (work / "t").iterdir()) == ["b.txt"]
+
+
 def test_outside_the_workspace_is_asked_about_even_in_auto(work: Path, isolated: Path) -> None:
     script = [[call("write_file", path=str(isolated / "evil.txt"), content="x")], "No."]
     assert do("x", "--yes", script=script) == 4

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..values import Change, Decision, ToolCall, ToolSpec
 from . import floor, subjects
 from .context import Context, beneath
-from .harm import destroys, harms
+from .harm import destroys, harms, overruns
 from .rule import Rule, Subject, allows, reaches
 
 __all__ = ["Context", "Question", "after", "before", "questions_after", "questions_before"]
@@ -300,7 +300,14 @@ def questions_after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], c
     elif not spec.effects:
         found.append(Question(f"{spec.name} does not say what it does", "undeclared", inside))
     else:
-        reason = destroys(changes, ctx) or harms(changes, ctx)
+        reason = destroys(changes, ctx) or harms(changes, ctx) or _overruns(call, spec, changes, ctx)
         if reason:
             found.append(Question(reason, "destructive", inside))
     return found
+
+
+def _overruns(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> str:
+    if "run" not in spec.effects:
+        return ""
+    script = " ".join(value for value in call.args.values() if isinstance(value, str))
+    return overruns(script, changes, ctx)

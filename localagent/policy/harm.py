@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +11,9 @@ from ..values import Change
 from .context import Context, beneath
 
 MOST_LOST = 10
+_NAMED = 5
+_MOVES = re.compile(r"\b(?:mv|rename)\b")
+_DELETES = re.compile(r"\b(?:rm|rmdir|unlink|delete|remove|rmtree|trash|shred|git|rsync|make|clean)\b|-delete\b", re.IGNORECASE)
 
 _DELICATE = frozenset(
     ".vscode .idea .envrc .mcp.json .env .husky .localagent .bashrc .bash_profile .profile .zshrc .zshenv .gitmodules "
@@ -33,6 +37,21 @@ def destroys(changes: Sequence[Change], ctx: Context) -> str:
         if deleted >= whole:
             return f"it deletes all {whole} files of the workspace"
     return ""
+
+
+def overruns(script: str, changes: Sequence[Change], ctx: Context) -> str:
+    """Why a script that only moves files would lose some of them, or "".
+
+    Moving several files to one name keeps the last and loses the others; a script that deletes
+    says so itself.
+    """
+    if not _MOVES.search(script) or _DELETES.search(script):
+        return ""
+    lost = _lost(changes)
+    if _count_lost(lost, changes, ctx) == 0:
+        return ""
+    names = ", ".join(sorted(posixpath.relpath(path, ctx.workspace) for path in lost)[:_NAMED])
+    return f"it only moves files, and yet the contents of {names} would be lost (another file would take their place)"
 
 
 def harms(changes: Sequence[Change], ctx: Context) -> str:
