@@ -114,7 +114,9 @@ def _file(entry: Entry, chosen: Settings, known: Catalogue) -> tuple[Path | None
         return path, Check("file", "note", f"{path}, {entry.bytes:,} bytes; its sha256: {_UNKNOWN}")
     sha256 = entry.parts[0].sha256
     pieces = f" in {len(entry.parts)} pieces" if len(entry.parts) > 1 else ""
-    return path, Check("file", "ok", f"{path}, {entry.bytes:,} bytes{pieces}, sha256 {sha256[:12]}… as in the catalogue")
+    return path, Check(
+        "file", "ok", f"{path}, {entry.bytes:,} bytes{pieces}, sha256 {sha256[:12]}… as in the catalogue"
+    )
 
 
 def _header(path: Path, report: _Report) -> Header | None:
@@ -179,7 +181,11 @@ def _control_tokens(header: Header, expect: Expect, entry: Entry) -> Check:
             wrong.append(f"{text} is plain text, not a token of its own")
     shown = ", ".join(f"{text} {id}" for text, id in ids.items())
     if wrong:
-        fix = _another(entry) if wanted else "This model writes turns in another way: choose one of `localagent model list`."
+        fix = (
+            _another(entry)
+            if wanted
+            else "This model writes turns in another way: choose one of `localagent model list`."
+        )
         return Check("tokens", "problem", "; ".join(wrong), fix)
     return Check("tokens", "ok", shown) if wanted else Check("tokens", "note", f"{shown}; {_UNKNOWN}")
 
@@ -202,7 +208,9 @@ def _chat_template(header: Header, dialect: Dialect, *, thinks: bool) -> Check:
         missing = [mark for mark in _TURNS if mark not in text]
         if missing:
             fix = "This model writes turns in another way: name its dialect in models.toml, or choose another model."
-            return Check("template", "problem", f"{' and '.join(missing)} are not in it, so our own form cannot fit", fix)
+            return Check(
+                "template", "problem", f"{' and '.join(missing)} are not in it, so our own form cannot fit", fix
+            )
         return Check("template", "ok", "our own form; the template is not used (it parts turns as we do)")
     tokens = _list(header, _TOKENS)
     marks = {name: _token(header, tokens, name) for name in ("bos_token", "eos_token")}
@@ -217,7 +225,9 @@ def _chat_template(header: Header, dialect: Dialect, *, thinks: bool) -> Check:
                 where = f"{name}{', thinking' if thinking else ''}"
                 return Check("template", "problem", f"{where}: {difference(ours, theirs)}", _DIFFERS)
     modes = ", thinking on and off" if thinks else ""
-    return Check("template", "ok", f"our {dialect.name} form is the same to the byte in {len(golden.HISTORIES)} histories{modes}")
+    return Check(
+        "template", "ok", f"our {dialect.name} form is the same to the byte in {len(golden.HISTORIES)} histories{modes}"
+    )
 
 
 _DIFFERS = "The model may call tools worse than it can; the calls below show how it does. Please report this file."
@@ -279,7 +289,9 @@ def _calls(answers: Sequence[Answered]) -> Iterator[Check]:
     else:
         yield Check("calls", "ok" if right == len(golden.GOLDEN) else "note", text)
     found = speed(answers)
-    prefill, decode = (f"{rate:.1f} tokens/s" if rate else "not measured" for rate in (found["prefill"], found["decode"]))
+    prefill, decode = (
+        f"{rate:.1f} tokens/s" if rate else "not measured" for rate in (found["prefill"], found["decode"])
+    )
     usage = sum((answer.usage for answer in answers), Usage())
     seconds = sum(answer.seconds for answer in answers)
     yield Check(
@@ -296,4 +308,7 @@ def speed(answers: Sequence[Answered]) -> dict[str, float]:
     written = sum(answer.usage.output_tokens for answer in answers)
     prefill = sum(answer.timings.prefill_ms for answer in answers) / 1000
     decode = sum(answer.timings.decode_ms for answer in answers) / 1000
-    return {"prefill": round(read / prefill, 1) if prefill else 0.0, "decode": round(written / decode, 1) if decode else 0.0}
+    return {
+        "prefill": round(read / prefill, 1) if prefill else 0.0,
+        "decode": round(written / decode, 1) if decode else 0.0,
+    }

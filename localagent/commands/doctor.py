@@ -80,9 +80,11 @@ def _features(info: str) -> str:
     return " ".join(names) or "no CPU features named"
 
 
-def _gpu() -> Check:
-    from ..engine import llama
-
+def _gpu() -> Check | list[Check]:
+    try:
+        from ..engine import llama
+    except (ImportError, OSError, RuntimeError):
+        return []  # The engine's line has said it.
     used = [f"{d['description']}" for d in llama.devices() if d["kind"] in ("gpu", "igpu")]
     if used and llama.supports_gpu():
         return Check("gpu", "ok", f"the engine uses {', '.join(used)}; {_loaded_layers()}")

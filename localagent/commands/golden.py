@@ -45,7 +45,13 @@ def _result(call: ToolCall, text: str) -> Message:
 _SYSTEM = Message("system", (Text("You act on this computer.\nBe brief."),))
 _READ = ToolCall("1", "read_file", {"path": "Übersicht <1>.txt", "start": 3})
 _RUN = ToolCall("2", "run", {"command": 'for f in *; do\n  echo "$f"\ndone'})
-_STEP = (_SYSTEM, _user("Read it & list."), _said("First I look.", _READ, _RUN), _result(_READ, '{"a": 1}'), _result(_RUN, "a\nb"))
+_STEP = (
+    _SYSTEM,
+    _user("Read it & list."),
+    _said("First I look.", _READ, _RUN),
+    _result(_READ, '{"a": 1}'),
+    _result(_RUN, "a\nb"),
+)
 
 # name -> (history, tools)
 HISTORIES: dict[str, tuple[Sequence[Message], tuple[ToolSpec, ...]]] = {
@@ -69,8 +75,12 @@ class Golden:
 GOLDEN = (
     Golden("What does the file notes/plan.txt say?", ("read_file", "run"), ("notes/plan.txt",)),
     Golden("Which files are in the folder photos?", ("list_files", "find_files", "run"), ("photos",)),
-    Golden("In which lines of server.log does the word timeout stand?", ("search_text", "run"), ("timeout", "server.log")),
-    Golden("Make a new file hello.txt with the text: good morning", ("write_file", "run"), ("hello.txt", "good morning")),
+    Golden(
+        "In which lines of server.log does the word timeout stand?", ("search_text", "run"), ("timeout", "server.log")
+    ),
+    Golden(
+        "Make a new file hello.txt with the text: good morning", ("write_file", "run"), ("hello.txt", "good morning")
+    ),
     Golden("Run the program date and tell me what it prints.", ("run",), ("date",)),
 )
 _PLACE = "\n\n[Files in the current folder: notes/, photos/, server.log]"

@@ -40,8 +40,16 @@ def render(
             enable_thinking=thinking,
             **(tokens or {}),
         )
-    except (jinja2.TemplateError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
-        raise ModelError(f"The chat template cannot be rendered: {error}.") from None
+    except (
+        jinja2.TemplateError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        raise ModelError(f"The chat template cannot be rendered: {str(error).rstrip('.')}.") from None
 
 
 def _refuse(reason: str) -> NoReturn:

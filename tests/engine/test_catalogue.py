@@ -7,7 +7,7 @@ import pytest
 
 from localagent.engine import catalogue, models, reuse
 from localagent.engine.base import Sampling
-from localagent.engine.catalogue import Entry
+from localagent.engine.catalogue import Entry, Expect
 from localagent.errors import ConfigError, ModelError, ModelMissing, UsageError
 from localagent.store.settings import Settings
 
@@ -82,6 +82,38 @@ def test_a_mistyped_id_names_the_nearest() -> None:
         catalogue.load().get("qwen35-9b")
     with pytest.raises(UsageError, match="model list"):
         catalogue.load().get("gpt-99")
+
+
+def test_what_a_header_must_say() -> None:
+    known = catalogue.load()
+    expect, mixture = known.get("qwen3.5-9b:q8_0").expect, known.get("qwen3.5-35b-a3b").expect
+    assert expect is not None and mixture is not None
+    assert (expect.architecture, expect.vocabulary) == ("qwen35", 248320)
+    assert dict(expect.tokens)["<|im_end|>"] == 248046
+    assert mixture == Expect("qwen35moe", expect.vocabulary, expect.tokens)
+    assert all(entry.expect for entry in known.entries.values() if not entry.hosted)
+    put(GOOD)
+    assert catalogue.load().get("mine").expect is None
+    put(GOOD.replace("[model.mine.quants]", 'expect = { vocabulary = 9, tokens = { "<x>" = 0 } }\n[model.mine.quants]'))
+    assert catalogue.load().get("mine").expect == Expect("", 9, (("<x>", 0),))
+
+
+@pytest.mark.parametrize(
+    ("expect", "reason"),
+    [
+        ("1", "expect: it must be a table"),
+        ("{ size = 1 }", "expect.size: there is no such key"),
+        ("{ vocabulary = 0 }", "expect.vocabulary: it must be a whole number"),
+        ("{ architecture = 2 }", "expect.architecture: it must be a text"),
+        ("{ tokens = 3 }", "expect.tokens: it must be a table"),
+        ('{ tokens = { "<x>" = "1" } }', "expect.tokens.<x>: it must be a whole number"),
+    ],
+)
+def test_a_bad_expectation_is_refused(expect: str, reason: str) -> None:
+    file = put(GOOD.replace("[model.mine.quants]", f"expect = {expect}\n[model.mine.quants]"))
+    with pytest.raises(ConfigError) as caught:
+        catalogue.load()
+    assert reason in str(caught.value) and f"{file}:11:" in str(caught.value)
 
 
 def test_the_users_file_adds_and_replaces() -> None:
