@@ -7,6 +7,7 @@ told once, with the user's own message, so that every session shares one cached 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -67,7 +68,8 @@ def _listing(folder: Path) -> str:
 
 
 def _shown(name: str) -> str:
-    return name if name.isprintable() and ", " not in name else ascii(name)
+    """As a shell would need it written: a name with spaces is copied into scripts as it is seen."""
+    return shlex.quote(name) if name.isprintable() else ascii(name)
 
 
 CONCLUDE = """\

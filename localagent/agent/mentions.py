@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -54,9 +55,14 @@ def _about(path: Path, folder: Path) -> str:
 def _folder(path: Path, name: str) -> str:
     with os.scandir(path) as entries:
         seen = sorted(islice(entries, _SEEN), key=lambda e: e.name)
-    shown = [e.name + "/" if e.is_dir(follow_symlinks=False) else f"{e.name} ({_size(e)})" for e in seen[:_ENTRIES]]
+    shown = [_entry(e) for e in seen[:_ENTRIES]]
     more = f" and {len(seen) - _ENTRIES}{'+' if len(seen) == _SEEN else ''} more" if len(seen) > _ENTRIES else ""
     return f"{name}: {', '.join(shown) or 'empty'}{more}"
+
+
+def _entry(entry: os.DirEntry[str]) -> str:
+    name = shlex.quote(entry.name) if entry.name.isprintable() else ascii(entry.name)
+    return f"{name}/" if entry.is_dir(follow_symlinks=False) else f"{name} ({_size(entry)})"
 
 
 def _size(entry: os.DirEntry[str]) -> str:
