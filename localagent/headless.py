@@ -33,10 +33,12 @@ from .events import (
     TurnEnded,
     to_json,
 )
+from .sandbox import launch
 from .values import Answer, Change, Decision, ToolCall, ToolResult
 
 Format = Literal["text", "json", "stream-json"]
 NOBODY = "nobody is here to ask"
+TTY = "/dev/tty"
 
 
 async def deny_all(call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
@@ -63,14 +65,16 @@ class TerminalApprover:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._tty = open("/dev/tty", "r+b", buffering=0)  # noqa: SIM115 - closed with the process
+        self._tty = open(TTY, "r+b", buffering=0)  # noqa: SIM115 - closed with the process
         self._style = Style(not os.environ.get("NO_COLOR"))
 
     async def __call__(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
         self._say("\n" + self._picture(call, decision, changes))
         keep = f", s session, a always {shown.visible(decision.remember)}" if decision.remember else ""
+        view = ", v view all" if changes else ""
         while True:
-            self._say(f"Allow? [y once{keep}, n no, e edit] ")
+            self._say(f"Allow? [y once{keep}, n no, e edit{view}] ")
+            self._drop_type_ahead()
             said = (await self._line()).strip()
             match said.lower():
                 case "y" | "yes":
@@ -81,6 +85,8 @@ class TerminalApprover:
                     return Answer("allow", "always")
                 case "n" | "no":
                     return Answer("deny")
+                case "v" if changes:
+                    self._say(self._picture(call, decision, changes, limit=sys.maxsize))
                 case "e":
                     edited = await self._edit(call)
                     if edited is not None:
@@ -92,12 +98,18 @@ class TerminalApprover:
                 case _:
                     self._say("Please answer y, n or e; or write why not.\n")
 
-    def _picture(self, call: ToolCall, decision: Decision, changes: Sequence[Change]) -> str:
+    def _drop_type_ahead(self) -> None:
+        """What was typed before the question was seen is no answer to it."""
+        import termios
+
+        termios.tcflush(self._tty.fileno(), termios.TCIFLUSH)
+
+    def _picture(self, call: ToolCall, decision: Decision, changes: Sequence[Change], limit: int = 40) -> str:
         bold = self._style("1", "The agent wants to:")
         if not changes:
             return f"{bold} {decision.reason}\n{shown.call_block(call)}\n"
-        lines = "\n".join("  " + line for line in shown.change_lines(changes, self._folder))
-        diffs = "\n".join(self._coloured(diff) for diff in shown.diffs(changes, self._folder))
+        lines = "\n".join("  " + line for line in shown.change_lines(changes, self._folder, limit))
+        diffs = "\n".join(self._coloured(diff) for diff in shown.diffs(changes, self._folder, 2 * limit))
         return f"{bold} {shown.call_line(call)} ({decision.reason})\n{lines}\n{diffs}\n"
 
     def _coloured(self, diff: str) -> str:
@@ -219,6 +231,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     folder = str(session.setting.workspace)
+    _tell_boundary(quiet)
     report, tools = Reporter(folder, quiet), []
     ask = approver(folder)
     task = asyncio.current_task()
@@ -242,6 +255,14 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
     ended = session.ended or TurnEnded("cancelled")
     _finish(session, ended, form, tools, folder, quiet)
     return ended
+
+
+def _tell_boundary(quiet: bool) -> None:
+    """Where there is no sandbox every effect asks: that is said before it happens."""
+    boundary = launch.probe()
+    if boundary.name == "none" and not quiet:
+        told = f"localagent: no sandbox, so every effect asks first: {boundary.reason} {boundary.hint}"
+        print(style_for(sys.stderr)("33", told.rstrip()), file=sys.stderr)
 
 
 def _finish(

@@ -15,7 +15,6 @@ from pathlib import Path
 from ..values import Change, Receipt, ToolCall
 
 _DIFF_BYTES = 400_000
-_DIFF_LINES = 80
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
 
 
@@ -56,8 +55,8 @@ def change_lines(changes: Sequence[Change], folder: str, limit: int = 40) -> lis
     return lines
 
 
-def diffs(changes: Sequence[Change], folder: str) -> Iterator[str]:
-    """Unified diffs of the text files that are written or edited; sizes where a diff would not help."""
+def diffs(changes: Sequence[Change], folder: str, limit: int = 80) -> Iterator[str]:
+    """Unified diffs of the text files that are written or edited, `limit` lines each; sizes where a diff would not help."""
     for change in changes:
         if change.kind not in ("write", "edit") or change.content is None:
             continue
@@ -67,8 +66,8 @@ def diffs(changes: Sequence[Change], folder: str) -> Iterator[str]:
             continue
         name = _relative(change.path, folder)
         lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), name, name, lineterm="", n=2))[2:]
-        cut = [f"… {len(lines) - _DIFF_LINES} more lines"] if len(lines) > _DIFF_LINES else []
-        yield "\n".join([name, *(visible(line, lines=False) for line in lines[:_DIFF_LINES]), *cut])
+        cut = [f"… {len(lines) - limit} more lines"] if len(lines) > limit else []
+        yield "\n".join([name, *(visible(line, lines=False) for line in lines[:limit]), *cut])
 
 
 def receipt_line(receipt: Receipt, folder: str) -> str:
