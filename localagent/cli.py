@@ -79,37 +79,40 @@ def program() -> NoReturn:
 
     # Loading makes many objects and drops few: looking for rubbish meanwhile is a fifth of the time to start.
     gc.set_threshold(100_000, 20, 20)
+    _open_streams()
     code = main()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):
+        except (OSError, ValueError):
             code = code or Exit.FAILED
     # Nothing is open here any more; taking the interpreter apart would only keep the caller waiting.
     os._exit(code)
 
 
+def _open_streams() -> None:
+    """Standard streams that the caller closed go nowhere; else a socket of ours would take their numbers."""
+    import os
+
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open as long as the process
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help", "help"):
-        print(_help())
-        return Exit.DONE if args else Exit.USAGE
-    if args[0] in ("-V", "--version"):
-        from importlib.metadata import version
-
-        print(f"localagent {version('localagent')}")
-        return Exit.DONE
-    name, rest = args[0], args[1:]
-    if name not in COMMANDS:
-        return _unknown(name)
     try:
-        return _run(name, rest)
+        return _command(args)
     except KeyboardInterrupt:
         print("localagent: interrupted.", file=sys.stderr)
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
         return Exit.FAILED
     except Exception as error:
         from .errors import LocalAgentError
@@ -118,6 +121,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"localagent: {error}", file=sys.stderr)
         return _KINDS.get(error.kind, Exit.FAILED)
+
+
+def _command(args: Sequence[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_help(), flush=True)
+        return Exit.DONE if args else Exit.USAGE
+    if args[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"localagent {version('localagent')}")
+        return Exit.DONE
+    if args[0] not in COMMANDS:
+        return _unknown(args[0])
+    return _run(args[0], args[1:])
 
 
 def _run(name: str, rest: Sequence[str]) -> int:

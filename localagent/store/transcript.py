@@ -88,7 +88,7 @@ class Transcript:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
-                os.write(fd, data + b"\n")
+                _append(fd, data + b"\n")
             finally:
                 os.close(fd)
         except OSError as error:
@@ -96,6 +96,18 @@ class Transcript:
                 f"The session cannot be written to {path}: {error.strerror}.",
                 "Free some space or set LOCALAGENT_STATE_DIR to another folder.",
             ) from error
+
+
+def _append(fd: int, data: bytes) -> None:
+    """The whole of `data` or nothing: a disk that fills up takes a part, which would spoil the next line."""
+    before = os.fstat(fd).st_size
+    done = 0
+    try:
+        while done < len(data):
+            done += os.write(fd, data[done:])
+    except OSError:
+        os.ftruncate(fd, before)
+        raise
 
 
 def _json_lines(path: Path) -> Iterator[dict]:
