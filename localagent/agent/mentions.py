@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 _WORD = re.compile(r"""[^\s"'`,;:!?()\[\]{}<>]+""")
+_GOAL = 20_000
 _PATHS = 4
 _LINES = 8
 _WIDTH = 120
@@ -29,6 +30,7 @@ def told(goal: str, folder: Path, may_read: Callable[[Path], bool]) -> str:
 
 def named(goal: str, folder: Path) -> Iterator[Path]:
     """Existing paths in `folder` that the words of `goal` spell, each once, in the order of the words."""
+    goal = goal[:_GOAL]
     words = [word.rstrip(".").rstrip("/") or word for word in _WORD.findall(goal)]
     spaced = [name for name in _names(folder) if " " in name and name in goal]
     seen: set[str] = set()
