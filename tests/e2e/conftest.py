@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.support import ARGV, Cli, Host
+from tests.e2e.support import Cli, Host
 from tests.make_gguf import make
 
 
@@ -20,8 +18,7 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
     work.mkdir()
     made = Cli(work)
     yield made
-    if Path(os.environ["LOCALAGENT_RUNTIME_DIR"], "engine.sock").exists():
-        subprocess.run([*ARGV, "engine", "stop"], env=made.env, check=False, capture_output=True, timeout=30)
+    made.end()
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,29 @@ class Cli:
 
     work: Path
     env: dict[str, str] = field(default_factory=lambda: {**os.environ, "PYTHONPATH": str(ROOT)})
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.env["LOCALAGENT_CACHE_DIR"])
 
     def start(self, *argv: str, before: Sequence[str] = (), **options: Any) -> subprocess.Popen[bytes]:
         """`before` is a program that starts ours (a limit, a shell)."""
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen([*before, *ARGV, *argv], cwd=self.work, env=self.env, start_new_session=True, **options)
+        process = subprocess.Popen(
+            [*before, *ARGV, *argv], cwd=self.work, env=self.env, start_new_session=True, **options
+        )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a test that failed left behind, and the engine."""
+        for process in self.started:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(10)
+        if Path(self.env["LOCALAGENT_RUNTIME_DIR"], "engine.sock").exists():
+            subprocess.run([*ARGV, "engine", "stop"], env=self.env, check=False, capture_output=True, timeout=30)
 
     def __call__(self, *argv: str, timeout: float = 60, **options: Any) -> Ran:
         began = time.monotonic()
@@ -110,6 +129,7 @@ class Host(threading.Thread):
                 timings = {"load_ms": 0.0, "prefill_ms": 0.0, "decode_ms": 0.0}
                 send({"event": "done", "stop": "end", "text": "", "usage": usage, "timings": timings})
             except OSError:
+                # The client is gone, or the script wants the connection to break.
                 self.left.set()
 
     def close(self) -> None:
@@ -123,19 +143,44 @@ def tool_call(name: str, **arguments: Any) -> str:
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
 
 
-def transcript() -> list[dict[str, Any]]:
+def transcript(env: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
     """The events of the last session."""
-    sessions = Path(os.environ["LOCALAGENT_STATE_DIR"]) / "sessions"
+    sessions = Path(env["LOCALAGENT_STATE_DIR"]) / "sessions"
     last = max(sessions.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
     return [json.loads(line) for line in (last / "transcript.jsonl").read_text().splitlines()]
 
 
-def leftovers(pid: int, folder: Path) -> list[str]:
-    """Programs that a run with this process id left behind: its children, and whatever works on `folder`."""
+def until(process: subprocess.Popen[bytes], wanted: str, timeout: float = 300) -> dict[str, Any]:
+    """Read a run's event stream up to the first event of that name."""
+    assert process.stdout is not None
+    timer = threading.Timer(timeout, process.kill)
+    timer.start()
+    try:
+        for line in process.stdout:
+            if (event := json.loads(line))["event"] == wanted:
+                return event
+    finally:
+        timer.cancel()
+    pytest.fail(f"the run ended without {wanted}: {(process.stderr.read() if process.stderr else b'').decode()}")
+
+
+def running(text: str) -> list[str]:
+    """The command lines of living processes that hold this text."""
     found = []
-    for process in psutil.process_iter(["pid", "ppid", "cmdline"]):
+    for process in psutil.process_iter(["cmdline", "status"]):
         line = " ".join(process.info["cmdline"] or ())
-        ours = process.info["ppid"] == pid or (str(folder) in line and process.pid != os.getpid())
-        if ours and process.status() != psutil.STATUS_ZOMBIE:
+        if text in line and process.info["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
             found.append(line)
     return found
+
+
+def interrupt(process: subprocess.Popen[bytes]) -> Ran:
+    """What Ctrl+C does. Every program the run had started, but the resident engine, must be gone with it."""
+    tree = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ran = ended(process, began)
+    left = [one for one in tree if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    lines = [" ".join(one.cmdline()) for one in left]
+    assert [line for line in lines if "localagent.engine.host" not in line] == []
+    return ran
