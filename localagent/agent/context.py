@@ -43,10 +43,10 @@ def surroundings(folder: Path, seen: str = "", piped: str = "") -> str:
 
 
 def user_message(event: TurnStarted) -> Message:
-    """The history entry of a turn's start: the surroundings, then the user's own words as the last part."""
+    """The history entry of a turn's start: the user's own words as the first part, then the surroundings."""
     if not event.surroundings:
         return event.message
-    parts: tuple[Part, ...] = (Text(f"[{event.surroundings}]\n\n"), *event.message.parts)
+    parts: tuple[Part, ...] = (*event.message.parts, Text(f"\n\n[{event.surroundings}]"))
     return Message("user", parts)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from . import _chatml as chatml
 
-_PLACE = "[Files in the current folder: plan.md, server/]\n\n"
+_PLACE = "\n\n[Files in the current folder: plan.md, server/]"
 _SCRIPTS = (
     (
-        f"{_PLACE}Put the .log files of the folder server into a folder old-logs.",
+        f"Put the .log files of the folder server into a folder old-logs.{_PLACE}",
         'mkdir -p old-logs\nfor f in server/*.log; do mv "$f" old-logs/; done',
         "exit code 0, no output\n[changed: make folder old-logs, move server/a b.log -> old-logs/a b.log]",
         "I moved the one .log file, a b.log, into old-logs.",
@@ -44,7 +44,7 @@ def shown(shell: str, *, read: bool, after: str) -> str:
 
 
 def _turns(goal: str, made: str, tool: str, result: str, answer: str, after: str) -> list[str]:
-    words = goal.removeprefix(_PLACE)
+    words = goal.removesuffix(_PLACE)
     told = f"Result of {tool}:\n{result}\n\n{after.format(goal=words)}"
     pairs = (("user", goal), ("assistant", made), ("user", told), ("assistant", answer))
     return [chatml.start(role) + text + chatml.END for role, text in pairs]

@@ -126,9 +126,9 @@ def _examples_for(shell: tuple[str, str] | None, specs: Sequence[ToolSpec]) -> l
 
 
 def _goal(message: Message) -> str:
-    """The last part of a user's message in one line: the request itself, without what the host tells before it."""
-    last = next((part.text for part in reversed(message.parts) if isinstance(part, Text)), "")
-    words = " ".join(last.split())
+    """The first part of a user's message in one line: the request itself, without what the host tells after it."""
+    first = next((part.text for part in message.parts if isinstance(part, Text)), "")
+    words = " ".join(first.split())
     return words if len(words) <= _MAX_GOAL else words[:_MAX_GOAL] + "…"
 
 
