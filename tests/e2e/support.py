@@ -155,13 +155,14 @@ def until(process: subprocess.Popen[bytes], wanted: str, timeout: float = 300) -
     assert process.stdout is not None
     timer = threading.Timer(timeout, process.kill)
     timer.start()
+    line = b""
     try:
         for line in process.stdout:
             if (event := json.loads(line))["event"] == wanted:
                 return event
     finally:
         timer.cancel()
-    pytest.fail(f"the run ended without {wanted}: {(process.stderr.read() if process.stderr else b'').decode()}")
+    pytest.fail(f"the run ended without {wanted}; its last event: {line.decode()}")
 
 
 def running(text: str) -> list[str]:

@@ -128,13 +128,15 @@ def test_a_full_disk_for_the_transcript(cli: Cli, gguf: str, host: Hosts) -> Non
     told(ran, Exit.FAILED, str(state), "Free some space")
 
 
-def test_a_transcript_that_hits_a_limit_holds_whole_lines(cli: Cli, gguf: str, host: Hosts) -> None:
-    host("A long answer. " * 400)
+def test_a_transcript_that_may_not_grow_holds_whole_lines(cli: Cli, gguf: str, host: Hosts) -> None:
+    host("Warm.", "A long answer. " * 400, "I went on.")
+    assert cli("do", "--model", gguf, "hello").code == Exit.DONE
     limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "bash"]
-    assert cli("do", "--model", gguf, "warm the caches").code == Exit.DONE
-    host_of_long = cli("do", "--model", gguf, "hello", before=limited)
-    assert host_of_long.code == Exit.DONE
-    assert [event["event"] for event in transcript()][-1] == "TurnEnded"
+    ran = cli("do", "--model", gguf, "tell me a lot", before=limited)
+    told(ran, Exit.FAILED, "transcript.jsonl", "File too large", "LOCALAGENT_STATE_DIR")
+    assert [event["event"] for event in transcript()] == ["TurnStarted"]
+    assert cli("do", "--model", gguf, "--resume", "last", "go on").out == "I went on.\n"
+    assert [event["event"] for event in transcript()] == ["TurnStarted", "TurnStarted", "MessageDone", "TurnEnded"]
 
 
 @namespaces
