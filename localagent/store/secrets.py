@@ -1,0 +1,141 @@
+"""The one table of places that hold keys, and of those that start programs by themselves.
+
+Pure data and small pure functions. Names are relative to the home folder and written as they
+lie on the disk; they are compared without regard to letter case. A name stands for all beneath it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+SECRET_PLACES: tuple[str, ...] = (
+    *(".ssh", ".gnupg", ".gpg", ".aws", ".azure", ".kube", ".docker", ".oci", ".password-store", ".vault-token"),
+    *(".config/gcloud", ".config/gh", ".config/hub", ".config/glab-cli", ".config/op", ".config/rclone"),
+    *(".config/sops", ".config/age", ".config/doctl", ".config/git/credentials", ".config/containers/auth.json"),
+    *(".config/heroku", ".config/linode-cli", ".config/hcloud", ".config/stripe", ".config/ngrok", ".ngrok2"),
+    *(".netrc", "_netrc", ".git-credentials", ".pypirc", ".npmrc", ".yarnrc", ".yarnrc.yml", ".config/pip/pip.conf"),
+    *(".pip/pip.conf", ".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", ".bundle/config"),
+    *(".config/composer/auth.json", ".composer/auth.json", ".m2/settings.xml", ".m2/settings-security.xml"),
+    *(".gradle/gradle.properties", ".nuget/NuGet", ".terraform.d", ".terraformrc", ".ansible/vault", ".boto", ".s3cfg"),
+    *(".passwd-s3fs", ".fly/config.yml", ".config/configstore", ".databrickscfg", ".snowflake", ".dbt/profiles.yml"),
+    *(".kaggle", ".huggingface/token", ".cache/huggingface/token", ".cache/huggingface/stored_tokens"),
+    *(".pgpass", ".my.cnf", ".mylogin.cnf", ".mongorc.js", ".authinfo", ".authinfo.gpg", ".msmtprc", ".config/msmtp"),
+    *(".mutt", ".muttrc", ".config/mutt", ".config/neomutt", ".mbsyncrc", ".config/isyncrc", ".fetchmailrc"),
+    *(".offlineimaprc", ".getmail", ".smbcredentials", ".vnc/passwd", ".rdp", ".config/remmina", ".putty"),
+    *(".local/share/remmina", ".irssi", ".weechat", ".config/weechat", ".config/evolution", ".local/share/evolution"),
+    *(".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium", ".config/BraveSoftware"),
+    *(".config/microsoft-edge", ".config/vivaldi", ".config/opera", ".librewolf", ".waterfox", ".zen"),
+    *(".cache/mozilla", ".cache/google-chrome", ".cache/chromium", "snap/firefox", "snap/chromium", ".var/app"),
+    *(".config/Signal", ".config/Slack", ".config/discord", ".config/Element", ".local/share/TelegramDesktop"),
+    *(".local/share/keyrings", ".local/share/kwalletd", ".gnome2/keyrings", ".pki", ".keystore"),
+    *(".config/1Password", ".config/Bitwarden", ".config/KeePass", ".config/keepassxc", ".keepass", ".lastpass"),
+    *(".local/share/lpass", ".config/lpass", ".local/share/gopass", ".config/gopass", ".local/share/pass"),
+    *(".bitcoin", ".ethereum", ".electrum", ".monero", ".config/solana", ".config/Exodus", ".config/Ledger Live"),
+    *(".Xauthority", ".ICEauthority", ".k5login", ".krb5cc", ".google_authenticator", ".config/Yubico"),
+    *(".bash_history", ".zsh_history", ".zhistory", ".histfile", ".ash_history", ".sh_history", ".fish_history"),
+    *(".local/share/fish/fish_history", ".python_history", ".node_repl_history", ".psql_history", ".mysql_history"),
+    *(".sqlite_history", ".rediscli_history", ".mariadb_history", ".lesshst", ".viminfo"),
+    *("Library/Keychains", "Library/Cookies", "Library/Mail", "Library/Messages", "Library/Safari"),
+    *("Library/Application Support/Google", "Library/Application Support/Firefox"),
+    *("Library/Application Support/BraveSoftware", "Library/Application Support/1Password"),
+)
+
+SYSTEM_SECRETS: tuple[str, ...] = (
+    *("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/security/opasswd", "/etc/master.passwd"),
+    *("/etc/sudoers", "/etc/sudoers.d", "/etc/ssl/private", "/etc/pki/tls/private", "/etc/letsencrypt"),
+    *("/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ed25519_key"),
+    *("/etc/krb5.keytab", "/etc/wireguard", "/etc/openvpn", "/etc/ipsec.secrets", "/etc/ppp/chap-secrets"),
+    *("/etc/NetworkManager/system-connections", "/etc/wpa_supplicant", "/var/lib/iwd", "/etc/netplan"),
+    *("/etc/kubernetes", "/etc/docker/key.json", "/etc/rancher", "/var/backups"),
+    *("/root/.ssh", "/var/lib/sss", "/var/mail", "/var/spool/mail"),
+)
+
+# Whatever folder they lie in.
+SECRET_NAMES: frozenset[str] = frozenset({".ssh", ".gnupg"})
+
+STARTUP_PLACES: tuple[str, ...] = (
+    *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".bash_completion", ".bash_env"),
+    *(".profile", ".login", ".logout", ".cshrc", ".tcshrc", ".kshrc", ".mkshrc", ".shrc", ".shinit"),
+    *(".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".zsh", ".oh-my-zsh", ".p10k.zsh", ".zpreztorc"),
+    *(".bashrc.d", ".bash.d", ".profile.d", ".config/bash", ".config/zsh", ".config/fish", ".config/nushell"),
+    *(".config/powershell", ".config/elvish", ".config/xonsh", ".xonshrc", ".config/starship.toml", ".config/direnv"),
+    *(".inputrc", ".editrc", ".pam_environment", ".xprofile", ".xinitrc", ".xsession", ".xsessionrc", ".Xsession"),
+    *(".Xresources", ".Xdefaults", ".xserverrc", ".Xclients", ".xbindkeysrc", ".config/sxhkd", ".dmrc"),
+    *(".gitconfig", ".config/git", ".hgrc", ".config/hg", ".subversion", ".bazaar", ".jjconfig.toml", ".config/jj"),
+    *(".vimrc", ".vim", ".gvimrc", ".exrc", ".nexrc", ".config/vim", ".config/nvim", ".local/share/nvim/site"),
+    *(".emacs", ".emacs.el", ".emacs.d", ".config/emacs", ".config/doom", ".doom.d", ".spacemacs", ".nanorc"),
+    *(".config/nano", ".config/helix", ".config/micro", ".config/kak", ".gdbinit", ".gdbearlyinit", ".config/gdb"),
+    *(".lldbinit", ".tmux.conf", ".config/tmux", ".tmux", ".screenrc", ".byobu", ".config/zellij", ".lessfilter"),
+    *(".lesskey", ".mailcap", ".mailrc", ".procmailrc", ".forward", ".irbrc", ".pryrc", ".perldb", ".Rprofile"),
+    *(".Renviron", ".pythonrc", ".pythonrc.py", ".pythonstartup", ".pdbrc", ".ipython", ".jupyter", ".julia/config"),
+    *(".octaverc", ".ghci", ".sqliterc", ".psqlrc", ".wgetrc", ".curlrc", ".rpmmacros", ".gemrc", ".condarc"),
+    *(".asdfrc", ".tool-versions", ".config/mise", ".nvm", ".pyenv", ".rbenv", ".sdkman", ".cargo/env"),
+    *(".cargo/config", ".cargo/config.toml", ".gradle/init.d", ".gradle/init.gradle", ".config/pip"),
+)
+
+AUTOSTART_PLACES: tuple[str, ...] = (
+    *(".config/autostart", ".config/autostart-scripts", ".config/systemd", ".local/share/systemd"),
+    *(".config/environment.d", ".config/plasma-workspace", ".kde/Autostart", ".kde4/Autostart", ".config/upstart"),
+    *(".local/share/applications", ".local/share/dbus-1", ".local/share/gnome-shell/extensions", ".config/i3"),
+    *(".local/share/nautilus/scripts", ".local/share/nautilus-python", ".local/share/kservices5", ".local/share/kio"),
+    *(".config/sway", ".config/hypr", ".config/bspwm", ".config/awesome", ".config/openbox", ".config/xmonad"),
+    *(".xmonad", ".i3", ".fluxbox", ".config/lxsession", ".config/herbstluftwm", ".config/qtile", ".config/river"),
+    *(".config/xfce4/xinitrc", ".config/mimeapps.list", ".config/cron", ".crontab", ".cron", ".anacron"),
+    *(".local/bin", "bin", ".bin", ".cargo/bin", "go/bin", ".npm-global/bin", ".local/share/pnpm", ".bun/bin"),
+    *(".deno/bin", ".dotnet/tools", ".gem/bin", ".local/share/gem", ".yarn/bin", ".poetry/bin", ".krew/bin"),
+    *("Library/LaunchAgents", "Library/LaunchDaemons", "Library/StartupItems", "Library/Scripts"),
+    *("Library/Application Scripts", "Library/Services", "Library/Workflows"),
+)
+
+SYSTEM_STARTUP: tuple[str, ...] = (
+    *("/etc/profile", "/etc/profile.d", "/etc/bash.bashrc", "/etc/bashrc", "/etc/zsh", "/etc/zshrc", "/etc/zshenv"),
+    *("/etc/environment", "/etc/crontab", "/etc/anacrontab", "/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily"),
+    *("/etc/cron.weekly", "/etc/cron.monthly", "/var/spool/cron", "/var/spool/at", "/etc/systemd", "/lib/systemd"),
+    *("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/init.d", "/etc/inittab", "/etc/rc.local"),
+    *("/etc/rc.d", "/etc/xdg/autostart", "/etc/X11", "/etc/ld.so.preload", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
+    *("/etc/sudoers", "/etc/sudoers.d", "/etc/doas.conf", "/etc/pam.d", "/etc/udev/rules.d", "/etc/gitconfig"),
+    *("/Library/LaunchAgents", "/Library/LaunchDaemons", "/Library/StartupItems"),
+)
+
+
+def listed(path: str, places: Iterable[str]) -> bool:
+    """Whether the path is one of these places or lies in one; both relative or both absolute."""
+    folded = _folded(tuple(places))
+    parts = path.casefold().rstrip("/").split("/")
+    return any("/".join(parts[:length]) in folded for length in range(1, len(parts) + 1))
+
+
+def secret_in_home(relative: str) -> bool:
+    """Whether the path, relative to a home folder, is or lies in a place for keys."""
+    return listed(relative, SECRET_PLACES)
+
+
+def secret_on_system(path: str) -> bool:
+    """Whether the absolute path holds keys of the system, or is of a name that does anywhere."""
+    return listed(path, SYSTEM_SECRETS) or bool(SECRET_NAMES & set(path.casefold().split("/")))
+
+
+def starts_in_home(relative: str) -> bool:
+    """Whether the path, relative to a home folder, is run or read by programs that start."""
+    return listed(relative, STARTUP_PLACES) or listed(relative, AUTOSTART_PLACES)
+
+
+def secret_paths(home: str) -> tuple[str, ...]:
+    """Every secret place as an absolute path; those of the system alone where `home` is "" or the root."""
+    return (*SYSTEM_SECRETS, *_at(home, SECRET_PLACES))
+
+
+def startup_paths(home: str) -> tuple[str, ...]:
+    """Every place that starts programs as an absolute path, those of the system included."""
+    return (*SYSTEM_STARTUP, *_at(home, STARTUP_PLACES), *_at(home, AUTOSTART_PLACES))
+
+
+def _at(home: str, places: Iterable[str]) -> list[str]:
+    base = home.rstrip("/")
+    return [f"{base}/{name}" for name in places] if base else []
+
+
+@lru_cache(maxsize=16)
+def _folded(places: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(place.casefold() for place in places)
