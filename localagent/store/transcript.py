@@ -28,8 +28,10 @@ def sessions_dir() -> Path:
 
 
 def new_id() -> str:
-    """Sorts by time: `20260131-142530-1f3a`."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    """Sorts by time, within a second too: `20260131-142530-1f3a9c`."""
+    now = time.time()
+    part = int(now % 1 * 0x10000)
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{part:04x}{secrets.token_hex(1)}"
 
 
 def find(wanted: str) -> str:
