@@ -7,7 +7,6 @@ lie on the disk; they are compared without regard to letter case. A name stands 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 SECRET_PLACES: tuple[str, ...] = (
     *(".ssh", ".gnupg", ".gpg", ".aws", ".azure", ".kube", ".docker", ".oci", ".password-store", ".vault-token"),
@@ -23,7 +22,7 @@ SECRET_PLACES: tuple[str, ...] = (
     *(".pgpass", ".my.cnf", ".mylogin.cnf", ".mongorc.js", ".authinfo", ".authinfo.gpg", ".msmtprc", ".config/msmtp"),
     *(".mutt", ".muttrc", ".config/mutt", ".config/neomutt", ".mbsyncrc", ".config/isyncrc", ".fetchmailrc"),
     *(".offlineimaprc", ".getmail", ".smbcredentials", ".vnc/passwd", ".rdp", ".config/remmina", ".putty"),
-    *(".local/share/remmina", ".irssi", ".weechat", ".config/weechat", ".config/evolution", ".local/share/evolution"),
+    *(".local/share/remmina", ".irssi", ".weechat", ".config/weechat"),
     *(".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium", ".config/BraveSoftware"),
     *(".config/microsoft-edge", ".config/vivaldi", ".config/opera", ".librewolf", ".waterfox", ".zen"),
     *(".cache/mozilla", ".cache/google-chrome", ".cache/chromium", "snap/firefox", "snap/chromium", ".var/app"),
@@ -36,7 +35,7 @@ SECRET_PLACES: tuple[str, ...] = (
     *(".bash_history", ".zsh_history", ".zhistory", ".histfile", ".ash_history", ".sh_history", ".fish_history"),
     *(".local/share/fish/fish_history", ".python_history", ".node_repl_history", ".psql_history", ".mysql_history"),
     *(".sqlite_history", ".rediscli_history", ".mariadb_history", ".lesshst", ".viminfo"),
-    *("Library/Keychains", "Library/Cookies", "Library/Mail", "Library/Messages", "Library/Safari"),
+    *("Library/Keychains", "Library/Cookies", "Library/Safari"),
     *("Library/Application Support/Google", "Library/Application Support/Firefox"),
     *("Library/Application Support/BraveSoftware", "Library/Application Support/1Password"),
 )
@@ -48,7 +47,7 @@ SYSTEM_SECRETS: tuple[str, ...] = (
     *("/etc/krb5.keytab", "/etc/wireguard", "/etc/openvpn", "/etc/ipsec.secrets", "/etc/ppp/chap-secrets"),
     *("/etc/NetworkManager/system-connections", "/etc/wpa_supplicant", "/var/lib/iwd", "/etc/netplan"),
     *("/etc/kubernetes", "/etc/docker/key.json", "/etc/rancher", "/var/backups"),
-    *("/root/.ssh", "/var/lib/sss", "/var/mail", "/var/spool/mail"),
+    *("/root/.ssh", "/var/lib/sss"),
 )
 
 # Whatever folder they lie in.
@@ -59,33 +58,36 @@ STARTUP_PLACES: tuple[str, ...] = (
     *(".profile", ".login", ".logout", ".cshrc", ".tcshrc", ".kshrc", ".mkshrc", ".shrc", ".shinit"),
     *(".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".zsh", ".oh-my-zsh", ".p10k.zsh", ".zpreztorc"),
     *(".bashrc.d", ".bash.d", ".profile.d", ".config/bash", ".config/zsh", ".config/fish", ".config/nushell"),
-    *(".config/powershell", ".config/elvish", ".config/xonsh", ".xonshrc", ".config/starship.toml", ".config/direnv"),
-    *(".inputrc", ".editrc", ".pam_environment", ".xprofile", ".xinitrc", ".xsession", ".xsessionrc", ".Xsession"),
-    *(".Xresources", ".Xdefaults", ".xserverrc", ".Xclients", ".xbindkeysrc", ".config/sxhkd", ".dmrc"),
-    *(".gitconfig", ".config/git", ".hgrc", ".config/hg", ".subversion", ".bazaar", ".jjconfig.toml", ".config/jj"),
+    *(".config/powershell", ".config/elvish", ".config/xonsh", ".xonshrc", ".config/direnv", ".cargo/env"),
+    *(".inputrc", ".pam_environment", ".xprofile", ".xinitrc", ".xsession", ".xsessionrc", ".Xresources", ".xserverrc"),
+    *(".Xclients", ".Xdefaults", ".gitconfig", ".config/git", ".hgrc", ".config/hg", ".config/jj", ".jjconfig.toml"),
     *(".vimrc", ".vim", ".gvimrc", ".exrc", ".nexrc", ".config/vim", ".config/nvim", ".local/share/nvim/site"),
-    *(".emacs", ".emacs.el", ".emacs.d", ".config/emacs", ".config/doom", ".doom.d", ".spacemacs", ".nanorc"),
-    *(".config/nano", ".config/helix", ".config/micro", ".config/kak", ".gdbinit", ".gdbearlyinit", ".config/gdb"),
-    *(".lldbinit", ".tmux.conf", ".config/tmux", ".tmux", ".screenrc", ".byobu", ".config/zellij", ".lessfilter"),
-    *(".lesskey", ".mailcap", ".mailrc", ".procmailrc", ".forward", ".irbrc", ".pryrc", ".perldb", ".Rprofile"),
-    *(".Renviron", ".pythonrc", ".pythonrc.py", ".pythonstartup", ".pdbrc", ".ipython", ".jupyter", ".julia/config"),
-    *(".octaverc", ".ghci", ".sqliterc", ".psqlrc", ".wgetrc", ".curlrc", ".rpmmacros", ".gemrc", ".condarc"),
-    *(".asdfrc", ".tool-versions", ".config/mise", ".nvm", ".pyenv", ".rbenv", ".sdkman", ".cargo/env"),
-    *(".cargo/config", ".cargo/config.toml", ".gradle/init.d", ".gradle/init.gradle", ".config/pip"),
+    *(".emacs", ".emacs.el", ".emacs.d", ".config/emacs", ".config/doom", ".doom.d", ".spacemacs", ".spacemacs.d"),
+    *(".gdbinit", ".gdbearlyinit", ".config/gdb", ".lldbinit", ".tmux.conf", ".config/tmux", ".tmux", ".screenrc"),
+    *(".lessfilter", ".mailcap", ".forward", ".procmailrc", ".qmail", ".pythonrc", ".pythonrc.py", ".pythonstartup"),
 )
 
 AUTOSTART_PLACES: tuple[str, ...] = (
     *(".config/autostart", ".config/autostart-scripts", ".config/systemd", ".local/share/systemd"),
     *(".config/environment.d", ".config/plasma-workspace", ".kde/Autostart", ".kde4/Autostart", ".config/upstart"),
-    *(".local/share/applications", ".local/share/dbus-1", ".local/share/gnome-shell/extensions", ".config/i3"),
-    *(".local/share/nautilus/scripts", ".local/share/nautilus-python", ".local/share/kservices5", ".local/share/kio"),
-    *(".config/sway", ".config/hypr", ".config/bspwm", ".config/awesome", ".config/openbox", ".config/xmonad"),
-    *(".xmonad", ".i3", ".fluxbox", ".config/lxsession", ".config/herbstluftwm", ".config/qtile", ".config/river"),
-    *(".config/xfce4/xinitrc", ".config/mimeapps.list", ".config/cron", ".crontab", ".cron", ".anacron"),
-    *(".local/bin", "bin", ".bin", ".cargo/bin", "go/bin", ".npm-global/bin", ".local/share/pnpm", ".bun/bin"),
-    *(".deno/bin", ".dotnet/tools", ".gem/bin", ".local/share/gem", ".yarn/bin", ".poetry/bin", ".krew/bin"),
-    *("Library/LaunchAgents", "Library/LaunchDaemons", "Library/StartupItems", "Library/Scripts"),
-    *("Library/Application Scripts", "Library/Services", "Library/Workflows"),
+    *(".local/share/applications", ".local/share/dbus-1", ".local/share/gnome-shell/extensions"),
+    *(".local/share/nautilus/scripts", ".local/share/nautilus-python", ".local/share/kservices5", ".xmonad"),
+    *(".config/cron", ".crontab", ".cron", ".anacron", ".local/bin"),
+    *("Library/LaunchAgents", "Library/LaunchDaemons", "Library/StartupItems", "Library/Application Scripts"),
+)
+
+# Programs act on these too, but people also have them written: asking is enough.
+ASKING_PLACES: tuple[str, ...] = (
+    *("bin", ".bin", ".cargo/bin", "go/bin", ".npm-global/bin", ".local/share/pnpm", ".bun/bin", ".deno/bin"),
+    *(".dotnet/tools", ".yarn/bin", ".krew/bin", ".local/lib", ".local/share/gem", "Library/Services"),
+    *(".i3", ".config/i3", ".config/sway", ".config/hypr", ".config/bspwm", ".config/awesome", ".config/openbox"),
+    *(".config/qtile", ".config/river", ".config/xmonad", ".fluxbox", ".config/sxhkd", ".xbindkeysrc"),
+    *(".config/mimeapps.list", ".config/helix", ".config/micro", ".config/kak", ".nanorc", ".config/nano"),
+    *(".config/Code/User", ".config/VSCodium/User", ".vscode", ".ipython", ".jupyter", ".julia/config", ".Rprofile"),
+    *(".Renviron", ".irbrc", ".pryrc", ".pdbrc", ".perldb", ".octaverc", ".ghci", ".sqliterc", ".psqlrc", ".wgetrc"),
+    *(".curlrc", ".editrc", ".lesskey", ".mailrc", ".rpmmacros", ".gemrc", ".condarc", ".asdfrc", ".tool-versions"),
+    *(".config/mise", ".nvm", ".pyenv", ".rbenv", ".sdkman", ".cargo/config", ".cargo/config.toml"),
+    *(".gradle/init.d", ".gradle/init.gradle", ".config/pip", ".pip", ".subversion", ".config/starship.toml"),
 )
 
 SYSTEM_STARTUP: tuple[str, ...] = (
@@ -99,26 +101,34 @@ SYSTEM_STARTUP: tuple[str, ...] = (
 )
 
 
-def listed(path: str, places: Iterable[str]) -> bool:
-    """Whether the path is one of these places or lies in one; both relative or both absolute."""
-    folded = _folded(tuple(places))
-    parts = path.casefold().rstrip("/").split("/")
-    return any("/".join(parts[:length]) in folded for length in range(1, len(parts) + 1))
-
-
 def secret_in_home(relative: str) -> bool:
     """Whether the path, relative to a home folder, is or lies in a place for keys."""
-    return listed(relative, SECRET_PLACES)
+    return _listed(relative, _SECRETS)
 
 
 def secret_on_system(path: str) -> bool:
     """Whether the absolute path holds keys of the system, or is of a name that does anywhere."""
-    return listed(path, SYSTEM_SECRETS) or bool(SECRET_NAMES & set(path.casefold().split("/")))
+    return _listed(path, _SYSTEM_SECRETS) or not SECRET_NAMES.isdisjoint(path.casefold().split("/"))
 
 
-def starts_in_home(relative: str) -> bool:
-    """Whether the path, relative to a home folder, is run or read by programs that start."""
-    return listed(relative, STARTUP_PLACES) or listed(relative, AUTOSTART_PLACES)
+def startup_in_home(relative: str) -> bool:
+    """Whether the path, relative to a home folder, is run or read when shells and common tools start."""
+    return _listed(relative, _STARTUP)
+
+
+def autostart_in_home(relative: str) -> bool:
+    """Whether the path, relative to a home folder, starts programs on its own or stands in for them."""
+    return _listed(relative, _AUTOSTART)
+
+
+def startup_on_system(path: str) -> bool:
+    """Whether the absolute path is run or read when the system starts programs."""
+    return _listed(path, _SYSTEM_STARTUP)
+
+
+def asking_in_home(relative: str) -> bool:
+    """Whether programs act on the path, relative to a home folder, though it is not protected."""
+    return _listed(relative, _ASKING)
 
 
 def secret_paths(home: str) -> tuple[str, ...]:
@@ -136,6 +146,23 @@ def _at(home: str, places: Iterable[str]) -> list[str]:
     return [f"{base}/{name}" for name in places] if base else []
 
 
-@lru_cache(maxsize=16)
-def _folded(places: tuple[str, ...]) -> frozenset[str]:
+def _folded(places: Iterable[str]) -> frozenset[str]:
     return frozenset(place.casefold() for place in places)
+
+
+def _listed(path: str, folded: frozenset[str]) -> bool:
+    path = path.casefold().rstrip("/")
+    at = len(path)
+    while at > 0:
+        if path[:at] in folded:
+            return True
+        at = path.rfind("/", 0, at)
+    return False
+
+
+_SECRETS = _folded(SECRET_PLACES)
+_SYSTEM_SECRETS = _folded(SYSTEM_SECRETS)
+_STARTUP = _folded(STARTUP_PLACES)
+_AUTOSTART = _folded(AUTOSTART_PLACES)
+_SYSTEM_STARTUP = _folded(SYSTEM_STARTUP)
+_ASKING = _folded(ASKING_PLACES)
