@@ -211,18 +211,23 @@ def _do(args: argparse.Namespace) -> int:
     import asyncio
 
     from . import headless, wiring
+    from .errors import LocalAgentError
     from .store import settings
 
-    goal, piped = _goal(args.goal)
-    chosen = settings.load()
-    wiring.check(args)
-    engine = wiring.local_engine(chosen, args.model, lambda entry, chosen: _obtain(entry, chosen, args.pull))
+    try:
+        goal, piped = _goal(args.goal)
+        chosen = settings.load()
+        wiring.check(args)
+        engine = wiring.local_engine(chosen, args.model, lambda entry, chosen: _obtain(entry, chosen, args.pull))
 
-    async def run() -> TurnEnded:
-        session = await wiring.for_do(args, engine, chosen)
-        return await headless.do(session, goal, piped, args.output_format, quiet=args.quiet)
+        async def run() -> TurnEnded:
+            session = await wiring.for_do(args, engine, chosen)
+            return await headless.do(session, goal, piped, args.output_format, quiet=args.quiet)
 
-    return _exit_code(asyncio.run(run()))
+        return _exit_code(asyncio.run(run()))
+    except LocalAgentError as error:
+        headless.refused(error, args.output_format)
+        raise
 
 
 def _obtain(entry: Entry, chosen: Settings, pull: bool) -> tuple[Entry, Path]:

@@ -21,6 +21,7 @@ from typing import Any, Literal, TextIO
 
 from .agent import shown
 from .agent.session import Session
+from .errors import LocalAgentError
 from .events import (
     ChangesCommitted,
     Event,
@@ -34,7 +35,7 @@ from .events import (
     to_json,
 )
 from .sandbox import launch
-from .values import Answer, Change, Decision, ToolCall, ToolResult
+from .values import Answer, Change, Decision, Failure, ToolCall, ToolResult
 
 Format = Literal["text", "json", "stream-json"]
 NOBODY = "nobody is here to ask"
@@ -183,6 +184,9 @@ class Reporter:
             case ChangesCommitted():
                 for line in shown.change_lines(event.changes, self._folder, limit=10):
                     self._line("32", f"  ✓ {line} (step {event.step})")
+            case ToolFinished() if event.result.requests and event.result.status == "ok":
+                for line in shown.change_lines(event.result.requests, self._folder):
+                    self._line("33", f"  would {line}")
             case ToolFinished() if event.result.status != "ok":
                 self._line("33", f"  {event.result.status}: {_first_line(event.result)}")
             case Notice():
@@ -206,7 +210,7 @@ def _first_line(result: ToolResult) -> str:
     return shown.visible((result.text.strip().splitlines() or ["(nothing)"])[0])[:200]
 
 
-def envelope(session: Session, ended: TurnEnded, tools: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _envelope(ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, session_id: str) -> dict[str, Any]:
     """The one JSON document of `--output-format json`."""
     plain = to_json(ended)
     return {
@@ -219,8 +223,8 @@ def envelope(session: Session, ended: TurnEnded, tools: Sequence[dict[str, Any]]
         "tools": list(tools),
         "receipts": plain["receipts"],
         "denied": list(ended.denied),
-        "model": session.setting.engine.model,
-        "session_id": session.id,
+        "model": model,
+        "session_id": session_id,
         "error": None if ended.error is None else {"kind": ended.error.kind, "message": ended.error.message},
     }
 
@@ -246,7 +250,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
                 if form == "stream-json":
                     print(json.dumps(to_json(event), ensure_ascii=False), flush=True)
                 if isinstance(event, ToolFinished):
-                    tools.append({"name": event.call.name, "args": dict(event.call.args), "status": event.result.status})
+                    tools.append(_tool(event, folder))
     except asyncio.CancelledError:
         if task is not None:
             task.uncancel()
@@ -265,20 +269,37 @@ def _tell_boundary(quiet: bool) -> None:
         print(style_for(sys.stderr)("33", told.rstrip()), file=sys.stderr)
 
 
+def _tool(event: ToolFinished, folder: str) -> dict[str, Any]:
+    """One entry of the envelope's `tools`; `would` lists what a dry run left undone."""
+    told = {"name": event.call.name, "args": dict(event.call.args), "status": event.result.status}
+    would = shown.change_lines(event.result.requests, folder)
+    return {**told, "would": would} if would else told
+
+
+def refused(error: LocalAgentError, form: Format) -> None:
+    """A run that could not begin, in the form that was asked for."""
+    failure = Failure(error.kind, str(error))
+    if form == "json":
+        print(json.dumps(_envelope(TurnEnded("failed", error=failure), (), "", ""), ensure_ascii=False, indent=1))
+    elif form == "stream-json":
+        print(json.dumps(to_json(TurnEnded("failed", error=failure)), ensure_ascii=False))
+
+
 def _finish(
     session: Session, ended: TurnEnded, form: Format, tools: Sequence[dict[str, Any]], folder: str, quiet: bool
 ) -> None:
     if form == "json":
-        print(json.dumps(envelope(session, ended, tools), ensure_ascii=False, indent=1), flush=True)
+        made = _envelope(ended, tools, session.setting.engine.model, session.id)
+        print(json.dumps(made, ensure_ascii=False, indent=1), flush=True)
     elif form == "text" and ended.final:
-        print(ended.final, flush=True)
+        print(shown.visible(ended.final) if sys.stdout.isatty() else ended.final, flush=True)
     style = style_for(sys.stderr)
     if ended.error is not None:
-        print(style("31", f"localagent: {ended.error.message}"), file=sys.stderr)
+        print(style("31", f"localagent: {shown.visible(ended.error.message)}"), file=sys.stderr)
     elif ended.status != "done":
         print(style("33", f"localagent: {_WHY[ended.status]}"), file=sys.stderr)
     for rule in ended.denied:
-        way = f"to allow it: --allow {_quoted(rule)}" if rule else "only a person at a terminal can allow it"
+        way = f"to allow it: --allow {_quoted(shown.visible(rule))}" if rule else "only a person at a terminal can allow it"
         print(f"localagent: not allowed without asking; {way}", file=sys.stderr)
     if not quiet and form == "text":
         print(style("2", f"[{shown.summary(ended.receipts, folder)}]"), file=sys.stderr)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _COUNTED = 20_000
+_OWN_FOLDERS = (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir, paths.runtime_dir)
 
 Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
 
@@ -40,16 +41,18 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
+    stored, notices = _stored_rules(workspace)
     setting = Setting(
         engine=engine,
         registry=await registry(workspace, log.spill),
         journal=journal(),
         workspace=workspace,
-        policy=_policy(workspace, log.spill, allow, deny),
+        policy=_policy(workspace, log.spill, allow, stored, deny),
         options=Options(thinking=args.think),
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
+        notices=notices,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
@@ -139,11 +142,27 @@ def engine_of(entry: Entry, path: Path, chosen: Settings) -> Engine:
     )
 
 
-def _policy(workspace: Path, spill: Path, allow: Sequence[rules.Rule], deny: Sequence[rules.Rule]):
+def _stored_rules(workspace: Path) -> tuple[list[rules.Rule], tuple[str, ...]]:
+    """The rules kept for this folder, and a sentence for each that can no longer be read."""
+    found, notices = [], []
+    for grant in grants.load(str(workspace)):
+        try:
+            found.append(rules.parse(grant.rule))
+        except UsageError as error:
+            notices.append(f"A stored rule is left out: {error.message} `localagent approvals revoke {grant.rule!r}`")
+    return found, tuple(notices)
+
+
+def _policy(
+    workspace: Path,
+    spill: Path,
+    allow: Sequence[rules.Rule],
+    stored: Sequence[rules.Rule],
+    deny: Sequence[rules.Rule],
+) -> Callable[[Mode, tuple[str, ...]], Context]:
     """The rules as they are at this moment: the command line's, the stored grants', the session's own."""
-    stored = [rules.parse(g.rule) for g in grants.load(str(workspace))]
     boundary = launch.probe().name != "none"
-    protected = tuple(str(p()) for p in (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir))
+    protected = tuple(str(p()) for p in _OWN_FOLDERS)
 
     def context(mode: Mode, granted: tuple[str, ...]) -> Context:
         made = (*allow, *stored, *(rules.parse(text) for text in granted))

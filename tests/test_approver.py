@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from localagent.headless import TerminalApprover
 from localagent.values import Answer, Change, Decision, ToolCall
 

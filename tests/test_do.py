@@ -100,6 +100,38 @@ def test_the_json_envelope(work: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert made["receipts"][0]["data"]["exit_code"] == 3
 
 
+def test_a_run_that_cannot_begin_is_told_in_the_form_asked_for(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
+    assert cli.main(["do", "x", "--output-format", "json"]) == 8
+    made = json.loads(capsys.readouterr().out)
+    assert made["ok"] is False and made["error"]["kind"] == "model_missing" and "pull" in made["error"]["message"]
+
+
+def test_a_dry_run_tells_what_would_change(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work / "a.txt").write_text("a")
+    script = [[call("run", command="rm a.txt; echo b > b.txt")], "Done."]
+    assert do("x", "--yes", "--dry-run", "--output-format", "json", script=script) == 0
+    out, err = capsys.readouterr()
+    would = json.loads(out)["tools"][0]["would"]
+    assert any("a.txt" in line for line in would) and any("b.txt" in line for line in would)
+    assert "would" in err and [p.name for p in work.iterdir()] == ["a.txt"]
+
+
+def test_a_stored_rule_that_cannot_be_read_is_left_out_and_told(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from localagent.store import grants
+
+    grants.add("fly(high)")
+    grants.add("write(a.txt)")
+    assert do("x", script=[[call("write_file", path="a.txt", content="x")], "Done."]) == 0
+    assert "fly" in capsys.readouterr().err
+    assert cli.main(["approvals", "list"]) == 0
+    assert "used 1x" in capsys.readouterr().out
+
+
 def test_the_event_stream_is_the_transcript(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     do("look", "--output-format", "stream-json", script=[[call("list_files")], "Empty."])
     streamed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -23,6 +23,7 @@ from ..toolbox import schema
 from ..toolbox.registry import Registry
 from ..values import Answer, Change, Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
 from . import shown
+from .tally import receipt
 
 _EFFECTS_TOLD = 12
 
@@ -35,7 +36,10 @@ class Remember(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What a call needs from its session. `policy` gives the rules as they are now."""
+    """What a call needs from its session.
+
+    `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided.
+    """
 
     registry: Registry
     journal: Journal
@@ -44,70 +48,90 @@ class Hands:
     policy: Callable[[], Context]
     approve: Approver
     remember: Remember
+    used: Callable[[str], None]
     dry_run: bool = False
+
+
+@dataclass(slots=True)
+class _Life:
+    """One call on its way: its result so far, whether that is final, or the call that a person made of it."""
+
+    call: ToolCall
+    result: ToolResult
+    settled: bool = False
+    edited: ToolCall | None = None
+
+    def ends(self, result: ToolResult) -> None:
+        self.result, self.settled = result, True
 
 
 async def dispatch(call: ToolCall, hands: Hands) -> AsyncIterator[Event]:
     """Everything that happens to one call; the last event is its `ToolFinished`."""
     started = time.monotonic()
+    life = _Life(call, _result(call, "failed", f"{call.name} ended without a result."))
+    interrupted: asyncio.CancelledError | None = None
+    try:
+        async for event in _live(life, hands):
+            yield event
+    except asyncio.CancelledError as error:
+        interrupted = error
+    finally:
+        hands.registry.release(call.id)
+    if life.edited is not None:
+        async for event in dispatch(life.edited, hands):
+            yield event
+        return
+    result = life.result
+    if interrupted is not None and not life.settled:
+        result = replace(_result(call, "cancelled", "Interrupted; nothing was changed."), receipts=result.receipts)
+    yield ToolFinished(life.call, result, time.monotonic() - started)
+    if interrupted is not None:
+        raise interrupted
 
-    def finished(made: ToolCall, result: ToolResult) -> ToolFinished:
-        return ToolFinished(made, replace(result, requests=()), time.monotonic() - started)
 
-    while True:
-        spec = hands.registry.spec(call.name)
-        if spec is None:
-            known = ", ".join(s.name for s in hands.registry.specs())
-            yield finished(call, _result(call, "failed", f"There is no tool {call.name!r}. The tools are: {known}."))
-            return
-        args, _, errors = schema.repair(spec.parameters, call.args)
-        args, _ = schema.settle_paths(spec.parameters, args, hands.workspace)
-        call = replace(call, args=args)
-        if errors:
-            yield finished(call, _result(call, "failed", f"{call.name} was not run: {' '.join(errors)}"))
-            return
-        decision = decide.before(call, spec, hands.policy())
-        if decision.verdict != "ask":
-            break
+async def _live(life: _Life, hands: Hands) -> AsyncIterator[Event]:
+    call = life.call
+    spec = hands.registry.spec(call.name)
+    if spec is None:
+        known = ", ".join(s.name for s in hands.registry.specs())
+        life.ends(_result(call, "failed", f"There is no tool {call.name!r}. The tools are: {known}."))
+        return
+    args, _, errors = schema.repair(spec.parameters, call.args)
+    args, _ = schema.settle_paths(spec.parameters, args, hands.workspace)
+    life.call = call = replace(call, args=args)
+    if errors:
+        life.ends(_result(call, "failed", f"{call.name} was not run: {' '.join(errors)}"))
+        return
+    decision = decide.before(call, spec, hands.policy())
+    if decision.verdict == "ask":
         decision = _with_rules(decision, call, spec, (), hands)
         yield ApprovalAsked(call, decision)
         answer = await hands.approve(call, decision, ())
         yield ApprovalGiven(call.id, answer)
-        _keep(answer, decision, hands)
-        if answer.verdict == "allow" and answer.edited_args is not None:
-            call = replace(call, args=answer.edited_args)
-            continue
-        decision = replace(decision, verdict=answer.verdict, reason=_said(answer, decision))
-        break
-    if decision.verdict == "deny":
-        yield finished(call, _denied(call, decision))
+        decision = _after_answer(answer, decision, life, hands)
+    if life.edited is not None:
         return
+    if decision.verdict == "deny":
+        life.ends(_denied(call, decision))
+        return
+    hands.used(decision.rule)
     yield ToolStarted(call, decision)
-    result = _result(call, "failed", f"{call.name} ended without a result.")
-    try:
-        async with aclosing(hands.registry.call(call)) as output:
-            async for item in output:
-                if isinstance(item, str):
-                    yield ToolOutput(call.id, item)
-                else:
-                    result = item
-        async for event in _settle(call, spec, result, hands):
-            if isinstance(event, ToolResult):
-                result = event
+    async with aclosing(hands.registry.call(call)) as output:
+        async for item in output:
+            if isinstance(item, str):
+                yield ToolOutput(call.id, item)
             else:
-                yield event
-    finally:
-        hands.registry.release(call.id)
-    if "run" in spec.effects and result.status in ("ok", "failed"):
-        result = _with_effect(result, str(hands.workspace))
-    yield finished(call, result)
+                life.result = item
+    async for event in _settle(life, spec, hands):
+        yield event
+    if "run" in spec.effects and life.result.status in ("ok", "failed"):
+        life.result = _with_effect(life.result, str(hands.workspace))
+    life.settled = True
 
 
-async def _settle(
-    call: ToolCall, spec: ToolSpec, result: ToolResult, hands: Hands
-) -> AsyncIterator[Event | ToolResult]:
-    """Judge the proposed changes and commit them, or throw them away; the last item is the new result."""
-    changes = result.requests
+async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncIterator[Event]:
+    """Judge the proposed changes and commit them, or throw them away."""
+    call, result, changes = life.call, life.result, life.result.requests
     if not changes:
         return
     decision = decide.after(call, spec, changes, hands.policy())
@@ -116,26 +140,53 @@ async def _settle(
         yield ApprovalAsked(call, decision, changes)
         answer = await hands.approve(call, decision, changes)
         yield ApprovalGiven(call.id, answer)
-        _keep(answer, decision, hands)
-        if answer.edited_args is not None:
-            yield _result(call, "failed", "The user wants other arguments: " + str(dict(answer.edited_args)))
-            return
-        decision = replace(decision, verdict=answer.verdict, reason=_said(answer, decision))
+        decision = _after_answer(answer, decision, life, hands)
+    if life.edited is not None:
+        return
     if decision.verdict == "deny":
-        yield _denied(call, decision, result.receipts)
+        life.ends(_denied(call, decision, result.receipts))
         return
+    hands.used(decision.rule)
     if hands.dry_run:
-        yield replace(result, parts=(*result.parts, Text("\n(dry run: nothing was changed)")))
+        life.ends(replace(result, parts=(*result.parts, Text("\n(dry run: nothing was changed)"))))
         return
-    try:
-        step = await asyncio.to_thread(
+    async for event in _commit(life, hands):
+        yield event
+
+
+async def _commit(life: _Life, hands: Hands) -> AsyncIterator[Event]:
+    """Through the journal. An interruption waits for it: half a commit is not to be had, nor one that is not told."""
+    call, result, changes = life.call, life.result, life.result.requests
+    commit = asyncio.ensure_future(
+        asyncio.to_thread(
             hands.journal.commit, changes, [hands.workspace], session=hands.session_id, call=call.id, label=_label(call)
         )
+    )
+    interrupted: asyncio.CancelledError | None = None
+    try:
+        await asyncio.shield(asyncio.wait([commit]))
+    except asyncio.CancelledError as error:
+        interrupted = error
+        await asyncio.wait([commit])
+    try:
+        step = commit.result()
     except LocalAgentError as error:
-        yield ToolResult(call.id, (Text(f"Nothing was changed: {error}"),), "failed", receipts=result.receipts)
-        return
-    yield ChangesCommitted(call.id, step.number, changes)
-    yield replace(result, receipts=(*result.receipts, *(_receipt(change) for change in changes)))
+        failed = _result(call, "failed", f"Nothing was changed: {error}")
+        life.ends(replace(failed, receipts=result.receipts))
+    else:
+        receipts = (*result.receipts, *(receipt(change) for change in changes))
+        life.ends(replace(result, requests=(), receipts=receipts))
+        yield ChangesCommitted(call.id, step.number, changes)
+    if interrupted is not None:
+        raise interrupted
+
+
+def _after_answer(answer: Answer, decision: Decision, life: _Life, hands: Hands) -> Decision:
+    """The decision as a person (or a flag) has settled it; edited arguments make a new call, judged again."""
+    _keep(answer, decision, hands)
+    if answer.verdict == "allow" and answer.edited_args is not None:
+        life.edited = replace(life.call, args=answer.edited_args)
+    return replace(decision, verdict=answer.verdict, reason=_said(answer, decision))
 
 
 def _with_effect(result: ToolResult, folder: str) -> ToolResult:
@@ -151,11 +202,6 @@ def _with_effect(result: ToolResult, folder: str) -> ToolResult:
 def _label(call: ToolCall) -> str:
     first = next((str(value) for value in call.args.values()), "")
     return f"{call.name} {first}".splitlines()[0][:100]
-
-
-def _receipt(change: Change) -> Receipt:
-    data = {"op": change.kind, "path": change.path}
-    return Receipt("changed", data if change.dest is None else {**data, "dest": change.dest})
 
 
 def _with_rules(

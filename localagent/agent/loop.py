@@ -13,6 +13,7 @@ the session does, from these events.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -66,6 +67,9 @@ async def run(turn: Turn) -> AsyncIterator[Event]:
                 yield event
         spent = _spent(turn.budget, tally) and not tally.final
         yield tally.ended("budget" if spent else "done")
+    except asyncio.CancelledError:
+        yield tally.ended("cancelled")
+        raise
     except OutOfTime:
         yield tally.ended("time", Failure("time", f"The time budget of {turn.budget.seconds:g} s is spent."))
     except LocalAgentError as error:

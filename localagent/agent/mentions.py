@@ -81,7 +81,7 @@ def _file(path: Path, name: str) -> str:
     shown = [line if len(line) <= _WIDTH else line[:_WIDTH] + "…" for line in lines[:_LINES]]
     whole = len(head) == size and len(lines) <= _LINES
     title = f"{name} ({size} bytes)" if whole else f"{name} ({size} bytes, its first lines)"
-    return "\n".join([f"{title}:", *(f"  {line}" for line in shown)]) if shown else f"{name}: empty"
+    return "\n".join([f"{title}:", *(f"  | {line}" for line in shown)]) if shown else f"{name}: empty"
 
 
 def _names(folder: Path) -> list[str]:

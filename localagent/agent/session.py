@@ -16,7 +16,7 @@ from typing import Any
 
 from ..engine.base import Engine, Options
 from ..errors import LocalAgentError
-from ..events import Event, MessageDone, Nudged, ToolFinished, TurnEnded, TurnStarted
+from ..events import Event, MessageDone, Notice, Nudged, ToolFinished, TurnEnded, TurnStarted
 from ..policy import decide, rules
 from ..policy.decide import Context
 from ..store import grants
@@ -31,7 +31,11 @@ from .dispatch import Approver, Hands
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a session stands on; made by `wiring`. `policy` makes the rules' context for (mode, extra allow rules)."""
+    """What a session stands on; made by `wiring`.
+
+    `policy` makes the rules' context for (mode, extra allow rules). `schema` is the JSON Schema of
+    the answer, None for free text. `notices` are told at the start of each turn.
+    """
 
     engine: Engine
     registry: Registry
@@ -42,6 +46,7 @@ class Setting:
     budget: Budget = Budget()
     dry_run: bool = False
     schema: Mapping[str, Any] | None = None
+    notices: tuple[str, ...] = ()
 
 
 class Session:
@@ -71,6 +76,8 @@ class Session:
         started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place)
         try:
             yield self._record(started)
+            for text in self.setting.notices:
+                yield self._record(Notice(text, "warning"))
             async with aclosing(loop.run(self._turn(approve, len(self.history) - 1))) as events:
                 async for event in events:
                     yield self._record(event)
@@ -103,6 +110,7 @@ class Session:
             policy=lambda: s.policy(self.mode, self._granted),
             approve=approve,
             remember=self._remember,
+            used=self._used,
             dry_run=s.dry_run,
         )
         return loop.Turn(s.engine, hands, lambda: self.history, begin, self._new_call_id, s.options, s.budget, s.schema)
@@ -145,6 +153,9 @@ class Session:
             grants.add(rule, str(self.setting.workspace))
         elif scope == "always":
             grants.add(rule)
+
+    def _used(self, rule: str) -> None:
+        grants.note_use(rule, str(self.setting.workspace))
 
     def _new_call_id(self) -> str:
         self._calls += 1

@@ -65,7 +65,8 @@ def diffs(changes: Sequence[Change], folder: str, limit: int = 80) -> Iterator[s
             yield f"{_relative(change.path, folder)}: {change.size:,} bytes, not shown as text"
             continue
         name = _relative(change.path, folder)
-        lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), name, name, lineterm="", n=2))[2:]
+        # Lines end at line feeds only: a carriage return is a change that must be seen.
+        lines = list(difflib.unified_diff(old.split("\n"), new.split("\n"), name, name, lineterm="", n=2))[2:]
         cut = [f"… {len(lines) - limit} more lines"] if len(lines) > limit else []
         yield "\n".join([name, *(visible(line, lines=False) for line in lines[:limit]), *cut])
 
@@ -96,9 +97,9 @@ def _change_line(change: Change, folder: str) -> str:
     match change.kind:
         case "write":
             verb = "replace" if change.before else "create"
-            return f"{verb} {path} ({change.size:,} bytes)"
+            return f"{verb} {path} ({change.size:,} bytes{_mode(change)})"
         case "edit":
-            return f"edit {path} ({change.size:,} bytes)"
+            return f"edit {path} ({change.size:,} bytes{_mode(change)})"
         case "move" | "copy":
             return f"{change.kind} {path} -> {_relative(change.dest or '', folder)}"
         case "make_folder":
@@ -109,6 +110,10 @@ def _change_line(change: Change, folder: str) -> str:
             return f"link {path} -> {visible(change.content or '', lines=False)}"
         case "chmod":
             return f"set mode {change.mode or 0:o} of {path}"
+
+
+def _mode(change: Change) -> str:
+    return "" if change.mode is None else f", mode {change.mode:o}"
 
 
 def _relative(path: str, folder: str) -> str:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..events import Event, MessageDone, ToolFinished, TurnEnded, TurnStatus
-from ..values import Failure, Receipt, Timings, Usage
+from ..events import ChangesCommitted, Event, MessageDone, ToolFinished, TurnEnded, TurnStatus
+from ..values import Change, Failure, Receipt, Timings, Usage
+
+
+def receipt(change: Change) -> Receipt:
+    """What is said of a change once it is committed."""
+    data = {"op": change.kind, "path": change.path}
+    return Receipt("changed", data if change.dest is None else {**data, "dest": change.dest})
 
 
 @dataclass(slots=True)
@@ -33,8 +39,10 @@ class Tally:
                 self.turns += 1
                 self.usage += event.usage
                 self.timings += event.timings
+            case ChangesCommitted():
+                self.receipts.extend(receipt(change) for change in event.changes)
             case ToolFinished():
-                self.receipts.extend(event.result.receipts)
+                self.receipts.extend(r for r in event.result.receipts if r.kind != "changed")
             case _:
                 pass
 

@@ -58,11 +58,12 @@ def revoke(rule: str, folder: str | None = None) -> int:
 
 
 def note_use(rule: str, folder: str) -> None:
-    now = time.time()
+    """Count a use, if this rule is stored and holds in this folder."""
     grants = load()
-    if any(g.rule == rule for g in grants):
-        hit = {True: lambda g: replace(g, used=now, uses=g.uses + 1), False: lambda g: g}
-        _save([hit[g.rule == rule and g.folder in ("", folder)](g) for g in grants])
+    used = [g for g in grants if g.rule == rule and g.folder in ("", folder)]
+    if used:
+        now = time.time()
+        _save([replace(g, used=now, uses=g.uses + 1) if g in used else g for g in grants])
 
 
 def _save(grants: list[Grant]) -> None:

@@ -74,11 +74,14 @@ class Transcript:
             self._messages += 1
 
     def read(self) -> Iterator[Event]:
-        """All events, oldest first; the ids are put back on their messages. A torn last line is dropped."""
-        ids = {line["message"]: Generated(line["model"], tuple(line["ids"])) for line in _json_lines(self._tokens)}
+        """All events, oldest first; the ids are put back on their messages. Damaged lines are dropped."""
+        ids = _ids(self._tokens)
         self._messages = 0
         for line in _json_lines(self._lines):
-            event = from_json(line)
+            try:
+                event = from_json(line)
+            except (ValueError, TypeError, AttributeError, KeyError):
+                continue
             if isinstance(event, MessageDone):
                 event = replace(event, message=replace(event.message, generated=ids.get(self._messages)))
                 self._messages += 1
@@ -88,11 +91,7 @@ class Transcript:
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            try:
-                _append(fd, data + b"\n")
-            finally:
-                os.close(fd)
+            _append(path, data + b"\n")
         except OSError as error:
             raise StoreError(
                 f"The session cannot be written to {path}: {error.strerror}.",
@@ -100,24 +99,45 @@ class Transcript:
             ) from error
 
 
-def _append(fd: int, data: bytes) -> None:
-    """The whole of `data` or nothing: a disk that fills up takes a part, which would spoil the next line."""
-    before = os.fstat(fd).st_size
-    done = 0
+def _append(path: Path, line: bytes) -> None:
+    """Add a whole line or nothing: a disk that fills up takes a part, which is taken back.
+
+    A line that an earlier crash left torn is closed first, so that it swallows nothing.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        while done < len(data):
-            done += os.write(fd, data[done:])
-    except OSError:
-        os.ftruncate(fd, before)
-        raise
+        end = os.fstat(fd).st_size
+        if end and os.pread(fd, 1, end - 1) != b"\n":
+            line = b"\n" + line
+        try:
+            while line:
+                line = line[os.write(fd, line) :]
+        except OSError:
+            os.ftruncate(fd, end)
+            raise
+    finally:
+        os.close(fd)
 
 
 def _json_lines(path: Path) -> Iterator[dict]:
+    """The lines that are whole JSON objects; anything else is passed over."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
-                yield json.loads(line)
+                value = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(value, dict):
+                yield value
+
+
+def _ids(path: Path) -> dict[int, Generated]:
+    """Message number -> its ids. They only save work, so a line that is wrong is passed over."""
+    found = {}
+    for line in _json_lines(path):
+        ids = line.get("ids")
+        if isinstance(ids, list) and all(isinstance(one, int) for one in ids) and isinstance(line.get("message"), int):
+            found[line["message"]] = Generated(str(line.get("model")), tuple(ids))
+    return found

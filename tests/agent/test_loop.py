@@ -299,6 +299,76 @@ def test_cancelling_records_the_end_and_closes_the_open_call(tmp_path: Path) -> 
     assert world.session.history[-1].result and world.session.history[-1].result.status == "cancelled"
 
 
+def test_a_commit_is_finished_and_told_even_when_interrupted(tmp_path: Path) -> None:
+    world = World(tmp_path, [call("write", path="a.txt")], "ok", mode="auto")
+    commit = world.session.setting.journal.commit
+
+    def slowly(*args: Any, **named: Any) -> Any:
+        time.sleep(0.5)
+        return commit(*args, **named)
+
+    world.session.setting.journal.commit = slowly  # type: ignore[method-assign]
+    seen: list[e.Event] = []
+
+    async def scenario() -> None:
+        async def collect() -> None:
+            async for event in world.session.send("go", nobody):
+                seen.append(event)
+
+        task = asyncio.create_task(collect())
+        await asyncio.sleep(0.25)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    assert (world.workspace / "a.txt").exists()
+    assert "ChangesCommitted" in kinds(seen) and ended(seen).status == "cancelled"
+    assert [r.data["op"] for r in ended(seen).receipts] == ["write"]
+
+
+def test_the_time_budget_lets_a_commit_end_and_tells_it(tmp_path: Path) -> None:
+    world = World(tmp_path, [call("write", path="a.txt")], "ok", mode="auto", budget=Budget(seconds=0.3))
+    commit = world.session.setting.journal.commit
+
+    def slowly(*args: Any, **named: Any) -> Any:
+        time.sleep(0.6)
+        return commit(*args, **named)
+
+    world.session.setting.journal.commit = slowly  # type: ignore[method-assign]
+    end = ended(world.run())
+    assert end.status == "time" and end.receipts and (world.workspace / "a.txt").exists()
+
+
+def test_arguments_edited_over_the_changes_make_a_new_call(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def approve(made: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
+        asked.append(str(made.args["path"]))
+        return Answer("allow", edited_args={"path": "b.txt"}) if len(asked) == 1 else Answer("allow")
+
+    world = World(tmp_path, [call("write", path="a.txt")], "ok")
+    world.run(approve)
+    assert asked == ["a.txt", "b.txt"]
+    assert [p.name for p in world.workspace.iterdir()] == ["b.txt"]
+
+
+def test_a_torn_or_damaged_transcript_loses_only_its_damaged_lines(tmp_path: Path) -> None:
+    world = World(tmp_path, "one", "two")
+    world.run(text="first")
+    lines = world.session.transcript.folder / "transcript.jsonl"
+    whole = lines.read_bytes()
+    lines.write_bytes(whole[:-20])
+    (world.session.transcript.folder / "tokens.jsonl").write_text('{"message": 0}\n[]\n{"ids": 3}\nnonsense\n')
+    again = sessions.start(world.session.setting, "ask", Transcript(world.session.id), resumed=True)
+    world.session = again
+    world.run(text="second")
+    lines.write_bytes(lines.read_bytes() + b'{"event": "MessageDone", "message": 3}\n{"event": "TurnStarted"}\n')
+    last = sessions.start(world.session.setting, "ask", Transcript(world.session.id), resumed=True)
+    assert [m.role for m in last.history] == ["user", "assistant", "user", "assistant"]
+    assert "second" in last.history[2].text
+
+
 def test_a_resumed_session_has_the_same_history(tmp_path: Path) -> None:
     world = World(tmp_path, [call("look", path=".")], "It is empty.")
     world.run()

@@ -14,7 +14,7 @@ def test_named_files_and_folders_are_shown(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "app.log").write_bytes(b"12345")
     text = told('Sum "a.csv" and look at logs/.', tmp_path, everything)
-    assert "a.csv (8 bytes):\n  x,y\n  1,2" in text and "logs/: app.log (5 bytes)" in text
+    assert "a.csv (8 bytes):\n  | x,y\n  | 1,2" in text and "logs/: app.log (5 bytes)" in text
 
 
 def test_names_with_spaces_and_in_subfolders(tmp_path: Path) -> None:
