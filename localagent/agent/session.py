@@ -69,7 +69,7 @@ class Session:
 
     async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncIterator[Event]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
-        place = context.surroundings(self.setting.workspace, self._seen(text), piped)
+        place = self._surroundings(text, piped)
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
         self.ended = None
@@ -89,16 +89,17 @@ class Session:
             self.ended = TurnEnded("failed", error=Failure(error.kind, str(error)))
             yield self.ended
 
-    def _seen(self, goal: str) -> str:
-        """What the goal names in the folder, as far as it may be read unasked."""
+    def _surroundings(self, goal: str, piped: str) -> str:
+        """What lies in the folder and what the goal names there, as far as it may be read unasked."""
         looking = ToolSpec("read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",))
-        rules_now = self.setting.policy(self.mode, self._granted)
+        workspace, rules_now = self.setting.workspace, self.setting.policy(self.mode, self._granted)
 
         def may_read(path: Path) -> bool:
             call = ToolCall("", looking.name, {"path": str(path)})
             return decide.before(call, looking, rules_now).verdict == "allow"
 
-        return mentions.told(goal, self.setting.workspace, may_read)
+        listed = context.listing(workspace) if may_read(workspace) else ""
+        return context.surroundings(listed, mentions.told(goal, workspace, may_read), piped)
 
     def _turn(self, approve: Approver, begin: int) -> loop.Turn:
         s = self.setting
