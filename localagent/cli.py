@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .errors import LocalAgentError
 
         if not isinstance(error, LocalAgentError):
-            raise
+            return _bug(error)
         print(f"localagent: {error}", file=sys.stderr)
         return _KINDS.get(error.kind, Exit.FAILED)
 
@@ -135,6 +135,26 @@ def _command(args: Sequence[str]) -> int:
     if args[0] not in COMMANDS:
         return _unknown(args[0])
     return _run(args[0], args[1:])
+
+
+def _bug(error: Exception) -> int:
+    """A mistake of ours: one sentence for the person, the traceback into a file for whoever mends it."""
+    import os
+    import traceback
+
+    from .store.paths import state_dir
+
+    if os.environ.get("LOCALAGENT_DEBUG"):
+        raise error
+    where = state_dir() / "crash.log"
+    try:
+        with where.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write("".join(traceback.format_exception(error)) + "\n")
+        kept = f"The details are in {where}."
+    except OSError:
+        kept = "Set LOCALAGENT_DEBUG=1 to see the details."
+    print(f"localagent: a mistake of ours, sorry: {type(error).__name__}: {error}. {kept}", file=sys.stderr)
+    return Exit.FAILED
 
 
 def _run(name: str, rest: Sequence[str]) -> int:

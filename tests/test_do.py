@@ -249,6 +249,19 @@ def test_bad_command_lines_are_told_in_one_sentence(
     assert said.lower() in (out + err).lower() and "Traceback" not in err
 
 
+def test_a_mistake_of_ours_is_one_sentence_and_a_file(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(args: object) -> int:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("localagent.commands.config.run", broken)
+    assert cli.main(["config", "get"]) == 1
+    err = capsys.readouterr().err
+    assert "boom" in err and "Traceback" not in err
+    assert "Traceback" in (Path(os.environ["LOCALAGENT_STATE_DIR"]) / "crash.log").read_text()
+
+
 def test_a_broken_config_names_file_and_line(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path(os.environ["LOCALAGENT_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
     settings.path().write_text("mode: ask\nthreads: many\n")

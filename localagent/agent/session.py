@@ -88,6 +88,9 @@ class Session:
         except LocalAgentError as error:
             self.ended = TurnEnded("failed", error=Failure(error.kind, str(error)))
             yield self.ended
+        except Exception as error:
+            self._record(TurnEnded("failed", error=Failure("bug", f"{type(error).__name__}: {error}")))
+            raise
 
     def _surroundings(self, goal: str, piped: str) -> str:
         """What lies in the folder and what the goal names there, as far as it may be read unasked."""
