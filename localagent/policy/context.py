@@ -19,7 +19,9 @@ class Context:
     are folders of ours that the model may read (the full outputs of its own programs).
     `untrusted_seen` and `private_seen` are the session's marks. `resolve` follows links (None:
     paths are compared as written); `count` says how many files lie at or beneath a path
-    (None: every path counts as one file).
+    (None: every path counts as one file), and `folder` whether a path is a folder (None: any may be).
+    `lost_before` is how many files earlier calls of this turn have deleted. `search_path` are the
+    folders in which programs are looked for.
     """
 
     mode: Mode
@@ -33,6 +35,9 @@ class Context:
     readable: tuple[str, ...] = ()
     resolve: Callable[[str], str] | None = None
     count: Callable[[str], int] | None = None
+    folder: Callable[[str], bool] | None = None
+    lost_before: int = 0
+    search_path: tuple[str, ...] = ()
 
     def inside(self, path: str) -> bool:
         """Whether the path, as written and with its links followed, lies in the workspace."""

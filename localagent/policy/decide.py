@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..values import Change, Decision, ToolCall, ToolSpec
-from . import floor, subjects
+from . import floor, repository, subjects
 from .context import Context, beneath
 from .harm import destroys, harms, overruns
 from .rule import Rule, Subject, allows, reaches
@@ -24,12 +24,18 @@ _OUTWARD = {"net": "reaching the network", "send": "sending a message", "persist
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One reason to ask, the subjects that allow rules would have to cover, and the built-in that asks."""
+    """One reason to ask, the subjects that allow rules would have to cover, and the built-in that asks.
+
+    `strict` is set where rules that were kept from an answer do not count, `either` where a
+    rule for reading a path is as good as one for writing it.
+    """
 
     reason: str
     name: str
     subjects: tuple[Subject, ...]
     tool_rule: bool = True
+    strict: bool = False
+    either: bool = False
 
 
 def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
@@ -55,7 +61,7 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
         if reason:
             return Decision("deny", reason, "floor")
     written = subjects.written(changes)
-    copied = [Subject("read", change.path) for change in changes if change.kind == "copy"]
+    copied = [_copied(change, ctx) for change in changes if change.kind == "copy"]
     refused = _denied([*written, *copied, Subject("tool", spec.name)], spec, ctx)
     if refused:
         return refused
@@ -64,10 +70,14 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
     questions = questions_after(call, spec, changes, ctx)
     inside = all(ctx.inside(s.text) for s in (*written, *copied))
     if questions and "run" in spec.effects and inside and not _asking([*written], spec, ctx):
-        rule = _allowing([subjects.program(call, ctx)], ctx)
+        rule = _allowing([subjects.program(call, ctx)], ctx, strict=any(q.strict for q in questions))
         if rule:
             return Decision("allow", f"your rule {rule} allows what this command changes here", str(rule))
     return _settle(questions, [*written, *copied], spec, ctx, _free_changes(ctx))
+
+
+def _copied(change: Change, ctx: Context) -> Subject:
+    return Subject("read", change.path, deep=subjects.is_tree(change.path, ctx))
 
 
 # --- the floor ------------------------------------------------------------------------------------
@@ -75,10 +85,10 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
 
 def _floor_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision | None:
     named = subjects.paths(call, spec, ctx) if _touches_files(spec) else []
-    # With several paths one may be a source that is only read; `after` knows which.
+    # With several paths one may be a source that is only read, and one may be taken away: `after` knows.
     writes = "write:fs" in spec.effects and len(named) == 1
     for path in named:
-        reason = floor.reading(path.text, ctx) or (floor.writing(path.text, ctx) if writes else "")
+        reason = floor.reading(path.text, ctx) or (floor.writing(path.text, ctx, kind="remove") if writes else "")
         if reason:
             return Decision("deny", reason, "floor")
     if "run" in spec.effects:
@@ -90,6 +100,9 @@ def _floor_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision | No
     return None
 
 
+_DONE: dict[str, repository.Kind] = {"make_folder": "folder", "link": "link", "chmod": "chmod"}
+
+
 def _floor_change(change: Change, ctx: Context) -> str:
     if change.kind == "copy":
         reason = floor.takes_along(change.path, ctx)
@@ -97,11 +110,11 @@ def _floor_change(change: Change, ctx: Context) -> str:
         reason = floor.removing(change.path, ctx)
     else:
         known = change.after if change.kind == "write" else None
-        reason = floor.writing(change.path, ctx, known, folder=change.kind == "make_folder")
+        reason = floor.writing(change.path, ctx, known, _DONE.get(change.kind, "write"))
     if not reason and change.dest is not None:
-        reason = floor.writing(change.dest, ctx) or floor.replacing_git(change.dest)
+        reason = floor.writing(change.dest, ctx, kind="bring")
     if not reason and change.kind == "link":
-        reason = floor.replacing_git(change.path) or _floor_link(change, ctx)
+        reason = _floor_link(change, ctx)
     return reason
 
 
@@ -163,20 +176,34 @@ def _first(rules: Iterable[Rule], subject: Subject, ctx: Context) -> Rule | None
     return next((rule for rule in rules if reaches(rule, subject, ctx)), None)
 
 
-def _allowing(found: Sequence[Subject], ctx: Context) -> Rule | None:
+def _allowing(found: Sequence[Subject], ctx: Context, strict: bool = False, either: bool = False) -> Rule | None:
     """A rule where every subject is covered by some allow rule: the one that covers the first."""
-    covering = [next((r for r in ctx.rules.allow if allows(r, subject, ctx)), None) for subject in found]
-    return covering[0] if covering and all(covering) else None
+    known = ctx.rules.allow if strict else (*ctx.rules.allow, *ctx.rules.kept)
+    first: Rule | None = None
+    for subject in found:
+        forms = (subject, _otherwise(subject)) if either else (subject,)
+        covering = next((rule for rule in known if any(allows(rule, form, ctx) for form in forms)), None)
+        if covering is None:
+            return None
+        first = first or covering
+    return first
+
+
+def _otherwise(subject: Subject) -> Subject:
+    """The same path, read where it was to be written and the other way round."""
+    return Subject("write" if subject.kind == "read" else "read", subject.text)
 
 
 def _settle(questions: list[Question], found: list[Subject], spec: ToolSpec, ctx: Context, free: Decision) -> Decision:
     rule = _asking(found, spec, ctx)
     if rule:
         return Decision("ask", f"your rule {rule} asks first", f"ask {rule}")
-    tool = _allowing([Subject("tool", spec.name)], ctx)
+    named = [Subject("tool", spec.name)]
     decided = free
     for question in questions:
-        covering = _allowing(question.subjects, ctx) or (tool if question.tool_rule else None)
+        covering = _allowing(question.subjects, ctx, question.strict, question.either)
+        if covering is None and question.tool_rule:
+            covering = _allowing(named, ctx, question.strict)
         if covering is None:
             return Decision("ask", question.reason, question.name)
         decided = Decision("allow", f"your rule {covering} allows it", str(covering))
@@ -210,7 +237,7 @@ def questions_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Quest
         found.append(Question(f"{spec.name} does not say what it does", "undeclared", (Subject("tool", spec.name),)))
     if not effects and ctx.mode == "yolo" and not ctx.boundary:
         found.append(Question(f"{spec.name} does not say what it does, and there is no sandbox", "no sandbox", ()))
-    if ctx.mode != "yolo" and ("read:fs" in effects or not effects):
+    if ctx.mode != "yolo" and _touches_files(spec):
         found += _reading_questions(call, spec, ctx)
     if "run" in effects and not ctx.boundary:
         reason = "there is no sandbox here, so a program could do anything you can do"
@@ -221,8 +248,13 @@ def questions_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Quest
 def _reading_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Question]:
     named = tuple(subjects.paths(call, spec, ctx))
     outside = tuple(p for p in named if not ctx.inside(p.text) and not _readable(p.text, ctx))
+    if outside and "write:fs" in spec.effects:
+        # What is proposed for these places is judged later, but to propose it the tool has to look at them.
+        sources = subjects.sources(call, spec, ctx)
+        outside = tuple(s if s.text in sources else Subject("write", s.text) for s in outside)
     if outside:
-        return [Question(f"{outside[0].text} is outside the workspace", "outside", outside, tool_rule=False)]
+        reason = f"{outside[0].text} is outside the workspace"
+        return [Question(reason, "outside", outside, tool_rule=False, either="write:fs" in spec.effects)]
     if "read:fs" in spec.effects and not ctx.boundary:
         inside = named or (Subject("read", ctx.workspace),)
         return [Question("there is no sandbox here, so reading asks too", "no sandbox", inside)]
@@ -268,9 +300,7 @@ def questions_after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], c
     written = tuple(subjects.written(changes))
     outside = tuple(s for s in written if not ctx.inside(s.text))
     read_outside = tuple(
-        Subject("read", c.path)
-        for c in changes
-        if c.kind == "copy" and not ctx.inside(c.path) and not _readable(c.path, ctx)
+        _copied(c, ctx) for c in changes if c.kind == "copy" and not ctx.inside(c.path) and not _readable(c.path, ctx)
     )
     found: list[Question] = []
     if outside:
@@ -290,7 +320,11 @@ def questions_after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], c
                 tool_rule=False,
             )
         )
-    inside = tuple(s for s in written if s not in outside)
+    reason = destroys(changes, ctx) or harms(changes, ctx) or _overruns(call, spec, changes, ctx)
+    if reason:
+        found.append(Question(reason, "destructive", written, strict=True))
+    left_out = frozenset(outside)
+    inside = tuple(s for s in written if s not in left_out)
     if not inside:
         return found
     if not ctx.boundary:
@@ -299,10 +333,6 @@ def questions_after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], c
         found.append(Question("changes ask first in mode ask", "mode ask", inside))
     elif not spec.effects:
         found.append(Question(f"{spec.name} does not say what it does", "undeclared", inside))
-    else:
-        reason = destroys(changes, ctx) or harms(changes, ctx) or _overruns(call, spec, changes, ctx)
-        if reason:
-            found.append(Question(reason, "destructive", inside))
     return found
 
 

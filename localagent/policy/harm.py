@@ -7,13 +7,18 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ..store import secrets
 from ..values import Change
+from . import floor, repository
 from .context import Context, beneath
 
 MOST_LOST = 10
+_PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin")
 _NAMED = 5
 _MOVES = re.compile(r"\b(?:mv|rename)\b")
-_DELETES = re.compile(r"\b(?:rm|rmdir|unlink|delete|remove|rmtree|trash|shred|git|rsync|make|clean)\b|-delete\b", re.IGNORECASE)
+_DELETES = re.compile(
+    r"\b(?:rm|rmdir|unlink|delete|remove|rmtree|trash|shred|git|rsync|make|clean)\b|-delete\b", re.IGNORECASE
+)
 
 _DELICATE = frozenset(
     ".vscode .idea .envrc .mcp.json .env .husky .localagent .bashrc .bash_profile .profile .zshrc .zshenv .gitmodules "
@@ -21,18 +26,25 @@ _DELICATE = frozenset(
 )
 
 
+def lost(changes: Sequence[Change], ctx: Context) -> int:
+    """How many files are gone after these changes, those that reappear elsewhere not counted."""
+    return _count_lost(_lost(changes), changes, ctx)
+
+
 def destroys(changes: Sequence[Change], ctx: Context) -> str:
-    """Why these changes lose much at once, or ""."""
-    lost = _lost(changes)
-    deleted = _count_lost(lost, changes, ctx)
+    """Why these changes lose much at once, with what this turn has lost before, or ""."""
+    outermost = _lost(changes)
+    deleted = _count_lost(outermost, changes, ctx)
     if deleted > MOST_LOST:
         return f"it deletes {deleted} files at once"
+    if deleted and deleted + ctx.lost_before > MOST_LOST:
+        return f"with it, {deleted + ctx.lost_before} files are deleted for one request"
     overwritten = sum(_overwrites(change) for change in changes)
     if overwritten > MOST_LOST:
         return f"it overwrites {overwritten} files at once"
-    if lost and any(path == ctx.workspace for path in lost):
+    if outermost and any(path == ctx.workspace for path in outermost):
         return "it deletes the workspace itself"
-    if ctx.count is not None and deleted > 1:
+    if ctx.count is not None and deleted and deleted + ctx.lost_before > 1:
         whole = ctx.count(ctx.workspace)
         if deleted >= whole:
             return f"it deletes all {whole} files of the workspace"
@@ -47,27 +59,33 @@ def overruns(script: str, changes: Sequence[Change], ctx: Context) -> str:
     """
     if not _MOVES.search(script) or _DELETES.search(script):
         return ""
-    lost = _lost(changes)
-    if _count_lost(lost, changes, ctx) == 0:
+    outermost = _lost(changes)
+    if _count_lost(outermost, changes, ctx) == 0:
         return ""
-    names = ", ".join(sorted(posixpath.relpath(path, ctx.workspace) for path in lost)[:_NAMED])
+    names = ", ".join(sorted(posixpath.relpath(path, ctx.workspace) for path in outermost)[:_NAMED])
     return f"it only moves files, and yet the contents of {names} would be lost (another file would take their place)"
 
 
 def harms(changes: Sequence[Change], ctx: Context) -> str:
     """Why one of these changes deserves a look, or ""."""
     for change in changes:
-        for path in (change.path, change.dest):
-            if path is None or (change.kind == "copy" and path == change.path):
-                continue
-            name = _delicate(path, ctx)
-            if name:
-                return f"other programs act on {name} by themselves"
+        for path, creates in _places(change):
+            reason = _delicate(path, creates, ctx)
+            if reason:
+                return reason
         if change.kind != "make_folder" and change.mode is not None and change.mode & 0o7000:
             return f"{change.path} would get special permission bits"
-        if change.kind in ("move", "trash") and posixpath.basename(change.path).casefold() == ".git":
+        if change.kind in ("move", "trash", "copy") and repository.is_repository(change.path):
             return f"{change.path} holds the history of a repository"
     return ""
+
+
+def _places(change: Change) -> Iterator[tuple[str, bool]]:
+    """The paths that change, each with whether a file or tree comes to lie there that was not there."""
+    if change.kind != "copy":
+        yield change.path, change.kind == "link" or (change.kind == "write" and not change.before)
+    if change.dest is not None:
+        yield change.dest, True
 
 
 def _lost(changes: Sequence[Change]) -> list[str]:
@@ -109,11 +127,30 @@ def _overwrites(change: Change) -> bool:
     return change.kind in ("write", "edit") and bool(change.before) and change.before != change.after
 
 
-def _delicate(path: str, ctx: Context) -> str:
+def _delicate(path: str, creates: bool, ctx: Context) -> str:
+    """Why other programs act on this path of the workspace by themselves, or ""."""
     if not beneath(path, ctx.workspace):
         return ""
     parts = path[len(ctx.workspace.rstrip("/")) + 1 :].casefold().split("/")
     for part in parts:
         if part in _DELICATE or part.startswith(".env."):
-            return part
+            return f"other programs act on {part} by themselves"
+    return repository.delicate(path, creates) or _started(path, parts, ctx)
+
+
+def _started(path: str, parts: Sequence[str], ctx: Context) -> str:
+    if parts[-1] in ("usercustomize.py", "sitecustomize.py"):
+        return f"Python runs {parts[-1]} by itself"
+    for form in ctx.forms(path):
+        if any(beneath(form, folder) for folder in (*_PROGRAMS, *ctx.search_path) if folder.strip("/")):
+            return f"programs are looked for where {form} lies"
+        if any(map(secrets.asking_in_home, floor.in_home(form, ctx))):
+            return f"other programs act on {form} by themselves"
+    if ctx.home.strip("/") and beneath(ctx.home, ctx.workspace):
+        before_git = parts[: parts.index(".git")] if ".git" in parts else parts
+        hidden = next((part for part in before_git if part.startswith(".")), "")
+        if hidden:
+            return f"the workspace holds your home folder, and programs keep their own files in {hidden} there"
+        if parts[-1].endswith(".pth"):
+            return f"Python runs {parts[-1]} by itself"
     return ""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, Protocol, get_args
 
@@ -31,16 +31,22 @@ from .shell_words import MAX_DEPTH, program, segments, strip_wrappers
 
 RuleKind = Literal["read", "write", "run", "net", "send", "persist", "tool"]
 KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
+# What only a glob matches that covers everything beneath a folder.
+_BENEATH = "/\0/\0"
 _FORMS = "read(GLOB) write(GLOB) run(WORDS) net(HOST) send(CHANNEL:ADDRESS) persist(KIND) tool(NAME)"
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing that a call would touch: `text` is the absolute path, host, address, kind, tool name or line."""
+    """One thing that a call would touch: `text` is the absolute path, host, address, kind, tool name or line.
+
+    `deep` is set where all that lies beneath the path is touched too.
+    """
 
     kind: RuleKind
     text: str
     line: Line | None = None
+    deep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +67,29 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the user has laid down; where several rules match, deny wins over ask, ask over allow."""
+    """What the user has laid down; where several rules match, deny wins over ask, ask over allow.
+
+    `allow` was written out for this run. `kept` was remembered from an answer: it allows the same,
+    except what would lose much at once or what other programs act on.
+    """
 
     deny: tuple[Rule, ...] = ()
     ask: tuple[Rule, ...] = ()
     allow: tuple[Rule, ...] = ()
+    kept: tuple[Rule, ...] = ()
 
     @staticmethod
-    def of(*, deny: Iterable[str] = (), ask: Iterable[str] = (), allow: Iterable[str] = ()) -> Rules:
+    def of(
+        *, deny: Iterable[str] = (), ask: Iterable[str] = (), allow: Iterable[str] = (), kept: Iterable[str] = ()
+    ) -> Rules:
         """Parse all; raises UsageError for the first rule that cannot be read."""
-        return Rules(tuple(map(parse, deny)), tuple(map(parse, ask)), tuple(map(parse, allow)))
+        return Rules(*(tuple(map(parse, texts)) for texts in (deny, ask, allow, kept)))
 
     def with_allowed(self, rules: Iterable[str]) -> Rules:
-        return Rules(self.deny, self.ask, (*self.allow, *map(parse, rules)))
+        return replace(self, allow=(*self.allow, *map(parse, rules)))
+
+    def with_kept(self, rules: Iterable[str]) -> Rules:
+        return replace(self, kept=(*self.kept, *map(parse, rules)))
 
 
 class Place(Protocol):
@@ -155,7 +171,9 @@ def allows(rule: Rule, subject: Subject, place: Place) -> bool:
     if rule.kind == "run":
         return _run_matches(rule, subject)
     if rule.kind in ("read", "write"):
-        return all(_glob(rule.object, place, False).fullmatch(form) for form in _forms(subject.text, place))
+        glob = _glob(rule.object, place, False)
+        ends = ("", _BENEATH) if subject.deep else ("",)
+        return all(glob.fullmatch(form + end) for form in _forms(subject.text, place) for end in ends)
     return _text_matches(rule, subject.text)
 
 
@@ -189,9 +207,42 @@ def _run_reaches(rule: Rule, subject: Subject) -> bool:
     if not rule.words:
         return False
     wanted = tuple(word.casefold() for word in rule.words)
+    if _mentioned(rule.words, subject):
+        return True
     if subject.line and subject.line.words is not None and _starts(subject.line.words, wanted):
         return True
     return any(_starts(segment.words, wanted) for segment in segments(subject.text, MAX_DEPTH) if segment.words)
+
+
+def _mentioned(words: tuple[str, ...], subject: Subject) -> bool:
+    """Whether a script, or a text handed to a program, holds all these words somewhere, in any order."""
+    argv = subject.line.words if subject.line else None
+    if argv is None:
+        texts = [subject.text]
+    elif not argv or program(argv) in _TAKES_TEXT:
+        return False
+    else:
+        texts = [word for word in argv[1:] if _SCRIPT.search(word)]
+    if not texts:
+        return False
+    known = _named("\n".join(texts))
+    return all(word.casefold() in known or program((word,)) in known for word in words)
+
+
+@lru_cache(maxsize=32)
+def _named(script: str) -> frozenset[str]:
+    """Every word of a script as it stands there and with quotes and escapes taken away, letter case folded."""
+    decoded = _CODED.sub(lambda m: chr(int(m[1], 16) if m[1] else int(m[2], 8) % 256), script)
+    forms = (script, script.translate(_UNQUOTED), decoded.translate(_UNQUOTED))
+    words = (word for form in forms for word in _BETWEEN.split(form.casefold()) if word)
+    return frozenset(part for word in words for part in (word, word.rpartition("/")[2], word.rpartition("=")[2]))
+
+
+_TAKES_TEXT = frozenset("echo printf grep egrep fgrep rg git".split())
+_SCRIPT = re.compile(r"[\s;|&$`()<>]")
+_CODED = re.compile(r"\\x([0-9a-fA-F]{1,2})|\\0?([0-7]{3})")
+_BETWEEN = re.compile(r"""[\s;|&$`()<>{}"'\[\],]+""")
+_UNQUOTED = str.maketrans("", "", "'\"\\")
 
 
 def _starts(words: tuple[str, ...], wanted: tuple[str, ...]) -> bool:

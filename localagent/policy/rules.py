@@ -15,7 +15,7 @@ from .decide import after, before, questions_after, questions_before
 from .rule import Place, Rule, RuleKind, Rules, Subject, allows, parse
 from .shell_words import INTERPRETERS, WRAPPERS, program
 
-__all__ = ["Rule", "Rules", "needed", "parse", "rule_for", "shown", "storable", "suggest"]
+__all__ = ["Rule", "Rules", "needed", "parse", "remembered", "rule_for", "shown", "storable", "suggest"]
 
 
 def escape(path: str) -> str:
@@ -42,6 +42,17 @@ def needed(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Conte
     return texts if _would_allow(texts, call, spec, changes, ctx) else ()
 
 
+def remembered(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> str:
+    """The rule that an answer "always" keeps; "" where the same question would come again, or may."""
+    texts = [rule_for(group, ctx) for group in _groups(call, spec, changes, ctx)]
+    if not {"run", "write:fs"} & set(spec.effects):
+        texts.append(f"tool({spec.name})")
+    for text in texts:
+        if text and storable(text) and _would_allow([text], call, spec, changes, ctx, kept=True):
+            return text
+    return ""
+
+
 def _groups(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> list[list[Subject]]:
     """What each question is about, then all that is asked of one kind together."""
     asked = questions_after(call, spec, changes, ctx) if changes else questions_before(call, spec, ctx)
@@ -50,8 +61,10 @@ def _groups(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Cont
     return groups + [[s for s in every if s.kind == kind] for kind in dict.fromkeys(s.kind for s in every)]
 
 
-def _would_allow(texts: Sequence[str], call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> bool:
-    tried = replace(ctx, rules=ctx.rules.with_allowed(texts))
+def _would_allow(
+    texts: Sequence[str], call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context, kept: bool = False
+) -> bool:
+    tried = replace(ctx, rules=ctx.rules.with_kept(texts) if kept else ctx.rules.with_allowed(texts))
     decision = after(call, spec, changes, tried) if changes else before(call, spec, tried)
     return decision.verdict == "allow"
 
@@ -74,19 +87,25 @@ def rule_for(subjects: Sequence[Subject], place: Place) -> str:
 def _candidates(kind: RuleKind, subjects: Sequence[Subject], place: Place) -> list[str]:
     texts = list(dict.fromkeys(subject.text for subject in subjects))
     if kind in ("read", "write"):
-        return [f"{kind}({glob})" for glob in _globs(texts, place)]
+        deep = any(subject.deep for subject in subjects)
+        return [f"{kind}({glob})" for glob in _globs(texts, place, deep)]
     if kind == "run":
         return [f"run({texts[0].strip()})", "run(*)"] if len(texts) == 1 else ["run(*)"]
     return [f"{kind}({texts[0]})", f"{kind}(*)"] if len(texts) == 1 else [f"{kind}(*)"]
 
 
-def _globs(paths: Sequence[str], place: Place) -> list[str]:
+def _globs(paths: Sequence[str], place: Place, deep: bool = False) -> list[str]:
     if len(paths) == 1:
-        return [_short(paths[0], place)]
+        exact = _short(paths[0], place)
+        return [exact, f"{exact.rstrip('/')}/**"] if deep else [exact]
     parents = {path.rpartition("/")[0] or "/" for path in paths}
     if len(parents) == 1:
         folder = _short(parents.pop(), place)
-        return ["**" if folder == "." else f"{folder.rstrip('/')}/*", f"{folder.rstrip('/')}/**"]
+        endings = {_ending(path) for path in paths}
+        if len(endings) == 1 and (ending := escape(endings.pop())):
+            same = f"*{ending}" if folder == "." else f"{folder.rstrip('/')}/*{ending}"
+            return [same, *_folders(folder)]
+        return _folders(folder)
     common = paths[0].split("/")
     for path in paths[1:]:
         parts = path.split("/")
@@ -99,6 +118,16 @@ def _globs(paths: Sequence[str], place: Place) -> list[str]:
     return ["**" if folder == "." else f"{folder.rstrip('/')}/**"]
 
 
+def _folders(folder: str) -> list[str]:
+    return ["**" if folder == "." else f"{folder.rstrip('/')}/*", f"{folder.rstrip('/')}/**"]
+
+
+def _ending(path: str) -> str:
+    """The ending with its dot; "" where the name has none or is only that."""
+    name, dot, ending = path.rpartition("/")[2].rpartition(".")
+    return dot + ending if name and ending else ""
+
+
 def _short(path: str, place: Place) -> str:
     """The path as the user would write it in a rule."""
     if path == place.workspace:
@@ -106,6 +135,8 @@ def _short(path: str, place: Place) -> str:
     if path.startswith(place.workspace.rstrip("/") + "/"):
         relative = escape(path[len(place.workspace.rstrip("/")) + 1 :])
         return "./" + relative if relative[:1] in "~" else relative
+    if path == place.home:
+        return "~"
     if place.home and path.startswith(place.home.rstrip("/") + "/"):
         return "~/" + escape(path[len(place.home.rstrip("/")) + 1 :])
     return escape(path)
@@ -114,17 +145,28 @@ def _short(path: str, place: Place) -> str:
 def storable(text: str) -> bool:
     """Whether an answer "always" may keep this rule.
 
-    Never a script, a shell, an interpreter, a wrapper, or everything of a kind.
+    Never a script, a shell, an interpreter, a wrapper, or everything of a kind; of files only
+    those it names, or those of one ending that lie directly in one folder.
     """
     rule = parse(text)
     if rule.kind in ("net", "send", "persist"):
         return "*" not in rule.object
-    if rule.kind != "run":
-        return rule.object not in ("/**", "~/**")
+    if rule.kind in ("read", "write"):
+        return _names_few(rule.object)
+    if rule.kind == "tool":
+        return True
     if not rule.words:
         return False
     name = program(rule.words)
     return name not in INTERPRETERS and name not in WRAPPERS and name not in ("doas", "su", "git-shell")
+
+
+def _names_few(glob: str) -> bool:
+    plain = re.sub(r"\[[*?\[]\]", "_", glob).removeprefix("./")
+    if plain in ("", "."):
+        return False
+    folder, _, name = plain.rpartition("/")
+    return not re.search(r"[*?\[]", folder + name.removeprefix("*.")) and name != "*."
 
 
 def shown(text: str) -> str:

@@ -13,6 +13,7 @@ import posixpath
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from .shell_readers import reads_only
@@ -57,6 +58,7 @@ class Line:
         return any(risk.kind in DESTRUCTIVE for risk in self.risks)
 
 
+@lru_cache(maxsize=32)
 def read(text: str, home: str = "") -> Line:
     """Read one shell line. `home` is only compared with the words, to see that it is not wiped."""
     found = _exact(text)
@@ -67,7 +69,11 @@ def read(text: str, home: str = "") -> Line:
 
 def read_argv(argv: Sequence[str], home: str = "") -> Line:
     """The same for a program that is started without a shell: the words are known exactly."""
-    words = tuple(argv)
+    return _read_words(tuple(argv), home)
+
+
+@lru_cache(maxsize=32)
+def _read_words(words: tuple[str, ...], home: str) -> Line:
     text = " ".join("'" + word.replace("'", "'\"'\"'") + "'" for word in words)
     if not words or any(_hidden(char) for word in words for char in word):
         return Line(text, None, "it holds a control or invisible character", risks=_risks(text, home))
@@ -180,6 +186,7 @@ _PERSISTS = frozenset("crontab at batch systemctl launchctl chsh update-rc.d".sp
 _CODE = frozenset("eval source . exec".split())
 _ERASES = frozenset("mkfs wipefs fdisk sfdisk parted mkswap blkdiscard".split())
 _LOOKS_AT_NAMES = frozenset("echo printf grep egrep fgrep rg ls stat df file readlink realpath lsblk".split())
+_NEAR = 64
 _DEVICES = ("sd", "hd", "vd", "xvd", "nvme", "mmcblk", "disk", "mapper/", "loop", "dm-", "md", "nbd", "ram", "sr")
 _MEMORY = frozenset({"/dev/mem", "/dev/kmem", "/dev/port"})
 
@@ -255,14 +262,17 @@ def _find_deletes(args: tuple[str, ...]) -> bool:
         return True
     for flag in ("-exec", "-execdir", "-ok", "-okdir"):
         for at, word in enumerate(args):
-            if word == flag and _file_risks_of(args[at + 1 :]):
+            # The options that make a command delete stand near it; a `find` in a `find` has its own turn here.
+            if word == flag and _file_risks_of(args[at + 1 : at + _NEAR]):
                 return True
     return False
 
 
 def _file_risks_of(words: tuple[str, ...]) -> bool:
     rest = strip_wrappers(words)
-    return bool(rest) and bool(_file_risks(program(rest), rest[1:]))
+    if not rest or program(rest) == "find":
+        return False
+    return bool(_file_risks(program(rest), rest[1:]))
 
 
 def _git_discards(args: tuple[str, ...]) -> bool:

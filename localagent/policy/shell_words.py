@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_DEPTH = 4
 _MAX_SEGMENTS = 500
+_MAX_LOOKED = 128 * 1024
 
 _TOKEN = re.compile(
     r"""(?P<quoted>'[^']*'|"(?:[^"\\]|\\.)*")"""
@@ -18,6 +20,7 @@ _TOKEN = re.compile(
     r"""|(?P<redirect>\d*&?>>?[|&]?|\d*<<?<?[&>]?)"""
     r"""|(?P<break>\$\(|[;|&()`\n]+|(?<!\S)[{}](?!\S))"""
     r"""|(?P<space>\s+)"""
+    r"""|(?P<plain>[\w./:,%@=+-]+)"""
     r"""|(?P<char>[\s\S])"""
 )
 _WRAPPERS = {
@@ -67,19 +70,29 @@ class Segment:
     overwritten: tuple[str, ...]
 
 
-def segments(text: str, depth: int = MAX_DEPTH) -> list[Segment]:
-    """Every command that the text might run, also inside `sh -c`, `eval` and substitutions."""
+def segments(text: str, depth: int = MAX_DEPTH) -> tuple[Segment, ...]:
+    """Every command that the text might run, also inside `sh -c`, `eval` and substitutions.
+
+    Of a text over 128 KiB, which no system takes as one argument, only its beginning and its end.
+    """
+    if len(text) > _MAX_LOOKED:
+        text = text[: _MAX_LOOKED // 2] + "\n" + text[-_MAX_LOOKED // 2 :]
+    return _segments(text, depth)
+
+
+@lru_cache(maxsize=32)
+def _segments(text: str, depth: int) -> tuple[Segment, ...]:
     found: list[Segment] = []
     todo = [(text, depth)]
     while todo and len(found) < _MAX_SEGMENTS:
         source, left = todo.pop()
-        for segment in _split(source):
+        for segment in dict.fromkeys(_split(source)):
             found.append(segment)
             if left > 0:
                 todo.extend((inner, left - 1) for inner in _nested(segment.words))
         if left > 0:
             todo.extend((inner, left - 1) for inner in _substitutions(source))
-    return found
+    return tuple(found)
 
 
 def program(words: tuple[str, ...]) -> str:
@@ -91,39 +104,43 @@ def program(words: tuple[str, ...]) -> str:
 
 def strip_wrappers(words: tuple[str, ...]) -> tuple[str, ...]:
     """The command that `sudo`, `env`, `timeout 5`, `xargs` and their like would start."""
+    at, end = 0, len(words)
     for _ in range(16):
-        while words and _ASSIGNMENT.match(words[0]):
-            words = words[1:]
-        if not words or program(words) not in _WRAPPERS:
-            return words
-        name = program(words)
+        while at < end and _ASSIGNMENT.match(words[at]):
+            at += 1
+        if at >= end:
+            return ()
+        name = program(words[at : at + 1])
+        if name not in _WRAPPERS:
+            break
         takes = _WRAPPERS[name]
-        words = words[1:]
-        while words and words[0].startswith("-") and len(words[0]) > 1:
-            with_value = len(words[0]) == 2 and words[0][1] in takes
-            words = words[2:] if with_value else words[1:]
-        if name in ("timeout", "flock") and words:
-            words = words[1:]
-    return words
+        at += 1
+        while at < end and words[at].startswith("-") and len(words[at]) > 1:
+            at += 2 if len(words[at]) == 2 and words[at][1] in takes else 1
+        if name in ("timeout", "flock"):
+            at += 1
+    return words[at:]
 
 
 def _split(text: str) -> list[Segment]:
     found: list[Segment] = []
     words: list[str] = []
     overwritten: list[str] = []
-    word: list[str] | None = None
+    word: list[str] = []
+    started = False
     target = ""
 
     def end_word() -> None:
-        nonlocal word, target
-        if word is None:
+        nonlocal started, target
+        if not started:
             return
         value = "".join(word)
         if not target:
             words.append(value)
         elif target == ">" and value not in ("/dev/null", "/dev/stderr", "/dev/stdout") and not value.isdigit():
             overwritten.append(value)
-        word, target = None, ""
+        word.clear()
+        started, target = False, ""
 
     def end_segment() -> None:
         end_word()
@@ -143,7 +160,8 @@ def _split(text: str) -> list[Segment]:
             end_segment()
         else:
             plain = piece[1:-1] if kind == "quoted" else piece[1:] if kind == "escaped" else piece
-            word = [*(word or []), "" if kind == "escaped" and plain == "\n" else plain]
+            word.append("" if kind == "escaped" and plain == "\n" else plain)
+            started = True
     end_segment()
     return found
 
@@ -157,6 +175,8 @@ def _nested(words: tuple[str, ...]) -> list[str]:
         return [" ".join(rest[1:])]
     if name in SHELLS or name in ("ssh", "su", "script"):
         return [word for word in rest[1:] if " " in word or (name in SHELLS and not word.startswith("-"))]
+    if name in ("trap", "alias"):
+        return [word.partition("=")[2] if name == "alias" else word for word in rest[1:]]
     if program(words) == "env":
         return [word for word in words[1:] if " " in word]
     return []

@@ -13,13 +13,28 @@ from .rule import Subject
 _PATH_NAMES = frozenset(
     "path paths file files folder folders dir directory source destination src dst dest target from to".split()
 )
+_SOURCE_NAMES = ("source", "sources", "src", "from")
+# These look at what they are given and at nothing beneath it.
+_SHALLOW = frozenset({"read_file", "list_files"})
 _COMMAND_NAMES = ("command", "cmd", "script", "argv", "code")
 _HOST_NAMES = ("url", "urls", "host", "hosts")
 
 
 def paths(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Subject]:
     """The files and folders that the arguments name, as read subjects."""
-    return [Subject("read", absolute(text, ctx.workspace, ctx.home)) for text in _path_texts(call, spec)]
+    found = dict.fromkeys(absolute(text, ctx.workspace, ctx.home) for text in _path_texts(call, spec))
+    return [Subject("read", path, deep=spec.name not in _SHALLOW and is_tree(path, ctx)) for path in found]
+
+
+def is_tree(path: str, ctx: Context) -> bool:
+    """Whether more may lie beneath the path."""
+    return ctx.folder is None or any(ctx.folder(form) for form in ctx.forms(path))
+
+
+def sources(call: ToolCall, spec: ToolSpec, ctx: Context) -> frozenset[str]:
+    """The paths among the arguments that are only read or moved away, by their names."""
+    found = (text for name in _SOURCE_NAMES for text in _texts(call.args.get(name)))
+    return frozenset(absolute(text, ctx.workspace, ctx.home) for text in found)
 
 
 def line(call: ToolCall, ctx: Context) -> shell_risk.Line:

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
-from . import paths
-
-_STARTUP = (
-    *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile", ".login", ".logout"),
-    *(".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".inputrc"),
-    *(".config/fish", ".config/autostart", ".config/systemd/user", ".config/environment.d", ".config/nushell"),
-    *(".pam_environment", ".xprofile", ".xsession", ".xsessionrc", ".xinitrc", ".Xresources", ".gitconfig"),
-    *(".config/git", ".config/plasma-workspace", "Library/LaunchAgents", ".local/share/systemd/user"),
-    *(".ssh", ".gnupg", ".aws", ".kube", ".docker", ".password-store", ".local/share/keyrings", ".netrc"),
-)
+from . import paths, secrets
 
 
 class Floor:
@@ -21,39 +13,57 @@ class Floor:
 
     def __init__(self) -> None:
         made = (paths.config_dir(), paths.data_dir(), paths.state_dir(), paths.runtime_dir())
-        self._own = {name for folder in made for name in (str(folder), os.path.realpath(folder))}
+        self._own = {form.casefold() for form in _both(map(str, made))}
         home = os.path.expanduser("~")
-        named = [os.path.join(home, name) for name in _STARTUP]
-        self._startup = {name for path in named for name in (path, os.path.realpath(path))}
+        places = _both((*secrets.secret_paths(home), *secrets.startup_paths(home)))
+        self._places = {place.casefold() for place in places}
+        # What exists of them now, and the folders that it lies in.
+        self._holders = {above for place in places if os.path.lexists(place) for above in _upwards(place.casefold())}
 
     def refusal(self, path: str) -> str:
         """Why `path` (absolute) must not be changed, "" where it may. Letter case does not matter."""
         places = {os.path.abspath(path), os.path.realpath(path)}
         if any(is_hook_place(place) for place in places):
-            return "a git hook runs programs by itself"
-        for place in places:
+            return "a git hook, or what leads git to one, runs programs by itself"
+        for place in {place.casefold() for place in places}:
             for own in self._own:
                 if _below(place, own):
                     return "it belongs to localagent itself"
                 if _below(own, place):
                     return "localagent's own files are in it"
-            for startup in self._startup:
-                if _below(place, startup):
-                    return "it runs at every login or holds keys"
-                if _below(startup, place) and os.path.lexists(startup):
-                    return "files that run at every login, or hold keys, are in it"
+            if any(above in self._places for above in _upwards(place)):
+                return "it runs by itself or holds keys"
+            if place in self._holders:
+                return "files that run by themselves, or hold keys, are in it"
         return ""
 
 
 def is_hook_place(path: str) -> bool:
-    """Whether a file at this path would be run by git; git never runs the samples."""
+    """Whether a file at this path would be run by git or Mercurial, or lead git to others; the samples never are."""
     parts = [part.casefold() for part in path.split(os.sep)]
+    if parts[-2:] == [".hg", "hgrc"]:
+        return True
     if ".git" not in parts:
         return False
     behind = parts[parts.index(".git") + 1 :]
+    if behind[:1] not in (["hooks"], ["modules"], ["worktrees"], ["commondir"], ["gitdir"]):
+        return False
+    if behind[-1] in ("commondir", "gitdir"):
+        return True
     return "hooks" in behind[:-1] and not behind[-1].endswith(".sample")
 
 
+def _both(places: Iterable[str]) -> set[str]:
+    """Each as it is written and with its links followed."""
+    return {form for place in places for form in (place, os.path.realpath(place))}
+
+
+def _upwards(path: str) -> Iterable[str]:
+    """The path and every folder it lies in, the root left out."""
+    while path.strip(os.sep):
+        yield path
+        path = path.rpartition(os.sep)[0]
+
+
 def _below(path: str, folder: str) -> bool:
-    path, folder = path.casefold(), folder.casefold()
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localagent.policy import decide, rules
+from localagent.policy import decide, harm, rules
 from localagent.policy.decide import Context
 from localagent.policy.rules import Rules
 from localagent.values import EFFECTS, MODES, Change, ToolCall, ToolSpec
@@ -35,7 +35,7 @@ SPECS = [READ, MAIL, WRITE, MOVE, RUN, FETCH, SEND, PERSIST, COMPUTE, UNSAID]
 
 
 def _context(mode: Any = "ask", boundary: bool = True, **more: Any) -> Context:
-    made = Rules.of(deny=more.pop("deny", ()), ask=more.pop("ask", ()), allow=more.pop("allow", ()))
+    made = Rules.of(**{name: more.pop(name, ()) for name in ("deny", "ask", "allow", "kept")})
     return Context(mode, f"{HOME}/w", made, boundary, HOME, OURS, **more)
 
 
@@ -68,7 +68,7 @@ BEFORE = {
     "read upwards": ("ask ask", "ask ask", "ask ask", "allow allow"),
     "read mail": ("allow ask", "allow ask", "allow ask", "allow allow"),
     "write inside": ("deny deny", "allow allow", "allow allow", "allow allow"),
-    "write outside": ("deny deny", "allow allow", "allow allow", "allow allow"),
+    "write outside": ("deny deny", "ask ask", "ask ask", "allow allow"),
     "run": ("deny deny", "allow ask", "allow ask", "allow ask"),
     "run reading": ("deny deny", "allow ask", "allow ask", "allow ask"),
     "run destructive": ("deny deny", "allow ask", "allow ask", "allow ask"),
@@ -186,6 +186,20 @@ FLOOR_WRITES = [
     f"{W}/.git/modules/sub/hooks/x",
     f"{W}/.git/worktrees/a/config.worktree",
     f"{W}/.ssh/id_ed25519",
+    f"{W}/.git/commondir",
+    f"{W}/.hg/hgrc",
+    *(
+        f"{HOME}/{name}"
+        for name in (
+            ".emacs .vimrc .vim/plugin/x.vim .gdbinit .inputrc .xprofile .Xsession .config/environment.d/x.conf "
+            ".local/share/applications/x.desktop .local/bin/git .config/nvim/init.lua .s3cfg .boto .authinfo .msmtprc "
+            ".pgpass .my.cnf .git-credentials .config/gh/hosts.yml .config/glab-cli/config.yml .config/hub "
+            ".bash_history .mailcap .forward .procmailrc .tmux.conf"
+        ).split()
+    ),
+    "/etc/sudoers",
+    "/etc/ssl/private/x.key",
+    "/var/spool/cron/u",
 ]
 
 
@@ -215,7 +229,11 @@ def test_no_mode_and_no_rule_lifts_the_floor(path: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [f"{HOME}/.ssh/id_rsa", "~/.gnupg", "~/.SSH", OURS[0], "/etc/shadow", "/dev/sda", "~/.aws/x"]
+    "path",
+    [
+        *(f"{HOME}/.ssh/id_rsa", "~/.gnupg", "~/.SSH", OURS[0], "/etc/shadow", "/dev/sda", "~/.aws/x", "~/.s3cfg"),
+        *("~/.config/gh/hosts.yml", "~/.config/glab-cli/x", "~/.config/hub", "/etc/sudoers", "/etc/ssl/private/k"),
+    ],
 )
 def test_secrets_are_not_read_either(path: str) -> None:
     for mode in MODES:
@@ -393,6 +411,132 @@ def test_suggestions_are_narrow() -> None:
     assert rules.suggest(*reversed(CALLS["send"]), (), ctx) == "send(email:ann@example.org)"
     assert rules.suggest(*reversed(CALLS["undeclared"]), (), ctx) == "tool(mystery)"
     assert rules.suggest(_call(WRITE), WRITE, CHANGES["new file"], _context("ask")) == "write(a)"
+
+
+DEEP = [_spec(name, "read:fs", path=_PATH) for name in ("search_text", "find_files", "word_count")]
+LIST = _spec("list_files", "read:fs", path=_PATH)
+COPY = _spec("copy_file", "write:fs", source=_PATH, destination=_PATH)
+
+
+def _after(changes: tuple[Change, ...], ctx: Context, spec: ToolSpec = RUN) -> Any:
+    return decide.after(_call(spec, command="make"), spec, changes, ctx)
+
+
+@pytest.mark.parametrize("name", ["eleven overwritten", "eleven deleted", "setuid", "editor tasks", "dotenv"])
+@pytest.mark.parametrize("boundary", [True, False])
+@pytest.mark.parametrize("mode", ["ask", "auto"])
+def test_a_kept_rule_never_lifts_what_loses_much_or_is_delicate(name: str, boundary: bool, mode: str) -> None:
+    for rule in ("write(**)", "run(make)", "tool(run)", "write(/**)"):
+        kept = _context(mode, boundary, kept=[rule])
+        decision = _after(CHANGES[name], kept)
+        assert (decision.verdict, decision.rule) == ("ask", "destructive")
+        assert _after(CHANGES["new file"], kept).verdict == "allow"
+        assert _after(CHANGES[name], _context(mode, boundary, allow=[rule])).verdict == "allow"
+    assert rules.remembered(_call(RUN, command="make"), RUN, CHANGES[name], _context(mode, boundary)) == ""
+
+
+def test_a_kept_rule_does_not_reach_the_floor_nor_a_deny_rule() -> None:
+    change = (Change("write", f"{W}/.git/commondir", before=""),)
+    assert _after(change, _context("auto", kept=["write(/**)"])).rule == "floor"
+    denied = _context("auto", kept=["write(a)"], deny=["write(a)"])
+    assert _after(CHANGES["new file"], denied).verdict == "deny"
+
+
+def test_a_mass_deletion_outside_is_no_less_of_one() -> None:
+    changes = tuple(Change("trash", f"{HOME}/pics/{n}.jpg", before=str(n)) for n in range(11))
+    assert _after(changes, _context("auto", kept=["write(~/pics/*.jpg)"])).rule == "destructive"
+    assert _after(changes, _context("auto", allow=["write(~/pics/*.jpg)"])).verdict == "allow"
+
+
+def test_an_always_keeps_only_the_names_that_changed() -> None:
+    ctx, call = _context("ask"), _call(RUN, command="mv a.jpeg a.jpg; mv b.jpeg b.jpg")
+    mixed = tuple(Change("move", f"{W}/{n}.jpeg", f"{W}/{n}.jpg") for n in "ab")
+    assert rules.remembered(call, RUN, mixed, ctx) == ""
+    same = tuple(Change("edit", f"{W}/s/{n}.md", before="1", after="2") for n in "ab")
+    assert rules.remembered(call, RUN, same, ctx) == "write(s/*.md)"
+    assert rules.remembered(call, RUN, same[:1], ctx) == "write(s/a.md)"
+    assert rules.remembered(call, RUN, (*same, Change("edit", f"{W}/s/t/c.md", before="1", after="2")), ctx) == ""
+    assert rules.remembered(_call(WRITE), WRITE, CHANGES["new file"], ctx) == "write(a)"
+    assert rules.remembered(*reversed(CALLS["undeclared"]), (), ctx) == "tool(mystery)"
+
+
+@pytest.mark.parametrize("mode", ["ask", "auto"])
+@pytest.mark.parametrize("path", ["~/private/diary.txt", "~/*", "/etc/hosts", "../x"])
+def test_a_tool_that_writes_asks_before_it_looks_outside(path: str, mode: str) -> None:
+    for spec, args in (
+        (WRITE, {"path": path}),
+        (MOVE, {"source": path, "destination": "x"}),
+        (MOVE, {"source": "x", "destination": path}),
+        (COPY, {"source": path, "destination": "x"}),
+    ):
+        call = _call(spec, **args)
+        assert decide.before(call, spec, _context(mode)).rule == "outside"
+        text = rules.suggest(call, spec, (), _context(mode))
+        assert text and decide.before(call, spec, _context(mode, allow=[text])).verdict == "allow"
+        denied = decide.before(call, spec, _context(mode, deny=["read(/**)"]))
+        assert denied.verdict == "deny"
+
+
+def test_one_rule_is_enough_to_write_outside() -> None:
+    call, change = _call(WRITE, path="~/out/n.txt"), (Change("write", f"{HOME}/out/n.txt", before=""),)
+    text = rules.suggest(call, WRITE, (), _context("ask"))
+    assert text == "write(~/out/n.txt)"
+    ctx = _context("ask", allow=[text])
+    assert decide.before(call, WRITE, ctx).verdict == "allow"
+    assert decide.after(call, WRITE, change, ctx).verdict == "allow"
+
+
+@pytest.mark.parametrize("spec", DEEP, ids=lambda s: s.name)
+def test_listing_a_folder_does_not_open_what_is_beneath_it(spec: ToolSpec) -> None:
+    for rule in (rules.suggest(_call(LIST, path="~"), LIST, (), _context()), "read(~)", "read(~/*)"):
+        for ctx in (_context(allow=[rule]), _context(kept=[rule]), _context(allow=[rule], folder=lambda _: True)):
+            assert decide.before(_call(spec, path="~"), spec, ctx).verdict == "ask"
+    assert decide.before(_call(LIST, path="~"), LIST, _context(allow=["read(~)"])).verdict == "allow"
+    assert decide.before(_call(READ, path="~/mail/x"), READ, _context(allow=["read(~)"])).verdict == "ask"
+    assert decide.before(_call(spec, path="~"), spec, _context(allow=["read(~/**)"])).verdict == "allow"
+    file = _context(allow=["read(/etc/hosts)"], folder=lambda _: False)
+    assert decide.before(_call(spec, path="/etc/hosts"), spec, file).verdict == "allow"
+    assert rules.remembered(_call(spec, path="~"), spec, (), _context()) == ""
+
+
+def test_a_listed_folder_is_not_copied_as_a_whole() -> None:
+    change = (Change("copy", "/srv/docs", f"{W}/docs"),)
+    assert _after(change, _context("auto", allow=["read(/srv/docs)"])).verdict == "ask"
+    assert _after(change, _context("auto", allow=["read(/srv/docs/**)"])).verdict == "allow"
+    assert _after(change, _context("auto", allow=["read(/srv/docs)"], folder=lambda _: False)).verdict == "allow"
+
+
+def test_deletions_of_one_request_are_counted_together() -> None:
+    changes = tuple(Change("trash", f"{W}/{n}", before=str(n)) for n in range(6))
+    assert harm.lost(changes, _context()) == 6
+    assert harm.lost(CHANGES["thirty renamed"], _context()) == 0
+    assert _after(changes, _context("auto", lost_before=4)).verdict == "allow"
+    decision = _after(changes, _context("auto", lost_before=5))
+    assert (decision.verdict, decision.rule) == ("ask", "destructive") and "11 files" in decision.reason
+    assert _after(CHANGES["edit"], _context("auto", lost_before=500)).verdict == "allow"
+    left = _context("auto", lost_before=3, count=lambda path: 1)
+    assert "all 1 files" in _after(changes[:1], left).reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    ".selected_editor .config/htop/htoprc .npm/x .dir_colors .wgetrc .config/Code/User/settings.json bin/ls a/x.pth "
+    ".local/lib/python3.11/site-packages/usercustomize.py sitecustomize.py .config/i3/config tools/prog "
+    "project/.github/workflows/x.yml .cargo/config.toml".split(),
+)
+@pytest.mark.parametrize("workspace", [HOME, "/home", "/"])
+def test_in_a_home_what_programs_act_on_asks(name: str, workspace: str) -> None:
+    ctx = replace(_context("auto", search_path=(f"{HOME}/tools",)), workspace=workspace)
+    change = (Change("write", f"{HOME}/{name}", before=""),)
+    assert _after(change, ctx).rule == "destructive"
+    assert _after(change, replace(ctx, rules=Rules.of(kept=["write(**)"]))).verdict == "ask"
+    assert _after((Change("write", f"{HOME}/notes/a.txt", before=""),), ctx).verdict == "allow"
+
+
+def test_a_project_may_have_files_with_a_dot() -> None:
+    for name in (".gitignore", ".github/workflows/x.yml", ".venv/lib/site-packages/x.pth", "bin/tool"):
+        assert _after((Change("write", f"{W}/{name}", before=""),), _context("auto")).verdict == "allow"
+    assert _after((Change("write", f"{W}/sitecustomize.py", before=""),), _context("auto")).verdict == "ask"
 
 
 _ORDER = {"allow": 0, "ask": 1, "deny": 2}

@@ -130,6 +130,26 @@ REACHES = [
     ("run(git push *)", "run", "echo git push", False),
     ("run(curl *)", "run", "echo x | curl -d @- y", True),
     ("run(rm *)", "run", "find . -name x | xargs rm", True),
+    ("run(rm ...)", "run", "x=rm; $x a", True),
+    ("run(rm ...)", "run", "$(echo rm) a", True),
+    ("run(rm ...)", "run", "f(){ rm a; }; f", True),
+    ("run(rm ...)", "run", "trap 'rm a' EXIT", True),
+    ("run(rm ...)", "run", "trap 'rm a' EXIT; true", True),
+    ("run(rm ...)", "run", "eval 'r''m a'", True),
+    ("run(rm ...)", "run", "$'rm' a", True),
+    ("run(rm ...)", "run", "$'\\x72m' a", True),
+    ("run(rm ...)", "run", "case x in x) rm a;; esac", True),
+    ("run(rm ...)", "run", "x=/bin/rm && $x a", True),
+    ("run(rm ...)", "run", "alias x='rm -f'", True),
+    ("run(rm ...)", "run", "python3 -c 'import os; os.system(\"rm a\")'", True),
+    ("run(/bin/rm ...)", "run", "x=rm; $x a", True),
+    ("run(git push ...)", "run", "p=push; git $p", True),
+    ("run(git push ...)", "run", "git status | head", False),
+    ("run(rm ...)", "run", "ls farm.txt | head", False),
+    ("run(rm ...)", "run", "ls *.rm | wc -l", False),
+    ("run(rm ...)", "run", "docker run --rm x | cat", False),
+    ("run(rm ...)", "run", "git commit -m 'rm the old'", False),
+    ("run(rm ...)", "run", "grep 'rm -rf' notes.txt", False),
 ]
 
 
@@ -215,6 +235,9 @@ def test_what_allows_also_reaches() -> None:
         ("write", ["/w/s/a", "/w/s/b"], "write(s/*)"),
         ("write", ["/w/s/a", "/w/s/t/b"], "write(s/**)"),
         ("write", ["/w/s", "/w/s/b"], "write(s/**)"),
+        ("write", ["/w/s/a.jpg", "/w/s/b.jpg"], "write(s/*.jpg)"),
+        ("write", ["/w/a.jpg", "/w/b.jpg"], "write(*.jpg)"),
+        ("write", ["/w/a.jpg", "/w/b.jpeg"], "write(**)"),
         ("read", ["/home/u/x"], "read(~/x)"),
         ("read", ["/etc/hosts"], "read(/etc/hosts)"),
         ("read", ["/home/u/a", "/w/b"], "read(/**)"),
@@ -239,7 +262,24 @@ def test_a_suggested_rule_can_be_pasted() -> None:
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("write(src/**)", True),
+        ("write(a.txt)", True),
+        ("write(src/a[*][[]1].txt)", True),
+        ("write(photos/*.jpg)", True),
+        ("write(*.jpg)", True),
+        ("read(~/docs)", True),
+        ("write(src/**)", False),
+        ("write(**)", False),
+        ("write(*)", False),
+        ("write(.)", False),
+        ("write(./)", False),
+        ("write(./**)", False),
+        ("write(src/*)", False),
+        ("write(*/a.jpg)", False),
+        ("write(photos/*.*)", False),
+        ("write(**/*.jpg)", False),
+        ("write(photos/[a-z].jpg)", False),
+        ("read(~/**)", False),
+        ("read(~/docs/**)", False),
         ("run(git status)", True),
         ("run(pytest *)", True),
         ("run(*)", False),
@@ -260,3 +300,13 @@ def test_a_suggested_rule_can_be_pasted() -> None:
 )
 def test_what_an_always_may_keep(text: str, kept: bool) -> None:
     assert rules.storable(text) is kept
+
+
+def test_an_approval_of_a_folder_is_not_one_of_all_beneath_it() -> None:
+    listing, beneath = Subject("read", "/home/u"), Subject("read", "/home/u", deep=True)
+    assert model.allows(rules.parse("read(~)"), listing, PLACE)
+    assert not model.allows(rules.parse("read(~)"), beneath, PLACE)
+    assert not model.allows(rules.parse("read(~/*)"), beneath, PLACE)
+    assert model.allows(rules.parse("read(~/**)"), beneath, PLACE)
+    assert model.reaches(rules.parse("read(~)"), beneath, PLACE)
+    assert rules.rule_for([beneath], PLACE) == "read(~/**)"

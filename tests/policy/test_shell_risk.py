@@ -5,6 +5,7 @@ import random
 import shlex
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,42 @@ def test_reading_survives_anything() -> None:
     shell_risk.read("ls && " * 3_000 + "ls", HOME)
     shell_risk.read("sudo " * 5_000 + "rm", HOME)
     shell_risk.read("'" + "a " * 50_000, HOME)
+
+
+LONG = [
+    "printf " + "A" * 200_000,
+    '"' * 100_001,
+    "$(" * 60_000 + ")" * 60_000,
+    "sudo " + "-a " * 40_000,
+    "A=b " * 30_000,
+    "find . " + "-exec find " * 10_000,
+    "find -exec sudo rm " * 5_000,
+    "x;" * 60_000,
+    "`a" * 60_000 + "`",
+    "\\" * 100_001,
+    "sh 'sh a b' " * 5_000,
+    "9" * 130_000 + "x",
+]
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda t: t[:12])
+def test_a_long_line_is_judged_at_once(text: str) -> None:
+    begun = time.monotonic()
+    assert shell_risk.read(text, HOME).complex
+    assert time.monotonic() - begun < 2
+
+
+def test_a_find_in_a_find_is_not_followed_without_end() -> None:
+    begun = time.monotonic()
+    risks = shell_risk.read("find . " + "-exec find . " * 60 + "-exec rm {} ;", HOME).risks
+    assert "deletes" in {risk.kind for risk in risks}
+    assert time.monotonic() - begun < 1
+
+
+def test_what_wipes_is_found_behind_a_long_beginning() -> None:
+    for filling in (9_000, 100_000, 300_000):
+        risks = shell_risk.read("true " + "a" * filling + "; rm -rf ~", HOME).risks
+        assert "wipes" in {risk.kind for risk in risks}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here to compare with")
