@@ -26,22 +26,40 @@ _WORDS = {
     "chmod": "set the permissions of",
 }
 
+_STATES = {
+    "undone": "  (undone)",
+    "expired": "  (kept too long to be undone)",
+    "stuck": "  (broken off, and its folder cannot be reached)",
+    "damaged": "  (cannot be undone)",
+}
+
 
 def open_journal() -> Journal:
     """The user's journal, with whatever a crash left open taken back."""
     journal = Journal(paths.state_dir() / "journal")
     for step in journal.recover():
-        print(f"Step {step.number} ({step.label}) was broken off and has been taken back.", file=sys.stderr)
+        print(recovered(step), file=sys.stderr)
     return journal
 
 
+def recovered(step: Step) -> str:
+    """What is told of a step that `Journal.recover` found broken off."""
+    begun = f"Step {step.number} ({_plain(step.label)}) was broken off and"
+    if step.state != "stuck":
+        return f"{begun} has been taken back."
+    return (
+        f"{begun} could not be taken back, because {_shown(step.folder)} cannot be reached. "
+        f"When it is there again, use: localagent undo --step {step.number}"
+    )
+
+
 def configure_undo(parser: argparse.ArgumentParser) -> None:
-    _step_option(parser, "the step to undo (default: the latest)")
+    _step_option(parser, "the step to undo (default: the latest in this folder)")
     parser.add_argument("--force", action="store_true", help="restore the rest where some files were changed since")
 
 
 def configure_redo(parser: argparse.ArgumentParser) -> None:
-    _step_option(parser, "the step to do again (default: the one undone last)")
+    _step_option(parser, "the step to do again (default: the one undone last in this folder)")
 
 
 def configure_changes(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +78,7 @@ def run_undo(args: argparse.Namespace) -> int:
     if args.step is None and not any(step.state == "done" for step in journal.steps(limit=1000)):
         print("There is nothing to undo.", file=sys.stderr)
         return 1
-    undone = journal.undo(args.step, force=args.force)
+    undone = journal.undo(args.step, force=args.force, within=Path.cwd())
     return _report(undone, "Undid", "Restored", hint="localagent undo --force restores the rest.")
 
 
@@ -70,7 +88,7 @@ def run_redo(args: argparse.Namespace) -> int:
     if args.step is None and not any(step.state == "undone" for step in journal.steps(limit=1000)):
         print("There is nothing to redo.", file=sys.stderr)
         return 1
-    return _report(journal.redo(args.step), "Did again", "Changed", hint="")
+    return _report(journal.redo(args.step, within=Path.cwd()), "Did again", "Changed", hint="")
 
 
 def _report(done: Undone, verb: str, did: str, hint: str) -> int:
@@ -111,8 +129,8 @@ def run_changes(args: argparse.Namespace) -> int:
         print("Nothing has been changed yet.")
     for step in steps:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(step.at))
-        state = "  (undone)" if step.state == "undone" else ""
-        print(f"{step.number:>4}  {when}  {_plain(step.label)}: {summary(step)}{state}")
+        told = f"{_plain(step.label)}: {summary(step)}" if step.changes else _plain(step.label)
+        print(f"{step.number:>4}  {when}  {told}{_STATES.get(step.state, '')}")
         if args.step is not None:
             for change in step.changes:
                 print(f"      {sentence(change)}")

@@ -331,10 +331,37 @@ class Root:
 def remove_tree(path: str) -> None:
     """Delete a file, link or tree at an absolute path that is ours alone; nothing there is fine."""
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            for folder, _, _ in os.walk(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(folder, 0o700)
-            shutil.rmtree(path)
-        else:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
             os.unlink(path)
+            return
+        os.chmod(path, 0o700)
+        fd = os.open(path, _DIRECTORY | _NOFOLLOW)
+        try:
+            while _flatten(fd):
+                pass
+        finally:
+            os.close(fd)
+        os.rmdir(path)
+
+
+def _flatten(folder: int) -> bool:
+    """Delete what lies in a folder, bringing deeper folders up: no depth is too much. False once it is empty."""
+    names = os.listdir(folder)
+    for name in names:
+        if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=folder)
+            continue
+        os.chmod(name, 0o700, dir_fd=folder)
+        deeper = os.open(name, _DIRECTORY | _NOFOLLOW, dir_fd=folder)
+        try:
+            for inner in os.listdir(deeper):
+                if stat.S_ISDIR(os.stat(inner, dir_fd=deeper, follow_symlinks=False).st_mode):
+                    # A folder can only be renamed away by who may write in it.
+                    os.chmod(inner, 0o700, dir_fd=deeper)
+                    os.rename(inner, secrets.token_hex(12), src_dir_fd=deeper, dst_dir_fd=folder)
+                else:
+                    os.unlink(inner, dir_fd=deeper)
+        finally:
+            os.close(deeper)
+        os.rmdir(name, dir_fd=folder)
+    return bool(names)

@@ -17,13 +17,15 @@ from pathlib import Path
 
 from ..errors import StoreError
 from ..values import Change
+from . import prune
 from .apply import Roots, apply, conflicts, discard_temp, revert, where
 from .atomic import store_error
 from .files import Root, remove_tree
 from .plan import Plan
-from .steps import IN_FLIGHT, Op, Record, Step, Steps
+from .reach import reach
+from .steps import IN_FLIGHT, Op, Record, State, Step, Steps
 
-__all__ = ["Journal", "Step", "Undone"]
+__all__ = ["Journal", "Step", "Undone", "reach"]
 
 _LOCK_WAIT_S = 10.0
 
@@ -49,12 +51,13 @@ class Journal:
     # ------------------------------------------------------------ reading
 
     def steps(self, limit: int = 20) -> list[Step]:
-        """The newest steps, newest first; `state` is done or undone."""
+        """The newest steps, newest first; `state` is done or undone, or tells why neither can be:
+        expired (its originals were dropped), stuck (broken off out of reach), damaged (no record)."""
         found: list[Step] = []
         for record in self._steps.records():
             if len(found) == limit:
                 break
-            if record.state in ("done", "undone"):
+            if record.state not in IN_FLIGHT:
                 found.append(record.step)
         return found
 
@@ -70,9 +73,11 @@ class Journal:
         """Carry out all of `changes`, or none.
 
         Order: folders, new files, changed files, permissions, moves, deletions. A file with several
-        hard links is replaced under this name only. Raises Conflict when a file is not what `before`
-        says or exists where it must not; StoreError when a target is outside `roots` or protected,
-        or the disk is full or not writable. Nothing is changed then.
+        hard links is replaced under this name only. A root is a folder beneath which anything may
+        change, or a path that is no folder (yet) and may be changed itself (see `reach`). Raises
+        Conflict when a file is not what `before` says or exists where it must not; StoreError when a
+        target is outside `roots` or protected, or the disk is full or not writable. Nothing is
+        changed then.
         """
         if not changes:
             return Step(0, (), time.time(), label, session, call)
@@ -94,7 +99,7 @@ class Journal:
                 plan = Plan(record.step.changes, [os.fspath(root) for root in roots], open_roots, place)
                 record.ops = plan.make()
                 for op in record.ops:
-                    for path in _parents(op):
+                    for path in map(os.path.realpath, _parents(op)):
                         record.folders.setdefault(path, [_time(path), None])
                 # Known to the next start before the first of them exists, so that none is left behind.
                 plan.name_temps()
@@ -145,28 +150,31 @@ class Journal:
         _sync(record.ops, roots)
         return tuple(left)
 
-    def _finish(self, record: Record, roots: Roots, state: str) -> None:
+    def _finish(self, record: Record, roots: Roots, state: State) -> None:
         for op in record.ops:
             if op.gone and state == "done":
                 with contextlib.suppress(OSError):
                     roots.get(op.root).remove(op.gone)
         for path, times in record.folders.items():
             times[1] = _time(path) if state == "done" else times[1]
-        record.state = "done" if state == "done" else "undone"
+        record.state = state
         record.step = replace(record.step, state=record.state)
         record.turned = time.time()
         self._steps.save(record)
 
     # ------------------------------------------------------------ undo and redo
 
-    def undo(self, step: int | None = None, force: bool = False) -> Undone:
-        """Restore what a step (None: the latest not undone) changed.
+    def undo(self, step: int | None = None, force: bool = False, within: Path | str | None = None) -> Undone:
+        """Restore what a step (None: the latest not undone, of those that changed something in the
+        folder `within`) changed.
 
         Where something was changed since, nothing is restored and `conflicts` says what; with
-        `force` the rest is. Raises StoreError when there is nothing to undo.
+        `force` the rest is. Raises StoreError when there is nothing to undo. A stuck step is tried again.
         """
         with self._locked():
-            record = self._chosen(step, "done", "undo")
+            record = self._chosen(step, "done", "undo", within)
+            if record.state == "stuck":
+                return self._unstick(record)
             with Roots() as roots:
                 blocked = conflicts(record.ops, roots, redo=False)
                 if blocked and not force:
@@ -190,10 +198,10 @@ class Journal:
                 _set_time(path, before)
         return tuple(left)
 
-    def redo(self, step: int | None = None) -> Undone:
-        """Do again what `undo` took back last (or step `step`). Conflicts change nothing."""
+    def redo(self, step: int | None = None, within: Path | str | None = None) -> Undone:
+        """Do again what `undo` took back last (of what is in `within`), or step `step`. Conflicts change nothing."""
         with self._locked():
-            record = self._chosen(step, "undone", "redo")
+            record = self._chosen(step, "undone", "redo", within)
             with Roots() as roots:
                 blocked = conflicts(record.ops, roots, redo=True)
                 if blocked:
@@ -218,29 +226,48 @@ class Journal:
             elif op.kind == "take" and os.path.lexists(op.kept):
                 raise StoreError(f"{where(op)} cannot be deleted again: its place in the trash is taken.")
 
-    def _chosen(self, number: int | None, state: str, word: str) -> Record:
+    def _chosen(self, number: int | None, state: str, word: str, within: Path | str | None) -> Record:
         if number is not None:
             record = self._steps.load(number)
-            if record.state != state:
+            if record.state == "expired":
+                raise StoreError(f"Step {number} is too old to {word}: what it needs was dropped to save space.")
+            if record.state != state and not (record.state == "stuck" and word == "undo"):
                 raise StoreError(f"There is nothing to {word}: step {number} is {record.state}.")
             return record
-        candidates = [record for record in self._steps.records() if record.state == state]
-        if not candidates:
+        found = [record for record in self._steps.records() if record.state == state]
+        if not found:
             raise StoreError(f"There is nothing to {word}.")
-        return max(candidates, key=lambda r: r.step.number if word == "undo" else r.turned)
+        found.sort(key=lambda r: r.step.number if word == "undo" else r.turned)
+        if within is None:
+            return found[-1]
+        here = [record for record in found if record.step.touches(within)]
+        if not here:
+            last = found[-1].step
+            raise StoreError(
+                f"There is nothing to {word} in {within}: the latest step, {last.number} ({last.label}), "
+                f"changed {last.folder}.",
+                f"Use: localagent {word} --step {last.number}",
+            )
+        return here[-1]
 
     # ------------------------------------------------------------ after a crash
 
     def recover(self) -> list[Step]:
         """Take back what a process that died had begun; the steps concerned.
 
-        Called at every start; returns at once when nothing is open, or another process is at work.
+        One of the state stuck could not be taken back, because its folder cannot be reached: it is
+        put aside and told once. Also drops old originals, now and then. Called at every start;
+        returns at once when nothing is open, or another process is at work.
         """
-        if not self._steps.active.exists():
+        begun = self._steps.active.exists()
+        if not begun and not prune.due(self._folder):
             return []
         try:
             with self._locked(wait=0.0, recover=False):
-                return self._recover()
+                found = self._recover() if begun else []
+                with contextlib.suppress(OSError, StoreError):
+                    prune.prune(self._folder, self._steps)
+                return found
         except _Busy:
             return []
 
@@ -248,22 +275,45 @@ class Journal:
         try:
             number = int(self._steps.active.read_bytes())
             record = self._steps.load(number)
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
             return []
-        except StoreError:
+        except (StoreError, ValueError):
             self._steps.active.unlink(missing_ok=True)
             return []
         if record.state not in IN_FLIGHT:
             self._steps.active.unlink(missing_ok=True)
             return []
         with Roots() as roots, _as_store_errors(str(self._folder)):
-            if record.state != "preparing":
-                self._take_back(record, roots)
-            if record.state in ("preparing", "committing"):
+            if record.state != "preparing" and self._unreachable(record, roots):
+                self._finish(record, roots, "stuck")
+            elif record.state in ("preparing", "committing"):
                 self._forget(record, roots)
             else:
                 self._finish(record, roots, "undone")
         return [record.step]
+
+    def _unreachable(self, record: Record, roots: Roots) -> tuple[str, ...]:
+        """Take back what can be; the paths of which nobody can tell how they are now."""
+        lost = []
+        for op in reversed(record.ops):
+            try:
+                if not op.skipped:
+                    revert(op, roots)
+            except (OSError, StoreError):
+                lost.append(where(op))
+        for path, (before, _) in sorted(record.folders.items(), reverse=True):
+            _set_time(path, before)
+        _sync(record.ops, roots)
+        return tuple(lost)
+
+    def _unstick(self, record: Record) -> Undone:
+        with Roots() as roots, _as_store_errors(str(self._folder)):
+            lost = self._unreachable(record, roots)
+            if lost:
+                return Undone(record.step, conflicts=tuple(f"{path} cannot be reached" for path in lost))
+            restored = tuple(dict.fromkeys(where(op) for op in record.ops if not op.skipped))
+            self._finish(record, roots, "undone")
+        return Undone(record.step, restored)
 
     # ------------------------------------------------------------ one process at a time
 
@@ -327,7 +377,7 @@ def _time(path: str) -> int | None:
 
 
 def _set_time(path: str, mtime_ns: int | None) -> None:
-    if mtime_ns is None:
+    if mtime_ns is None or os.path.islink(path) or _time(path) == mtime_ns:
         return
     with contextlib.suppress(OSError, StoreError), Root(path) as root:
         root.utime("", mtime_ns)

@@ -15,17 +15,19 @@ from . import protected
 from .apply import Roots, sign
 from .copying import copy_attributes, copy_owner
 from .files import Root
+from .fingerprint import fingerprint
+from .reach import Reach
 from .steps import Op, Sign
 
 _SPARE_BYTES = 1 << 20
 
 
 class Plan:
-    """The operations for `changes` beneath `roots`, kept things going to the folder `place`."""
+    """The operations for `changes` within `reach`, kept things going to the folder `place`."""
 
-    def __init__(self, changes: Sequence[Change], folders: Sequence[str], roots: Roots, place: Path) -> None:
+    def __init__(self, changes: Sequence[Change], reach: Sequence[str], roots: Roots, place: Path) -> None:
         self._changes = changes
-        self._folders = [(os.path.abspath(folder), os.path.realpath(folder)) for folder in folders]
+        self._reach = sorted((Reach.of(path) for path in reach), key=lambda one: -len(one.real))
         self._roots = roots
         self._place = place
         self._floor = protected.Floor()
@@ -59,13 +61,23 @@ class Plan:
             raise StoreError(f"{path!r} is not an absolute path.")
         plain = os.path.normpath(path)
         resolved = os.path.join(os.path.realpath(os.path.dirname(plain)), os.path.basename(plain))
-        for name in dict.fromkeys((plain if ".." not in path.split("/") else resolved, resolved)):
-            for given, real in sorted(self._folders, key=lambda pair: -len(pair[1])):
-                for folder in (given, real):
-                    if name.startswith(folder.rstrip("/") + "/"):
-                        return real, os.path.relpath(name, folder)
-        allowed = ", ".join(real for _, real in self._folders)
+        # A link that this step replaces by a folder leads nowhere any more.
+        follow = ".." in path.split("/") or not self._below_emptied(plain)
+        inside = [one for one in self._reach if one.holds(resolved)]
+        names = [resolved] if ".." in path.split("/") else [plain, resolved]
+        for name in dict.fromkeys(names):
+            for one in self._reach:
+                if (place := one.place(name)) is not None and not (follow and inside and one not in inside):
+                    return one.anchor, place
+        allowed = ", ".join(one.real for one in self._reach)
         raise StoreError(f"{path} is outside the folders that may be changed ({allowed}).")
+
+    def _below_emptied(self, path: str) -> bool:
+        while (above := os.path.dirname(path)) != path:
+            path = above
+            if path in self._emptied:
+                return True
+        return False
 
     def _in_the_way(self, place: tuple[str, str], makes: set[tuple[str, str]]) -> bool:
         root, path = place
@@ -80,10 +92,11 @@ class Plan:
         root, path = self._where(change.path)
         if change.kind != "copy":
             self._allowed(root, path)
-        now = sign(self._roots.get(root), path, hashed=change.before is not None or change.kind != "trash")
-        if (root, path) in early and change.kind != "trash":
-            now = None
-        self._fresh(change, now, os.path.join(root, path))
+        by_facts = ":" in (change.before or "")
+        hashed = not by_facts and (change.before is not None or change.kind != "trash")
+        cleared = change.kind not in ("trash", "move", "copy", "chmod") and _within(path, root, early)
+        now = None if cleared else sign(self._roots.get(root), path, hashed=hashed)
+        self._fresh(change, now, root, path)
         index = len(self.ops)
         if change.kind == "make_folder":
             self._folder(root, path, change.mode, now)
@@ -99,16 +112,23 @@ class Plan:
             self._parents(root, path)
             self.ops.append(self._put(root, path, now))
 
-    def _fresh(self, change: Change, now: Sign | None, full: str) -> None:
+    def _fresh(self, change: Change, now: Sign | None, root: str, path: str) -> None:
         """Refuse what is not as the change supposes."""
+        full = os.path.join(root, path)
         if change.before == "" and now is not None and not (change.kind == "make_folder" and now.kind == "folder"):
             raise Conflict(f"{full} exists already.")
         if now is None and (change.before or change.kind in ("trash", "chmod", "move", "copy", "edit")):
             raise Conflict(f"{full} no longer exists.")
-        if change.before and now is not None and now.sha256 != change.before:
+        if change.before and now is not None and not self._same(root, path, now, change.before):
             raise Conflict(f"{full} was changed since it was read.", "Read it again.")
         if change.kind in ("write", "edit", "link") and now is not None and now.kind == "folder":
             raise Conflict(f"{full} is a folder.")
+
+    def _same(self, root: str, path: str, now: Sign, before: str) -> bool:
+        if ":" not in before:
+            return now.sha256 == before
+        with self._roots.get(root).at(path) as real:
+            return fingerprint(real) == before
 
     def _folder(self, root: str, path: str, mode: int | None, now: Sign | None) -> None:
         if (root, path) in self._made or (now is not None and now.kind == "folder"):
@@ -121,7 +141,9 @@ class Plan:
 
     def _parents(self, root: str, path: str) -> None:
         folder = os.path.dirname(path)
-        if not folder or (root, folder) in self._made:
+        if not folder or _within(folder, root, self._made):
+            if folder and (root, folder) not in self._made:
+                self._folder(root, folder, None, None)
             return
         info = self._roots.get(root).stat(folder)
         removed = any(op.kind == "take" and (op.root, op.path) == (root, folder) for op in self.ops)
@@ -171,10 +193,10 @@ class Plan:
                     raise StoreError(f"{new} must not be changed: a git hook runs programs by itself.")
 
     def _existing(self, root: str, path: str) -> str:
-        """The nearest folder above `path` that exists now."""
+        """The nearest folder above `path` that exists now and still will when this step gets there."""
         folder = os.path.dirname(path)
         while folder:
-            info = self._roots.get(root).stat(folder)
+            info = None if (root, folder) in self._made else self._roots.get(root).stat(folder)
             if info is not None and (stat.S_ISDIR(info.st_mode) or stat.S_ISLNK(info.st_mode)):
                 return folder
             folder = os.path.dirname(folder)
@@ -271,6 +293,14 @@ class Plan:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _within(path: str, root: str, places: set[tuple[str, str]]) -> bool:
+    while path:
+        if (root, path) in places:
+            return True
+        path = os.path.dirname(path)
+    return False
 
 
 def _new_mode() -> int:

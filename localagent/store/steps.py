@@ -13,7 +13,9 @@ from ..errors import StoreError
 from ..values import Change
 from .atomic import write_atomic
 
-State = Literal["preparing", "committing", "done", "undoing", "undone", "redoing"]
+# stuck: broken off, and what it had begun cannot be reached to take it back; expired: its originals
+# were dropped to save space; damaged: its record cannot be read.
+State = Literal["preparing", "committing", "done", "undoing", "undone", "redoing", "stuck", "expired", "damaged"]
 # States in which a step is only when a process died.
 IN_FLIGHT: tuple[State, ...] = ("preparing", "committing", "undoing", "redoing")
 
@@ -29,6 +31,21 @@ class Step:
     session: str = ""
     call: str = ""
     state: State = "done"
+
+    def touches(self, folder: Path | str) -> bool:
+        """Whether it changed something in that folder or beneath it."""
+        top = os.path.realpath(folder).rstrip("/")
+        return any(path == top or path.startswith(top + "/") for path in self._places())
+
+    @property
+    def folder(self) -> str:
+        """The deepest folder that holds all it changed, "" where it changed nothing."""
+        places = [os.path.dirname(path) for path in self._places()]
+        return os.path.commonpath(places) if places else ""
+
+    def _places(self) -> list[str]:
+        named = [path for change in self.changes for path in (change.path, change.dest) if path]
+        return [os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in named]
 
 
 @dataclass(slots=True)
@@ -100,10 +117,15 @@ class Steps:
             return []
 
     def records(self) -> Iterator[Record]:
-        """Readable records, newest first."""
+        """All records, newest first; in the place of one that cannot be read one in the state damaged."""
         for number in self.numbers():
-            if (self.place(number) / "record.json").exists():
-                yield self.load(number)
+            path = self.place(number) / "record.json"
+            if path.exists():
+                try:
+                    yield self.load(number)
+                except StoreError:
+                    at = path.stat().st_mtime
+                    yield Record(Step(number, (), at, "its record is damaged", state="damaged"), state="damaged")
 
     def save(self, record: Record) -> None:
         """Write a record; while it is in flight, the file `active` names it.
@@ -128,10 +150,13 @@ class Steps:
         """Raises StoreError where there is no such step, or its record is damaged."""
         path = self.place(number) / "record.json"
         try:
-            return _record(json.loads(path.read_bytes()))
+            record = _record(json.loads(path.read_bytes()))
+            if record.step.number != number:
+                raise ValueError(number)
+            return record
         except FileNotFoundError as error:
             raise StoreError(f"There is no step {number}.", "List them with: localagent changes") from error
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StoreError(f"The record of step {number} is damaged ({path}).") from error
 
 

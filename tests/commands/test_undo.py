@@ -33,10 +33,11 @@ def do_changes(*argv: str) -> int:
 
 
 @pytest.fixture
-def work(isolated: Path, tmp_path: Path) -> Path:
-    """A folder in which two steps were made: notes.txt written, then old.txt deleted and a folder made."""
+def work(isolated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, in which two steps were made: notes.txt written, then old.txt deleted and a folder made."""
     root = isolated / "work"
     root.mkdir()
+    monkeypatch.chdir(root)
     (root / "old.txt").write_text("old")
     (tmp_path / "content").write_text("new")
     journal = undo.open_journal()
@@ -65,6 +66,34 @@ def test_undo_of_an_older_step(work: Path) -> None:
         do_undo("--step", "1")
     with pytest.raises(StoreError, match="no step 9"):
         do_changes("--step", "9")
+
+
+def test_only_what_was_changed_here_is_undone_by_itself(work: Path, tmp_path: Path, monkeypatch) -> None:
+    other = work.parent / "other"
+    (other / "deep").mkdir(parents=True)
+    journal = undo.open_journal()
+    theirs = Change("make_folder", str(other / "deep" / "x"))
+    journal.commit([theirs], [other], session="s", call="3", label="make_folder x")
+    assert do_undo() == 0 and (other / "deep" / "x").exists() and (work / "old.txt").exists()
+    assert do_redo() == 0 and not (work / "old.txt").exists()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"latest step, 3 \(make_folder x\), changed .*/other/deep\. .*--step 3"):
+        do_undo()
+    monkeypatch.chdir(other)
+    assert do_undo() == 0 and not (other / "deep" / "x").exists()
+    with pytest.raises(StoreError, match=r"nothing to undo in .*/other: the latest step, 2"):
+        do_undo()
+
+
+def test_what_cannot_be_undone_is_told(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = undo.open_journal()
+    (journal._folder / "steps" / "000002" / "record.json").write_text("[]")
+    assert do_changes() == 0
+    second, first = capsys.readouterr().out.splitlines()
+    assert "its record is damaged" in second and "cannot be undone" in second and "notes.txt" in first
+    assert do_undo() == 0 and not (work / "notes.txt").exists()
+    stuck = undo.Step(7, (Change("trash", "/gone/x/y"),), 0.0, "run", state="stuck")
+    assert "/gone/x cannot be reached" in undo.recovered(stuck) and "--step 7" in undo.recovered(stuck)
 
 
 def test_a_conflict_is_told_and_force_restores_the_rest(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,82 @@
+"""Forgets in time: originals that the journal keeps, and what calls of long ago left behind.
+
+What is in the desktop's trash is the user's own and stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from .files import remove_tree
+from .steps import Record, Steps
+
+DAYS = 30
+BYTES = 2 * 1024**3
+"""How long, and how much in total, originals are kept in the journal."""
+
+_EVERY_S = 3600.0
+
+
+def due(folder: Path) -> bool:
+    """Whether it is time to look at the journal in `folder` again; one system call."""
+    try:
+        return abs(time.time() - os.stat(folder / "pruned").st_mtime) > _EVERY_S
+    except FileNotFoundError:
+        return (folder / "steps").is_dir()
+
+
+def prune(folder: Path, steps: Steps) -> list[int]:
+    """Drop the originals of old steps, oldest first, until what is left is young and small enough.
+
+    The steps' numbers; they stay in the list as expired. Nothing of a step in flight or stuck is touched.
+    """
+    (folder / "pruned").touch(mode=0o600)
+    ended = [record for record in steps.records() if record.state in ("done", "undone", "expired")]
+    kept = [(record, size) for record in ended if (size := _size(steps, record))]
+    total = sum(size for _, size in kept)
+    oldest = time.time() - DAYS * 86_400
+    dropped = []
+    for record, size in reversed(kept):
+        young = max(record.step.at, record.turned) > oldest and record.state != "expired"
+        if total <= BYTES and young:
+            continue
+        total -= size
+        record.state = "expired"
+        record.step = replace(record.step, state="expired")
+        steps.save(record)
+        for path in _kept(steps, record):
+            remove_tree(path)
+        dropped.append(record.step.number)
+    return dropped
+
+
+def _kept(steps: Steps, record: Record) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(steps.place(record.step.number)) as entries:
+        return [entry.path for entry in entries if entry.name.startswith(("kept-", "undone-"))]
+    return []
+
+
+def _size(steps: Steps, record: Record) -> int:
+    """Bytes on the disk, at least 1 where anything is kept."""
+    total = 0
+    pending = _kept(steps, record)
+    while pending:
+        path = pending.pop()
+        with contextlib.suppress(OSError):
+            total += os.lstat(path).st_blocks * 512 + 1
+            if os.path.isdir(path) and not os.path.islink(path):
+                pending += [entry.path for entry in os.scandir(path)]
+    return total
+
+
+def sweep(folder: Path, pattern: str, days: float = 1.0) -> None:
+    """Remove what matches in `folder` and is older than that; what cannot be removed stays."""
+    before = time.time() - days * 86_400
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_mtime < before:
+                remove_tree(str(path))

@@ -1,0 +1,87 @@
+"""Old originals are dropped, oldest first; the list of steps and everything younger stay."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from localagent.errors import StoreError
+from localagent.store import prune
+from localagent.store.journal import Journal
+from localagent.values import Change
+from tests.store.support import commit
+
+DAY = 86_400
+
+
+def rewrite(journal: Journal, space: Path, new, texts: str) -> None:
+    for text in texts:
+        commit(journal, space, Change("write", str(space / "a.txt"), content=new(text * 5000)))
+
+
+def aged(journal: Journal, number: int, days: float) -> None:
+    file = journal._steps.place(number) / "record.json"
+    record = json.loads(file.read_text())
+    record["step"]["at"] = record["turned"] = time.time() - days * DAY
+    file.write_text(json.dumps(record))
+
+
+def later(journal: Journal) -> None:
+    os.utime(journal._folder / "pruned", (time.time() - DAY,) * 2)
+
+
+def states(journal: Journal) -> list[str]:
+    return [step.state for step in reversed(journal.steps())]
+
+
+def test_originals_older_than_a_month_are_dropped(space: Path, journal: Journal, new) -> None:
+    rewrite(journal, space, new, "xyz")
+    commit(journal, space, Change("make_folder", str(space / "made")))
+    for number in (1, 4):
+        aged(journal, number, 31)
+    aged(journal, 2, 29)
+    assert journal.recover() == []
+    assert states(journal) == ["expired", "done", "done", "done"]
+    assert os.listdir(journal._steps.place(1)) == ["record.json"]
+    with pytest.raises(StoreError, match="too old"):
+        journal.undo(1)
+    assert [journal.undo(number).conflicts for number in (4, 3, 2)] == [(), (), ()]
+    assert (space / "a.txt").read_text() == "x" * 5000
+
+
+def test_too_much_is_dropped_oldest_first(space: Path, journal: Journal, new, monkeypatch) -> None:
+    rewrite(journal, space, new, "wxyz")
+    monkeypatch.setattr(prune, "BYTES", 20_000)
+    journal.recover()
+    assert states(journal) == ["done", "expired", "done", "done"] or states(journal)[-2:] == ["done", "done"]
+    assert "expired" in states(journal) and not journal.undo().conflicts
+
+
+def test_it_is_looked_at_once_in_a_while(space: Path, journal: Journal, new) -> None:
+    rewrite(journal, space, new, "x")
+    journal.recover()
+    aged(journal, 1, 40)
+    journal.recover()
+    assert states(journal) == ["done"]
+    later(journal)
+    journal.recover()
+    assert states(journal) == ["expired"]
+
+
+def test_what_is_in_the_desktop_trash_stays(space: Path, journal: Journal, isolated: Path) -> None:
+    commit(journal, space, Change("trash", str(space / "a.txt")))
+    aged(journal, 1, 400)
+    journal.recover()
+    assert states(journal) == ["done"] and not journal.undo().conflicts
+
+
+def test_leftovers_are_swept_by_age(tmp_path: Path) -> None:
+    for name, age in (("call-a", 2), ("call-b", 0.5), ("other", 9)):
+        (tmp_path / name / "in").mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - age * DAY,) * 2)
+    prune.sweep(tmp_path, "call-*")
+    assert sorted(os.listdir(tmp_path)) == ["call-b", "other"]
