@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..errors import StoreError
 from ..store.copying import sha256
+from ..store.fingerprint import fingerprint
 from ..values import Change
 
 # The hash of no file: `before` of something that changed under our hands.
@@ -52,9 +55,15 @@ def difference(
     original: Mapping[str, Seen],
     staged: Mapping[str, Seen],
     left_out: Sequence[str],
+    places: Container[int] = (),
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """(changes, what is left out) of a stage; see `stage.View.changes`."""
-    return _Difference(workspace, stage, original, staged, left_out).result()
+    try:
+        return _Difference(workspace, stage, original, staged, left_out, places).result()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise StoreError("The program made folders so deep that they cannot be carried over.") from error
 
 
 class _Difference:
@@ -65,12 +74,14 @@ class _Difference:
         original: Mapping[str, Seen],
         staged: Mapping[str, Seen],
         left_out: Sequence[str],
+        places: Container[int],
     ) -> None:
         self._workspace = workspace
         self._stage = stage
         self._original = original
         self._staged = staged
         self._left_out = list(left_out)
+        self._places = places
         self._now: dict[str, Seen] = {}
         self._hashes: dict[str, str] = {}
         self._scan()
@@ -106,6 +117,8 @@ class _Difference:
             for entry in found:
                 path = os.path.relpath(entry.path, self._stage)
                 seen = look(entry.path)
+                if seen.inode in self._places:
+                    continue
                 if not (seen.folder or seen.link or seen.file):
                     self._left_out.append(path)
                     continue
@@ -124,18 +137,36 @@ class _Difference:
         return self._hashes[path]
 
     def _before(self, path: str) -> str | None:
-        """The hash of the workspace's file as it was copied; None for links and folders."""
+        """What the workspace had here as it was copied, as `Change.before` says it."""
         was = self._original[path]
-        if not was.file:
-            return None
+        host = self._host(path)
         try:
-            host = self._host(path)
+            if was.folder:
+                return (fingerprint(host) if self._same_tree(host) else None) or _STALE
+            if was.link:
+                return (fingerprint(host) if look(host) == was else None) or _STALE
             if look(host) != was:
                 return _STALE
             digest = sha256(host)
             return digest if look(host) == was else _STALE
         except OSError:
             return _STALE
+
+    def _same_tree(self, folder: str) -> bool:
+        """Whether the workspace's folder holds nothing that was not in it, as it was, at the copy."""
+        pending = [folder]
+        while pending:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    path = os.path.relpath(entry.path, self._workspace)
+                    if path in self._left_out:
+                        continue
+                    was, now = self._original.get(path), look(entry.path)
+                    if was is None or not (now == was or (now.folder and was.folder)):
+                        return False
+                    if now.folder:
+                        pending.append(entry.path)
+        return True
 
     def _untouched(self, path: str) -> bool:
         return self._now[path] == self._staged.get(path)
@@ -249,11 +280,11 @@ class _Difference:
                 continue
             seen = self._original[path]
             if seen.folder and any(old.startswith(path + "/") for old in (*moves, *self._left_out)):
-                removed.insert(0, Change("trash", self._host(path)))
+                removed.insert(0, Change("trash", self._host(path), before=self._before(path)))
                 continue
             if seen.folder:
                 whole.add(path)
-                removed.insert(0, Change("trash", self._host(path)))
+                removed.insert(0, Change("trash", self._host(path), before=self._before(path)))
             else:
                 removed.insert(0, Change("trash", self._host(path), before=self._before(path), size=seen.size))
         return removed

@@ -17,23 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SandboxUnavailable
+from ..store.secrets import secret_paths
 from . import seccomp
 from .profile import Limits, Profile
 
 _TMPFS_BYTES = 512 * 1024 * 1024
 _MASKED = ("/tmp", "/var/tmp", "/run", "/var/run", "/mnt", "/media", "/home", "/root", "/dev/shm", "/lost+found")
-SECRETS = (
-    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store", ".oci", ".config/gcloud"),
-    *(".config/gh", ".config/hub", ".config/op", ".config/rclone", ".config/sops", ".config/doctl"),
-    *(".netrc", ".pgpass", ".my.cnf", ".pypirc", ".npmrc", ".yarnrc", ".git-credentials", ".config/git/credentials"),
-    *(".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", ".vault-token", ".terraform.d"),
-    *(".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium", ".config/BraveSoftware"),
-    *(".config/microsoft-edge", ".config/vivaldi", ".config/opera", ".config/Signal", ".config/Slack"),
-    *(".cache/mozilla", ".cache/google-chrome", ".cache/chromium", "snap/firefox", "snap/chromium", ".var/app"),
-    *(".local/share/keyrings", ".local/share/kwalletd", ".config/KeePass", ".config/keepassxc", ".bitcoin"),
-    *(".cache/huggingface/token", ".huggingface/token", ".Xauthority", ".ICEauthority"),
-    *(".bash_history", ".zsh_history", ".python_history", ".psql_history", ".mysql_history", ".lesshst"),
-)
+# A secret that is a link to nothing (.bash_history to /dev/null) needs no hiding.
+_KERNELS = ("/dev", "/proc", "/sys")
 _TOOLCHAINS = (".rustup", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/pnpm")
 
 # Which rule holds where two name the same path.
@@ -53,6 +44,18 @@ class Host:
     def current() -> Host:
         home = os.path.realpath(os.path.expanduser("~"))
         return Host(home, _tool_paths(), _own_folders(), _listening_sockets())
+
+
+def secrets_of(home: str) -> tuple[str, ...]:
+    """The secret places that exist, where they really lie: many keep theirs behind links."""
+    found = {os.path.realpath(path) for path in secret_paths(home) if os.path.lexists(path)}
+    return tuple(sorted(path for path in found if not _under(path, _KERNELS) and not _under(home, [path])))
+
+
+def closed() -> tuple[str, ...]:
+    """The real paths that no program may see, wherever it works: secrets and our own folders."""
+    host = Host.current()
+    return (*secrets_of(host.home), *host.own)
 
 
 @dataclass(slots=True)
@@ -152,7 +155,7 @@ class _Rules:
 def _mounts(profile: Profile, host: Host) -> list[str]:
     rules = _Rules()
     masked = [real for path in (*_MASKED, host.home) if os.path.isdir(real := os.path.realpath(path)) and real != "/"]
-    secrets = [os.path.join(host.home, name) for name in SECRETS]
+    secrets = secrets_of(host.home)
     for path in masked:
         rules.add(path, _WEAK_MASK)
     for path in (*host.own, *secrets, *host.sockets):

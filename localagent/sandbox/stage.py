@@ -22,6 +22,7 @@ from ..store.atomic import store_error
 from ..store.copying import copy_attributes, copy_file
 from ..store.files import remove_tree
 from ..values import Change
+from . import linux
 from .difference import Seen, difference, look
 
 # Change times tick this coarsely on some kernels; a write within one tick would look like none.
@@ -37,8 +38,9 @@ class StageBudget:
 
 
 class View:
-    """The staged copy at `path`. `left_out` names what cannot be staged: pipes, sockets, devices,
-    and files that may not be read. It lives as long as the `open` block."""
+    """The staged copy at `path`. `left_out` names what is not in it: pipes, sockets, devices, files
+    that may not be read, and secrets, of which only empty places are there (`places`, by inode) for
+    the sandbox to close. It lives as long as the `open` block."""
 
     def __init__(self, workspace: str, path: str) -> None:
         self.workspace = workspace
@@ -46,14 +48,18 @@ class View:
         self.original: dict[str, Seen] = {}
         self.staged: dict[str, Seen] = {}
         self.left_out: tuple[str, ...] = ()
+        self.places: set[int] = set()
 
     def changes(self) -> tuple[Change, ...]:
         """What the program changed, as changes to the workspace; contents are files of this view.
 
         Order: folders, new, changed, moved, removed. `before` never matches where the
-        workspace's own file has changed since it was copied, so that the commit refuses.
+        workspace's own file has changed since it was copied, so that the commit refuses. Raises
+        StoreError for paths that are too long to be carried over.
         """
-        changes, left_out = difference(self.workspace, str(self.path), self.original, self.staged, self.left_out)
+        changes, left_out = difference(
+            self.workspace, str(self.path), self.original, self.staged, self.left_out, self.places
+        )
         self.left_out = left_out
         return changes
 
@@ -107,6 +113,7 @@ class _Copy:
         self._linked: dict[tuple[int, int], str] = {}
         self._left_out: list[str] = []
         self._folders: list[tuple[str, os.stat_result]] = []
+        self._closed = frozenset(linux.closed())
 
     def run(self) -> None:
         pending = [""]
@@ -133,6 +140,10 @@ class _Copy:
         target = os.path.join(self._view.path, path)
         try:
             info = entry.stat(follow_symlinks=False)
+            if entry.path in self._closed:
+                self._place(target, info)
+                self._left_out.append(path)
+                return ""
             made = self._make(entry.path, target, info)
         except FileNotFoundError:
             return ""
@@ -144,6 +155,14 @@ class _Copy:
         self._view.original[path] = Seen.of(info)
         self._count(info)
         return path if stat.S_ISDIR(info.st_mode) else ""
+
+    def _place(self, target: str, info: os.stat_result) -> None:
+        """Something empty instead of a secret: without it there would be nothing to close."""
+        if stat.S_ISDIR(info.st_mode):
+            os.mkdir(target, 0o700)
+        else:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        self._view.places.add(os.lstat(target).st_ino)
 
     def _make(self, source: str, target: str, info: os.stat_result) -> bool:
         if stat.S_ISDIR(info.st_mode):

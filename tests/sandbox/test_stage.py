@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from localagent.errors import Conflict, StoreError
 from localagent.sandbox import launch, stage
 from localagent.sandbox.launch import Profile
 from localagent.sandbox.stage import StageBudget
+from localagent.store.fingerprint import fingerprint
 from localagent.store.journal import Journal
 from localagent.values import Change
 
@@ -186,6 +188,18 @@ def test_what_cannot_be_staged_is_said(work: Path) -> None:
         assert changes == () and set(view.left_out) == {"pipe", "made"}
 
     staged(work, "test ! -e pipe; mkfifo made", after=check)
+
+
+def test_a_removed_folder_is_named_by_what_was_in_it(work: Path) -> None:
+    (change,) = staged(work, "rm -r docs")
+    assert change.before == fingerprint(str(work / "docs"))
+
+    def script(path: Path) -> None:
+        shutil.rmtree(path / "docs")
+        (work / "docs" / "deep" / "mine").write_text("made meanwhile")
+
+    (change,) = staged(work, script)
+    assert change.before == "0" * 64
 
 
 @pytest.mark.parametrize("budget", [StageBudget(files=5), StageBudget(mb=1)])
