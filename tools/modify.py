@@ -25,6 +25,7 @@ def write_file(path: Path, content: str) -> Result:
     """Create a file, or replace everything in it."""
     if path.is_dir():
         raise ToolError(f"{_name(path)} is a folder. Give the path of a file in it, such as {path}/notes.txt.")
+    _plain_file(path)
     data = content.encode("utf-8", "replace")
     there = path.exists()
     if there and path.stat().st_size == len(data) and path.read_bytes() == data:
@@ -63,6 +64,7 @@ def edit_file(path: Path, old: str, new: str) -> Result:
 
 def _edited(path: Path, old: str, new: str) -> tuple[Edit | None, str]:
     """The edit of one file and what is told of it; no edit where it is already as wanted. Raises ToolError."""
+    _plain_file(path)
     if path.stat().st_size > _WHOLE:
         raise ToolError(f"{_name(path)} is too large to edit here; use run with sed.")
     data = path.read_bytes()
@@ -87,6 +89,12 @@ def _edited(path: Path, old: str, new: str) -> tuple[Edit | None, str]:
     where = ", ".join(str(number) for number in numbers[:10]) + (", ..." if len(numbers) > 10 else "")
     times = f"{len(spans)} places (lines {where})" if len(spans) > 1 else f"line {where}"
     return edit, f"Replaced the text in {_name(path)}, {times}."
+
+
+def _plain_file(path: Path) -> None:
+    """Raises ToolError for a pipe, socket or device: reading one would never end."""
+    if os.path.exists(path) and not path.is_file():
+        raise ToolError(f"{_name(path)} is a pipe or a device, not a file. Choose a file.")
 
 
 def _exact(text: str, old: str) -> list[tuple[int, int]]:
@@ -212,6 +220,8 @@ def _carried(source: str, destination: str, request: type[Move] | type[Copy], ve
         begin, end = os.path.abspath(here), os.path.abspath(there)
         if begin == end:
             continue
+        if request is Copy and os.path.exists(here) and not here.is_dir():
+            _plain_file(here)
         if end.startswith(begin + os.sep):
             if len(pairs) > 1:
                 continue

@@ -1,11 +1,13 @@
 """The host's end of one worker: starts it, hands it the request, reads its lines.
 
-Nothing a worker writes is trusted to be well formed.
+Nothing a worker writes is trusted to be well formed, and an answer counts only with the number that
+its worker alone was told: the programs it starts can reach the same pipe.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -39,8 +41,9 @@ async def ask(
     )
     said = ""
     answer: dict[str, Any] = {}
+    nonce = secrets.token_hex(16)
     async with process:
-        process.write(json.dumps(dict(request)).encode() + b"\n")
+        process.write(json.dumps({**request, "nonce": nonce}).encode() + b"\n")
         process.close_stdin()
         parts: list[bytes] = []
         async for chunk in process:
@@ -56,7 +59,7 @@ async def ask(
                     progress = progress.encode("utf-8", "replace").decode()
                     said = (said + progress)[-_KEPT:]
                     yield progress
-                elif message:
+                elif message.pop("nonce", None) == nonce:
                     answer = message
                     break
             if answer:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import ToolError
 from .plugin_api import Copy, Edit, MakeFolder, Move, Request, Result, Trash, Write
 
 _VERBS = {
@@ -124,9 +126,12 @@ class Outcome:
 
 
 def _digest(path: str) -> str:
-    """The sha256 of a file's bytes, "" where there is none."""
+    """The sha256 of a file's bytes, "" where there is none. Raises ToolError for a pipe or a device."""
     try:
-        with open(path, "rb") as file:
+        # Opening a pipe would wait for somebody to write into it.
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ToolError(f"{os.path.basename(path)} is a pipe or a device, not a file. Choose another name.")
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return ""

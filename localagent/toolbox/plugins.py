@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import shutil
 import tempfile
 import time
 import weakref
@@ -16,11 +16,12 @@ from typing import Any
 
 from ..errors import LocalAgentError
 from ..sandbox.launch import Profile
+from ..store import prune
+from ..store.atomic import store_error
+from ..store.files import remove_tree
 from ..values import Change, Receipt, Text, ToolCall, ToolResult, ToolSpec
 from . import link, proposals, spill
 from .describe import Plugin, describe
-
-_LEFT_S = 86_400.0
 
 
 class PluginSource:
@@ -79,19 +80,23 @@ class PluginSource:
     async def call(self, call: ToolCall) -> AsyncGenerator[str | ToolResult, None]:
         """Run one call in a worker of its own; the last item is its result."""
         spec, plugin = self._tools[call.name]
-        folder = self._folder(call.id)
-        output = self._run(_Job(call, spec, plugin, folder))
+        folder = self._scratch
         try:
+            folder = self._folder(call.id)
+            output = self._run(_Job(call, spec, plugin, folder))
             async with aclosing(output):
                 async for item in output:
                     yield item
         except LocalAgentError as error:
             yield ToolResult(call.id, (Text(f"{call.name} was not run: {error}"),), "failed")
+        except OSError as error:
+            told = store_error(error, error.filename or str(folder))
+            yield ToolResult(call.id, (Text(f"{call.name} was broken off: {told}"),), "failed")
 
     def release(self, call_id: str) -> None:
         """Throw away what the requests of this call point to."""
         if (folder := self._folders.pop(call_id, None)) is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
 
     def close(self) -> None:
         """`release` for every call; happens by itself when the source is gone."""
@@ -102,7 +107,8 @@ class PluginSource:
         self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._swept:
             self._swept = True
-            _sweep(self._scratch)
+            for pattern in ("call-*", "stage-*"):
+                prune.sweep(self._scratch, pattern)
         self._folders[call_id] = folder = Path(tempfile.mkdtemp(prefix="call-", dir=self._scratch))
         return folder
 
@@ -112,8 +118,8 @@ class PluginSource:
             if "run" in job.spec.effects:
                 from ..sandbox import stage
 
-                (job.folder / "stage").mkdir()
-                view = await stack.enter_async_context(stage.open(self._workspace, job.folder / "stage"))
+                # Beside the call's folder, which the program can write and see.
+                view = await stack.enter_async_context(stage.open(self._workspace, self._scratch))
             workspace = str(view.path) if view is not None and self._unsandboxed else str(self._workspace)
             sees_workspace = view is not None or bool({"read:fs", "write:fs"} & set(job.spec.effects))
             request = {
@@ -171,7 +177,7 @@ class PluginSource:
             asked = answer.get("requests") or ()
             if asked and "write:fs" not in job.spec.effects:
                 raise ValueError(f"{job.spec.name} may not change files; it declares no write:fs")
-            requests = proposals.read(asked, job.folder)
+            requests = proposals.read(asked, job.folder, self._workspace)
         except (ValueError, TypeError, KeyError, OSError) as error:
             text, failed = f"Nothing was changed: {error}.", True
         return self._shown(job, ToolResult(job.call.id, (Text(text),), "failed" if failed else "ok", requests))
@@ -192,25 +198,24 @@ class PluginSource:
         receipt = Receipt("ran", {"command": command, "exit_code": code, "seconds": round(seconds, 3)})
         changes: tuple[Change, ...] = ()
         if code is not None:
-            found = await asyncio.to_thread(view.changes)
-            changes = await asyncio.to_thread(proposals.keep, found, job.folder)
+            try:
+                found = await asyncio.to_thread(view.changes)
+                changes = await asyncio.to_thread(proposals.keep, found, job.folder)
+            except LocalAgentError as error:
+                told = Text(f"\nNothing it changed was kept: {error}")
+                return replace(result, parts=(*result.parts, told), status="failed", requests=(), receipts=(receipt,))
         return replace(result, requests=(*result.requests, *changes), receipts=(receipt,))
 
 
 def _discard(folders: dict[str, Path]) -> None:
     while folders:
-        shutil.rmtree(folders.popitem()[1], ignore_errors=True)
+        _remove(folders.popitem()[1])
 
 
-def _sweep(scratch: Path) -> None:
-    """Remove what processes that were killed left behind."""
-    for folder in scratch.glob("call-*"):
-        try:
-            old = time.time() - folder.stat().st_mtime > _LEFT_S
-        except OSError:
-            continue
-        if old:
-            shutil.rmtree(folder, ignore_errors=True)
+def _remove(folder: Path) -> None:
+    # What cannot be removed now is swept another day.
+    with contextlib.suppress(OSError):
+        remove_tree(str(folder))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,42 +5,61 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..store.fingerprint import fingerprint
 from ..values import Change, ToolCall, ToolSpec
 
 _KINDS = ("write", "edit", "move", "copy", "make_folder", "trash")
 _MOST = 100_000
+# For one call's requests: what is not looked at by then is committed as it is.
+_LOOKING_S = 5.0
 _GLOB = frozenset("*?[")
 
 
-def read(requests: Sequence[Mapping[str, Any]], folder: Path) -> tuple[Change, ...]:
+def read(requests: Sequence[Mapping[str, Any]], folder: Path, workspace: Path) -> tuple[Change, ...]:
     """The requests as changes. Contents must be plain files of the call's own folder.
 
+    What moves, goes or is copied is named by what it is now, so that the commit refuses it when it
+    was changed since. A folder that the worker missed only because it cannot see it is left out.
     Raises ValueError with a reason for anything else.
     """
     if len(requests) > _MOST:
         raise ValueError(f"{len(requests):,} changes in one call are too many")
-    return tuple(_change(request, folder) for request in requests)
+    until = time.monotonic() + _LOOKING_S
+    return tuple(_change(request, folder, until) for request in requests if not _invisible(request, str(workspace)))
 
 
-def _change(request: Mapping[str, Any], folder: Path) -> Change:
+def _invisible(request: Mapping[str, Any], workspace: str) -> bool:
+    """Whether it is a folder that nobody asked for and that is there, or is the commit's own concern."""
+    if request["kind"] != "make_folder" or not request.get("implied"):
+        return False
+    path = _absolute(request["path"])
+    return os.path.isdir(path) or not _inside(path, workspace)
+
+
+def _now(path: str, until: float) -> str | None:
+    return fingerprint(path) if time.monotonic() < until else None
+
+
+def _change(request: Mapping[str, Any], folder: Path, until: float) -> Change:
     kind = request["kind"]
     if kind not in _KINDS:
         raise ValueError(f"{kind!r} is no change")
     path = _absolute(request["path"])
     if kind in ("move", "copy"):
-        return Change(kind, path, dest=_absolute(request["dest"]))
+        return Change(kind, path, dest=_absolute(request["dest"]), before=_now(path, until))
     if kind in ("write", "edit"):
         content, after, size = _content(request["content"], folder)
         before = request.get("before")
         if before is not None and not isinstance(before, str):
             raise ValueError("its earlier content is not named by a hash")
         return Change(kind, path, content=content, before=before, after=after, size=size)
-    return Change(kind, path)
+    return Change(kind, path, before=_now(path, until) if kind == "trash" else None)
 
 
 def _absolute(path: Any) -> str:

@@ -4,8 +4,9 @@
     {"op": "call", "file": ..., "source": ..., "tool": ..., "args": {...}, "workspace": ..., "scratch": ...}
 
 answered by any number of {"progress": text} and one last line: {"tools": [...], "problems": [...]}
-or {"text", "failed", "exit_code", "requests"}. What the plugin itself prints, in Python or
-below it, becomes progress. Contents of files travel as files in the scratch folder.
+or {"text", "failed", "exit_code", "requests"}. The last line repeats the request's "nonce", which no
+program that a tool starts can know. What the plugin itself prints, in Python or below it, becomes
+progress. Contents of files travel as files in the scratch folder.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from typing import Any
 _PRINTED_CAP = 262_144
 _PROGRESS_CAP = 1_000_000
 _RESULT_CAP = 4_000_000
+_PR_SET_DUMPABLE = 4
 
 
 def main() -> None:
     """Serve one request and leave. Never returns."""
+    _close_to_others()
     request = json.loads(sys.stdin.buffer.readline())
-    wire = Wire()
+    wire = Wire(request.pop("nonce", None))
     try:
         answer = _OPERATIONS[request["op"]](request, wire)
     except BaseException as error:  # noqa: BLE001 - whatever plugin code raises is its result
@@ -36,10 +39,20 @@ def main() -> None:
     wire.finish(answer)
 
 
+def _close_to_others() -> None:
+    """Keep our memory and descriptors from the programs that tools start: they run as the same user."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 class Wire:
     """The worker's own way out, kept apart from the descriptors that plugin code prints to."""
 
-    def __init__(self) -> None:
+    def __init__(self, nonce: str | None) -> None:
+        self._nonce = nonce
         self._out = os.dup(1)
         self._lock = threading.Lock()
         self._room = _PROGRESS_CAP
@@ -81,7 +94,7 @@ class Wire:
         os.dup2(null, 2)
         # A process the plugin left behind may hold the pipe open: wait for what was printed, not for its end.
         self._pump.join(0.2)
-        self.send(answer)
+        self.send(answer if self._nonce is None else {**answer, "nonce": self._nonce})
         os._exit(0)
 
     def _forward(self, read_end: int) -> None:

@@ -242,12 +242,9 @@ def test_a_flood_on_the_protocol_itself_is_stopped(box: Make) -> None:
 
 def test_a_forged_answer_is_checked(box: Make) -> None:
     body = """
-forged = b'{"text": 5, "requests": [{"kind": "write", "path": "/etc/x", "content": "/etc/passwd"}]}'
-for fd in range(3, 30):
-    try:
-        os.write(fd, b'[1]\\nnonsense\\n' + forged + b'\\n')
-    except OSError: pass
-time.sleep(5)
+import localagent.toolbox.outcome as outcome
+wanted = {'kind': 'write', 'path': '/etc/x', 'content': '/etc/passwd'}
+outcome.Outcome.answer = lambda self: {'text': 'x', 'requests': [wanted]}
 """.strip()
     result = box(plugin(body, effects="['write:fs']")).call("go")
     assert (result.status, result.requests) == ("failed", ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,12 @@ class Speak:
         self.scratch.mkdir()
         self.code: int | None = None
 
-    def __call__(self, op: str, source: str, tool: str = "", **args: Any) -> list[dict[str, Any]]:
+    def __call__(
+        self, op: str, source: str, tool: str = "", extra: dict[str, Any] | None = None, **args: Any
+    ) -> list[dict[str, Any]]:
         request = {"op": op, "file": "/plugins/mine.py", "source": source, "tool": tool, "args": args}
         request |= {"workspace": str(self.workspace), "scratch": str(self.scratch), "cwd": str(self.workspace)}
+        request |= extra or {}
         done = subprocess.run(
             [sys.executable, "-I", "-X", "utf8", "-c", BOOT],
             input=json.dumps(request).encode() + b"\n",
@@ -204,6 +208,17 @@ def test_requests_come_back_absolute_with_content_in_scratch(speak: Speak, isola
     assert befores[:2] == ["", ""]
     assert befores[2] == hashlib.sha256(b"seen").hexdigest()
     assert answer["text"] == "7 changes made."
+
+
+def test_a_pipe_cannot_be_written_and_nobody_waits_for_it(speak: Speak) -> None:
+    os.mkfifo(speak.workspace / "pipe")
+    (answer,) = speak("call", _tool("return Write('pipe', 'x')"), "go")
+    assert answer == {"text": "pipe is a pipe or a device, not a file. Choose another name.", "failed": True}
+
+
+def test_the_answer_repeats_the_number_of_the_request(speak: Speak) -> None:
+    (answer,) = speak("call", _tool("yield from ()\nreturn 'x'"), "go", extra={"nonce": "abc"})
+    assert answer["nonce"] == "abc"
 
 
 def test_one_request_is_told_by_itself_and_the_last_write_counts(speak: Speak) -> None:

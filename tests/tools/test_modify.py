@@ -222,3 +222,21 @@ def test_deleting(here: Path, modify: ModuleType) -> None:
             modify.trash(path)
     with pytest.raises(ToolError, match="does not exist"):
         modify.trash("nowhere")
+
+
+# ---------------------------------------------------------------- what is no file
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+def test_pipes_and_devices_are_refused_at_once(here: Path, modify: ModuleType, name: str) -> None:
+    os.mkfifo(here / "pipe")
+    (here / "b").write_text("x")
+    for call in (
+        lambda: modify.write_file(Path(name), ""),
+        lambda: modify.edit_file(Path(name), "a", "b"),
+        lambda: modify.copy_file(name, "copy"),
+    ):
+        with pytest.raises(ToolError, match="is a pipe or a device, not a file"):
+            call()
+    assert len(modify.edit_file(Path("*"), "x", "y").requests) == 1
+    assert modify.trash("pipe").requests == [Trash(Path("pipe"))]
