@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from ..values import Mode
 from .rule import Rules
@@ -38,6 +39,11 @@ class Context:
     folder: Callable[[str], bool] | None = None
     lost_before: int = 0
     search_path: tuple[str, ...] = ()
+
+    def at_once(self) -> Context:
+        """The same for one judgement, in which no path is looked up twice."""
+        looked = {name: cache(call) for name in ("resolve", "count", "folder") if (call := getattr(self, name))}
+        return replace(self, **looked)
 
     def inside(self, path: str) -> bool:
         """Whether the path, as written and with its links followed, lies in the workspace."""

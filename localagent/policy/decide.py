@@ -56,6 +56,7 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
     """Whether these changes, all of them together, may be committed. None at all are always allowed."""
     if not changes:
         return Decision("allow", "it changes nothing", "no changes")
+    ctx = ctx.at_once()
     for change in changes:
         reason = _floor_change(change, ctx)
         if reason:

@@ -14,7 +14,7 @@
 A rule allows only what it matches exactly, and a prefix never reaches past a separator,
 since a line with one is no plain command. A deny or ask rule reaches further: letter
 case, further words, a program's folder, wrappers such as `sudo`, and any command found
-in a script make no difference to it.
+in a script make no difference to it; a script that holds all its words anywhere is met too.
 """
 
 from __future__ import annotations

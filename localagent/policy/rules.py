@@ -25,6 +25,7 @@ def escape(path: str) -> str:
 
 def suggest(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> str:
     """The narrowest rule that would turn this "ask" into "allow"; "" where no single rule would do."""
+    ctx = ctx.at_once()
     candidates = [rule_for(group, ctx) for group in _groups(call, spec, changes, ctx)]
     for text in (*candidates, f"tool({spec.name})"):
         if text and _would_allow([text], call, spec, changes, ctx):
@@ -44,6 +45,7 @@ def needed(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Conte
 
 def remembered(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> str:
     """The rule that an answer "always" keeps; "" where the same question would come again, or may."""
+    ctx = ctx.at_once()
     texts = [rule_for(group, ctx) for group in _groups(call, spec, changes, ctx)]
     if not {"run", "write:fs"} & set(spec.effects):
         texts.append(f"tool({spec.name})")
