@@ -35,6 +35,7 @@ from .events import (
     to_json,
 )
 from .sandbox import launch
+from .policy import rules
 from .values import Answer, Change, Decision, Failure, ToolCall, ToolResult
 
 Format = Literal["text", "json", "stream-json"]
@@ -71,7 +72,7 @@ class TerminalApprover:
 
     async def __call__(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
         self._say("\n" + self._picture(call, decision, changes))
-        keep = f", s session, a always {shown.visible(decision.remember)}" if decision.remember else ""
+        keep = _keeping(decision.remember)
         view = ", v view all" if changes else ""
         while True:
             self._say(f"Allow? [y once{keep}, n no, e edit{view}] ")
@@ -145,6 +146,14 @@ class TerminalApprover:
             loop.remove_reader(fd)
         data = os.read(fd, 65536)
         return data.decode("utf-8", "replace") if data else "n"
+
+
+def _keeping(rule: str) -> str:
+    """What `s` and `a` would keep, and where it would hold."""
+    if not rule:
+        return ""
+    where = "in this folder" if rules.local(rule) else "in every folder"
+    return f", s session, a always {where}: {shown.visible(rule)}"
 
 
 def approver(folder: str):

@@ -159,23 +159,28 @@ def _policy(
     allow: Sequence[rules.Rule],
     stored: Sequence[rules.Rule],
     deny: Sequence[rules.Rule],
-) -> Callable[[Mode, tuple[str, ...]], Context]:
+) -> Callable[[Mode, tuple[str, ...], int], Context]:
     """The rules as they are at this moment: the command line's, the stored grants', the session's own."""
     boundary = launch.probe().name != "none"
     protected = tuple(str(p()) for p in _OWN_FOLDERS)
 
-    def context(mode: Mode, granted: tuple[str, ...]) -> Context:
-        made = (*allow, *stored, *(rules.parse(text) for text in granted))
+    search_path = tuple(os.path.realpath(place) for place in os.get_exec_path())
+
+    def context(mode: Mode, granted: tuple[str, ...], lost: int) -> Context:
+        kept = (*stored, *(rules.parse(text) for text in granted))
         return Context(
             mode=mode,
             workspace=str(workspace),
-            rules=rules.Rules(deny=tuple(deny), ask=(), allow=made),
+            rules=rules.Rules(deny=tuple(deny), ask=(), allow=tuple(allow), kept=kept),
             boundary=boundary,
-            home=os.path.expanduser("~"),
+            home=os.path.realpath(os.path.expanduser("~")),
             protected=protected,
             readable=(str(spill),),
             resolve=os.path.realpath,
             count=_files_beneath,
+            folder=os.path.isdir,
+            lost_before=lost,
+            search_path=search_path,
         )
 
     return context

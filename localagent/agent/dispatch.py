@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ..errors import LocalAgentError
 from ..events import ApprovalAsked, ApprovalGiven, ChangesCommitted, Event, ToolFinished, ToolOutput, ToolStarted
-from ..policy import decide, rules
+from ..policy import decide, harm, rules
 from ..policy.decide import Context
 from ..store.journal import Journal
 from ..toolbox import schema
@@ -38,7 +38,8 @@ class Remember(Protocol):
 class Hands:
     """What a call needs from its session.
 
-    `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided.
+    `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided,
+    `lost` how many files a commit has deleted.
     """
 
     registry: Registry
@@ -49,6 +50,7 @@ class Hands:
     approve: Approver
     remember: Remember
     used: Callable[[str], None]
+    lost: Callable[[int], None]
     dry_run: bool = False
 
 
@@ -157,6 +159,8 @@ async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncIterator[Ev
 async def _commit(life: _Life, hands: Hands) -> AsyncIterator[Event]:
     """Through the journal. An interruption waits for it: half a commit is not to be had, nor one that is not told."""
     call, result, changes = life.call, life.result, life.result.requests
+    # Counted before the commit: it looks at the disk.
+    lost = harm.lost(changes, hands.policy())
     commit = asyncio.ensure_future(
         asyncio.to_thread(
             hands.journal.commit, changes, [hands.workspace], session=hands.session_id, call=call.id, label=_label(call)
@@ -176,6 +180,7 @@ async def _commit(life: _Life, hands: Hands) -> AsyncIterator[Event]:
     else:
         receipts = (*result.receipts, *(receipt(change) for change in changes))
         life.ends(replace(result, requests=(), receipts=receipts))
+        hands.lost(lost)
         yield ChangesCommitted(call.id, step.number, changes)
     if interrupted is not None:
         raise interrupted
@@ -208,8 +213,7 @@ def _with_rules(
     decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], hands: Hands
 ) -> Decision:
     ctx = hands.policy()
-    rule = rules.suggest(call, spec, changes, ctx)
-    kept = rule if rule and rules.storable(rule) else ""
+    kept = rules.remembered(call, spec, changes, ctx)
     return replace(decision, remember=kept, missing=rules.needed(call, spec, changes, ctx))
 
 

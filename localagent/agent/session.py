@@ -33,7 +33,8 @@ from .dispatch import Approver, Hands
 class Setting:
     """What a session stands on; made by `wiring`.
 
-    `policy` makes the rules' context for (mode, extra allow rules). `schema` is the JSON Schema of
+    `policy` makes the rules' context for (mode, rules granted in this session, files that the turn
+    has deleted so far). `schema` is the JSON Schema of
     the answer, None for free text. `notices` are told at the start of each turn.
     """
 
@@ -41,7 +42,7 @@ class Setting:
     registry: Registry
     journal: Journal
     workspace: Path
-    policy: Callable[[Mode, tuple[str, ...]], Context]
+    policy: Callable[[Mode, tuple[str, ...], int], Context]
     options: Options = Options()
     budget: Budget = Budget()
     dry_run: bool = False
@@ -59,6 +60,7 @@ class Session:
         self.ended: TurnEnded | None = None
         self._granted: tuple[str, ...] = ()
         self._calls = 0
+        self._lost = 0
 
     def replay(self, events: Iterable[Event]) -> None:
         """Rebuild the history from stored events, without running or writing anything."""
@@ -72,7 +74,7 @@ class Session:
         place = self._surroundings(text, piped)
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
-        self.ended = None
+        self.ended, self._lost = None, 0
         started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place)
         try:
             yield self._record(started)
@@ -95,7 +97,7 @@ class Session:
     def _surroundings(self, goal: str, piped: str) -> str:
         """What lies in the folder and what the goal names there, as far as it may be read unasked."""
         looking = ToolSpec("read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",))
-        workspace, rules_now = self.setting.workspace, self.setting.policy(self.mode, self._granted)
+        workspace, rules_now = self.setting.workspace, self._policy()
 
         def may_read(path: Path) -> bool:
             call = ToolCall("", looking.name, {"path": str(path)})
@@ -111,10 +113,11 @@ class Session:
             journal=s.journal,
             workspace=s.workspace,
             session_id=self.id,
-            policy=lambda: s.policy(self.mode, self._granted),
+            policy=self._policy,
             approve=approve,
             remember=self._remember,
             used=self._used,
+            lost=self._note_lost,
             dry_run=s.dry_run,
         )
         return loop.Turn(s.engine, hands, lambda: self.history, begin, self._new_call_id, s.options, s.budget, s.schema)
@@ -151,12 +154,16 @@ class Session:
                 self.history.append(Message("tool", result.parts, result=result))
 
     def _remember(self, rule: str, scope: str) -> None:
-        rules.parse(rule)
         self._granted = (*self._granted, rule)
-        if scope == "folder":
-            grants.add(rule, str(self.setting.workspace))
-        elif scope == "always":
-            grants.add(rule)
+        if scope in ("folder", "always"):
+            here = scope == "folder" or rules.local(rule)
+            grants.add(rule, str(self.setting.workspace) if here else "")
+
+    def _policy(self) -> Context:
+        return self.setting.policy(self.mode, self._granted, self._lost)
+
+    def _note_lost(self, files: int) -> None:
+        self._lost += files
 
     def _used(self, rule: str) -> None:
         grants.note_use(rule, str(self.setting.workspace))

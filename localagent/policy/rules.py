@@ -43,6 +43,12 @@ def needed(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Conte
     return texts if _would_allow(texts, call, spec, changes, ctx) else ()
 
 
+def local(text: str) -> bool:
+    """Whether the rule means another file in another folder, so that it may be kept for this folder only."""
+    rule = parse(text)
+    return rule.kind in ("read", "write") and not rule.object.startswith(("/", "~"))
+
+
 def remembered(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> str:
     """The rule that an answer "always" keeps; "" where the same question would come again, or may."""
     ctx = ctx.at_once()

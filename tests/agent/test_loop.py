@@ -62,9 +62,9 @@ class World:
         )
         self.session: Session = sessions.start(setting, mode, Transcript(new_id()))
 
-    def context(self, mode: Mode, granted: tuple[str, ...]) -> Context:
-        allow = tuple(rules.parse(text) for text in granted)
-        return Context(mode, str(self.workspace), rules.Rules((), (), allow), True, str(Path.home()), ())
+    def context(self, mode: Mode, granted: tuple[str, ...], lost: int) -> Context:
+        kept = tuple(rules.parse(text) for text in granted)
+        return Context(mode, str(self.workspace), rules.Rules(kept=kept), True, str(Path.home()), lost_before=lost)
 
     def run(self, approve: Approver = nobody, text: str = "do it") -> list[e.Event]:
         async def collect() -> list[e.Event]:
