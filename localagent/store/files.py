@@ -272,15 +272,16 @@ class Root:
         with self.parent(path) as (folder, name):
             yield _by_descriptor(self.path, folder, name)
 
-    def copy_in(self, outside: str, path: str) -> None:
-        """Copy a file, link or tree from an absolute path to a place of ours that is free; durable."""
+    def copy_in(self, outside: str, path: str, *, sync: bool = True) -> None:
+        """Copy a file, link or tree from an absolute path to a place of ours that is free; durable
+        unless the caller is not done with it."""
         with self.parent(path) as (folder, name):
-            self._copy_into(outside, folder, name)
+            self._copy_into(outside, folder, name, sync)
 
-    def _copy_into(self, outside: str, folder: int, name: str) -> None:
+    def _copy_into(self, outside: str, folder: int, name: str, sync: bool = True) -> None:
         target = _by_descriptor(self.path, folder, name)
         try:
-            copy_entry(outside, target, sync=True)
+            copy_entry(outside, target, sync=sync)
         except BaseException:
             remove_tree(target)
             raise

@@ -24,6 +24,7 @@ from .files import Root, remove_tree
 from .plan import Plan
 from .reach import reach
 from .steps import IN_FLIGHT, Op, Record, State, Step, Steps
+from .transcript import sessions_dir
 
 __all__ = ["Journal", "Step", "Undone", "reach"]
 
@@ -256,7 +257,7 @@ class Journal:
         """Take back what a process that died had begun; the steps concerned.
 
         One of the state stuck could not be taken back, because its folder cannot be reached: it is
-        put aside and told once. Also drops old originals, now and then. Called at every start;
+        put aside and told once. Also drops old originals and outputs, now and then. Called at every start;
         returns at once when nothing is open, or another process is at work.
         """
         begun = self._steps.active.exists()
@@ -267,6 +268,7 @@ class Journal:
                 found = self._recover() if begun else []
                 with contextlib.suppress(OSError, StoreError):
                     prune.prune(self._folder, self._steps)
+                    prune.sweep(sessions_dir(), "*/spill/*", prune.DAYS)
                 return found
         except _Busy:
             return []

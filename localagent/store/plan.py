@@ -3,10 +3,12 @@ so that what follows is renames only."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import Conflict, StoreError
@@ -255,7 +257,7 @@ class Plan:
                 continue
             source_root, source = self._sources[op.root, op.path]
             if source:
-                with self._roots.get(source_root).at(source) as real:
+                with self._roots.get(source_root).at(source) as real, _told_as(os.path.join(source_root, source), real):
                     root.copy_in(real, op.temp)
             else:
                 self._content(contents[op.root, op.path], op)
@@ -274,7 +276,7 @@ class Plan:
             return
         if change.content is None or not os.path.isfile(change.content) or os.path.islink(change.content):
             raise StoreError(f"The new content of {change.path} is missing.")
-        root.copy_in(change.content, op.temp)
+        root.copy_in(change.content, op.temp, sync=False)
         fd = root.open(op.temp, os.O_RDWR)
         try:
             mode = change.mode
@@ -293,6 +295,18 @@ class Plan:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+@contextlib.contextmanager
+def _told_as(path: str, real: str) -> Iterator[None]:
+    """What cannot be copied is named as people know it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        name = path + str(error.filename or "").removeprefix(real)
+        raise StoreError(f"{name} cannot be copied: it is a socket, a pipe or a device.") from error
 
 
 def _within(path: str, root: str, places: set[tuple[str, str]]) -> bool:

@@ -205,6 +205,10 @@ def test_pipes_and_devices_are_refused(space: Path, journal: Journal, new) -> No
     os.mkfifo(space / "pipe")
     with pytest.raises(StoreError, match="regular"):
         commit(journal, space, Change("write", str(space / "pipe"), content=new("x")))
+    (space / "pipe").rename(space / "docs" / "pipe")
+    with pytest.raises(StoreError, match=r"space/docs/pipe cannot be copied: it is a socket, a pipe"):
+        commit(journal, space, Change("copy", str(space / "docs"), dest=str(space / "docs2")))
+    assert not leftovers(space)
 
 
 # ---------------------------------------------------------------- what the user changed since
@@ -283,3 +287,19 @@ def test_records_are_private_and_hold_hashes(space: Path, journal: Journal, new)
     assert record["state"] == "done"
     assert record["ops"][0]["before"]["sha256"] == hashlib.sha256(b"alpha\n").hexdigest()
     assert record["ops"][0]["after"]["sha256"] == hashlib.sha256(b"z").hexdigest()
+
+
+def test_a_new_content_is_made_durable_once_and_complete(space: Path, journal: Journal, new, monkeypatch) -> None:
+    synced: list[tuple[int, int, bytes]] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        info = os.fstat(fd)
+        if stat.S_ISREG(info.st_mode) and info.st_size == 7:
+            synced.append((stat.S_IMODE(info.st_mode), info.st_mtime_ns, os.pread(fd, 9, 0)))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    change = Change("write", str(space / "n"), content=new("durable"), before="", mode=0o640, mtime_ns=10**18)
+    commit(journal, space, change)
+    assert synced == [(0o640, 10**18, b"durable")]

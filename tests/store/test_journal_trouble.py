@@ -91,7 +91,7 @@ def test_a_really_full_disk(journal: Journal, tmp_path: Path, new) -> None:
 
 
 def test_an_unwritable_folder_is_one_sentence(space: Path, journal: Journal, new, monkeypatch) -> None:
-    def refused(self, outside: str, path: str) -> None:
+    def refused(self, outside: str, path: str, **_: bool) -> None:
         raise OSError(errno.EROFS, "Read-only file system", os.path.join(self.path, path))
 
     monkeypatch.setattr(planning.Root, "copy_in", refused)
