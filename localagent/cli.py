@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return Exit.FAILED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last line before the person
         from .errors import LocalAgentError
 
         if not isinstance(error, LocalAgentError):

@@ -34,8 +34,8 @@ from .events import (
     TurnEnded,
     to_json,
 )
-from .sandbox import launch
 from .policy import rules
+from .sandbox import launch
 from .values import Answer, Change, Decision, Failure, ToolCall, ToolResult
 
 Format = Literal["text", "json", "stream-json"]

@@ -68,9 +68,9 @@ class Change:
     `path` and `dest` are absolute. `content` is the path of a host file that holds the
     complete new bytes (write, edit), or the link's target (link). `before` is the sha256
     of the file as it was when the change was computed (or a `store.fingerprint` of a folder,
-    link or large file), "" where it must not exist, None where nothing was read. `after` and `size` describe the new bytes. `mode` holds the
-    permission bits to set, None leaves them as they are. `mtime_ns` is the new file time
-    to keep (a program's own), None for now.
+    link or large file), "" where it must not exist, None where nothing was read. `after`
+    and `size` describe the new bytes. `mode` holds the permission bits to set, None leaves
+    them as they are. `mtime_ns` is the new file time to keep (a program's own), None for now.
     """
 
     kind: ChangeKind

@@ -41,18 +41,19 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
-    stored, notices = _stored_rules(workspace)
+    stored, unreadable = _stored_rules(workspace)
+    steps, recovered = journal()
     setting = Setting(
         engine=engine,
         registry=await registry(workspace, log.spill),
-        journal=journal(),
+        journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, deny),
         options=Options(thinking=args.think),
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
-        notices=notices,
+        notices=(*recovered, *unreadable),
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
@@ -107,10 +108,10 @@ async def registry(workspace: Path, spill: Path) -> Registry:
     return Registry([source])
 
 
-def journal() -> Journal:
+def journal() -> tuple[Journal, tuple[str, ...]]:
+    """The journal, and a sentence for each step that a crash had left half done."""
     made = Journal(paths.state_dir() / "journal")
-    made.recover()
-    return made
+    return made, tuple(step.recovery for step in made.recover())
 
 
 def local_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engine:

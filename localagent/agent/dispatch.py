@@ -18,7 +18,7 @@ from ..errors import LocalAgentError
 from ..events import ApprovalAsked, ApprovalGiven, ChangesCommitted, Event, ToolFinished, ToolOutput, ToolStarted
 from ..policy import decide, harm, rules
 from ..policy.decide import Context
-from ..store.journal import Journal
+from ..store.journal import Journal, reach
 from ..toolbox import schema
 from ..toolbox.registry import Registry
 from ..values import Answer, Change, Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
@@ -163,7 +163,12 @@ async def _commit(life: _Life, hands: Hands) -> AsyncIterator[Event]:
     lost = harm.lost(changes, hands.policy())
     commit = asyncio.ensure_future(
         asyncio.to_thread(
-            hands.journal.commit, changes, [hands.workspace], session=hands.session_id, call=call.id, label=_label(call)
+            hands.journal.commit,
+            changes,
+            reach(changes, hands.workspace),
+            session=hands.session_id,
+            call=call.id,
+            label=_label(call),
         )
     )
     interrupted: asyncio.CancelledError | None = None

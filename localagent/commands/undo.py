@@ -38,19 +38,8 @@ def open_journal() -> Journal:
     """The user's journal, with whatever a crash left open taken back."""
     journal = Journal(paths.state_dir() / "journal")
     for step in journal.recover():
-        print(recovered(step), file=sys.stderr)
+        print(_plain(step.recovery), file=sys.stderr)
     return journal
-
-
-def recovered(step: Step) -> str:
-    """What is told of a step that `Journal.recover` found broken off."""
-    begun = f"Step {step.number} ({_plain(step.label)}) was broken off and"
-    if step.state != "stuck":
-        return f"{begun} has been taken back."
-    return (
-        f"{begun} could not be taken back, because {_shown(step.folder)} cannot be reached. "
-        f"When it is there again, use: localagent undo --step {step.number}"
-    )
 
 
 def configure_undo(parser: argparse.ArgumentParser) -> None:

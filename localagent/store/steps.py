@@ -43,6 +43,17 @@ class Step:
         places = [os.path.dirname(path) for path in self._places()]
         return os.path.commonpath(places) if places else ""
 
+    @property
+    def recovery(self) -> str:
+        """What is told of a step that a crash had broken off."""
+        begun = f"Step {self.number} ({self.label}) was broken off and"
+        if self.state != "stuck":
+            return f"{begun} has been taken back."
+        return (
+            f"{begun} could not be taken back, because {self.folder} cannot be reached. "
+            f"When it is there again, use: localagent undo --step {self.number}"
+        )
+
     def _places(self) -> list[str]:
         named = [path for change in self.changes for path in (change.path, change.dest) if path]
         return [os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in named]

@@ -93,7 +93,7 @@ def test_what_cannot_be_undone_is_told(work: Path, capsys: pytest.CaptureFixture
     assert "its record is damaged" in second and "cannot be undone" in second and "notes.txt" in first
     assert do_undo() == 0 and not (work / "notes.txt").exists()
     stuck = undo.Step(7, (Change("trash", "/gone/x/y"),), 0.0, "run", state="stuck")
-    assert "/gone/x cannot be reached" in undo.recovered(stuck) and "--step 7" in undo.recovered(stuck)
+    assert "/gone/x cannot be reached" in stuck.recovery and "--step 7" in stuck.recovery
 
 
 def test_a_conflict_is_told_and_force_restores_the_rest(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
