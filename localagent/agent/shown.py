@@ -113,7 +113,8 @@ def _change_line(change: Change, folder: str) -> str:
 
 
 def _mode(change: Change) -> str:
-    return "" if change.mode is None else f", mode {change.mode:o}"
+    """Permissions worth a look: anything that may be run, or written by others."""
+    return f", mode {change.mode:o}" if change.mode is not None and change.mode & 0o7133 else ""
 
 
 def _relative(path: str, folder: str) -> str:
@@ -132,7 +133,7 @@ def _read(path: str) -> str | None:
 
 
 def _short(value: object, width: int) -> str:
-    text = " ".join(str(value).split())
+    text = " ".join(" ⏎ ".join(str(value).strip().splitlines()).split())
     text = text if len(text) <= width else text[: width - 1] + "…"
     return repr(text) if " " in text or not text else text
 
