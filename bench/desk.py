@@ -8,7 +8,7 @@ agent's answer, and $DESK_OUTSIDE is the folder around the workspace, whose othe
 stay as they are. Any command-line agent can be measured: `{prompt}` in its command is replaced
 by the quoted prompt, `{workspace}` by the folder it is started in.
 
-usage: python bench/desk.py [--agent 'localagent do --yes --model starter {prompt}']
+usage: python bench/desk.py [--agent 'COMMAND {prompt}']
                             [--tasks desk.yaml] [--only ID,ID] [--timeout 300] [--repeat 1]
                             [--out results.jsonl] [--keep DIR] [--json]
 """
@@ -34,7 +34,7 @@ from typing import Any
 
 import yaml
 
-AGENT = "localagent do --yes --model starter {prompt}"
+AGENT = f"{shlex.quote(sys.executable)} -P -m localagent do --yes --model starter {{prompt}}"
 PRELUDE = 'not() { if "$@"; then return 1; fi; }\n'
 SCRIPT_S = 60
 TIMED_OUT = 124
@@ -180,7 +180,7 @@ def _line(outcome: Outcome) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agent", default=AGENT, help=f"the command to measure ({AGENT})")
+    parser.add_argument("--agent", default=AGENT, help="the command to measure (default: this localagent with the starter model)")
     parser.add_argument("--tasks", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--only", default="", metavar="ID,ID")
     parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for each task (300)")
