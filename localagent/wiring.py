@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .agent import session as sessions
 from .agent.budget import Budget
@@ -37,7 +37,7 @@ Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
 async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> Session:
     """The session of one `do`. Raises UsageError and ConfigError with the next step."""
     workspace = folder(args.cwd)
-    mode: Mode = args.mode or ("auto" if args.yes else chosen.mode)
+    mode = cast("Mode", args.mode or ("auto" if args.yes else chosen.mode))
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -48,7 +48,7 @@ class Clock:
                 raise OutOfTime from None
             raise
 
-    async def each(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+    async def each(self, items: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         """The items while there is time; the source is closed at the end, whichever end it is."""
         try:
             while True:

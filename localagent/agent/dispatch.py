@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +67,7 @@ class _Life:
         self.result, self.settled = result, True
 
 
-async def dispatch(call: ToolCall, hands: Hands) -> AsyncIterator[Event]:
+async def dispatch(call: ToolCall, hands: Hands) -> AsyncGenerator[Event, None]:
     """Everything that happens to one call; the last event is its `ToolFinished`."""
     started = time.monotonic()
     life = _Life(call, _result(call, "failed", f"{call.name} ended without a result."))
@@ -91,7 +91,7 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncIterator[Event]:
         raise interrupted
 
 
-async def _live(life: _Life, hands: Hands) -> AsyncIterator[Event]:
+async def _live(life: _Life, hands: Hands) -> AsyncGenerator[Event, None]:
     call = life.call
     spec = hands.registry.spec(call.name)
     if spec is None:
@@ -131,7 +131,7 @@ async def _live(life: _Life, hands: Hands) -> AsyncIterator[Event]:
     life.settled = True
 
 
-async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncIterator[Event]:
+async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event, None]:
     """Judge the proposed changes and commit them, or throw them away."""
     call, result, changes = life.call, life.result, life.result.requests
     if not changes:
@@ -156,7 +156,7 @@ async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncIterator[Ev
         yield event
 
 
-async def _commit(life: _Life, hands: Hands) -> AsyncIterator[Event]:
+async def _commit(life: _Life, hands: Hands) -> AsyncGenerator[Event, None]:
     """Through the journal. An interruption waits for it: half a commit is not to be had, nor one that is not told."""
     call, result, changes = life.call, life.result, life.result.requests
     # Counted before the commit: it looks at the disk.

@@ -14,7 +14,7 @@ the session does, from these events.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,7 +57,7 @@ class Turn:
     schema: Mapping[str, Any] | None = None
 
 
-async def run(turn: Turn) -> AsyncIterator[Event]:
+async def run(turn: Turn) -> AsyncGenerator[Event, None]:
     """All events of the turn but `TurnStarted`."""
     tally, clock = Tally(), Clock(turn.budget.seconds)
     try:
@@ -84,7 +84,7 @@ def _spent(budget: Budget, tally: Tally) -> bool:
     )
 
 
-async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]:
+async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
     guard, nudged = LoopGuard(), nudges.Nudges()
     while not _spent(turn.budget, tally):
         done: MessageDone | None = None
@@ -111,7 +111,7 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]
         tally.conclude = guard.repeats >= _REPEATS_BEFORE_CONCLUDING or guard.failures >= _FAILURES_BEFORE_CONCLUDING
 
 
-async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]:
+async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
     """One answer of the model. When it goes round in circles it is asked once more, without any tool in sight."""
     if tally.conclude:
         messages, specs = context.conclusion(turn.history()[turn.begin :]), ()
@@ -125,7 +125,7 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event
             yield delta
 
 
-async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event]:
+async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
     """Where a schema is asked for: the answer once more, as JSON that the grammar holds to it."""
     if turn.schema is None:
         return
@@ -141,7 +141,7 @@ async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncIterator[Event
             yield delta
 
 
-async def _call(call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock) -> AsyncIterator[Event]:
+async def _call(call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock) -> AsyncGenerator[Event, None]:
     earlier = guard.seen(call)
     if earlier is not None:
         yield _unrun(call, nudges.repeated(earlier), "ok")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ class Session:
         self._close_open_calls("interrupted")
         self._calls = sum(len(message.calls) for message in self.history)
 
-    async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncIterator[Event]:
+    async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncGenerator[Event, None]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
         place = self._surroundings(text, piped)
         folder, model = str(self.setting.workspace), self.setting.engine.model

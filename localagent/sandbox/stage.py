@@ -148,8 +148,8 @@ class _Copy:
         except FileNotFoundError:
             return ""
         except PermissionError:
-            made = False
-        if not made:
+            info, made = None, False
+        if info is None or not made:
             self._left_out.append(path)
             return ""
         self._view.original[path] = Seen.of(info)

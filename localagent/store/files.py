@@ -90,8 +90,9 @@ def _by_descriptor(path: str, folder: int, name: str) -> str:
         return f"/proc/self/fd/{folder}/{name}"
     import fcntl
 
-    if hasattr(fcntl, "F_GETPATH"):
-        real = fcntl.fcntl(folder, fcntl.F_GETPATH, b"\0" * 1024).rstrip(b"\0")
+    get_path = getattr(fcntl, "F_GETPATH", None)
+    if get_path is not None:
+        real = fcntl.fcntl(folder, get_path, b"\0" * 1024).rstrip(b"\0")
         return os.path.join(os.fsdecode(real), name)
     return os.path.join(path, name)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from ..values import Text, ToolCall, ToolResult, ToolSpec
@@ -56,7 +56,7 @@ class Registry:
             if (release := getattr(source, "release", None)) is not None:
                 release(call_id)
 
-    async def call(self, call: ToolCall) -> AsyncIterator[str | ToolResult]:
+    async def call(self, call: ToolCall) -> AsyncGenerator[str | ToolResult, None]:
         """The call's live output and its result; an unknown name is a failed result."""
         found = self._tools.get(call.name)
         if found is None:
