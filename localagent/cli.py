@@ -62,6 +62,8 @@ _KINDS = {
     "download": Exit.MODEL,
     "time": Exit.TIME,
 }
+# ENOSPC, EIO, EDQUOT; the errno module is not worth its start-up time.
+_NO_ROOM = (28, 5, 122)
 _STATUSES = {
     "done": Exit.DONE,
     "failed": Exit.FAILED,
@@ -117,6 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last line before the person
         from .errors import LocalAgentError
 
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            print(f"localagent: the output cannot be written: {error.strerror}.", file=sys.stderr)
+            return Exit.FAILED
         if not isinstance(error, LocalAgentError):
             return _bug(error)
         print(f"localagent: {error}", file=sys.stderr)
@@ -128,13 +133,20 @@ def _command(args: Sequence[str]) -> int:
         print(_help(), flush=True)
         return Exit.DONE if args else Exit.USAGE
     if args[0] in ("-V", "--version"):
-        from importlib.metadata import version
-
-        print(f"localagent {version('localagent')}")
+        print(f"localagent {_version()}", flush=True)
         return Exit.DONE
     if args[0] not in COMMANDS:
         return _unknown(args[0])
     return _run(args[0], args[1:])
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("localagent")
+    except PackageNotFoundError:
+        return "(a checkout that is not installed)"
 
 
 def _bug(error: Exception) -> int:
@@ -188,22 +200,22 @@ def _needs(name: str) -> tuple[object, ...]:
         return (_bench,)
     if name == "tools":
         import asyncio
-        from pathlib import Path
 
         from . import wiring
 
-        return (asyncio.run(wiring.registry(Path.cwd(), Path.cwd())),)
+        here = wiring.folder(None)
+        return (asyncio.run(wiring.registry(here, here)),)
     return ()
 
 
 def _bench(entry: Entry, path: Path, chosen: Settings) -> tuple[Engine, Sequence[ToolSpec]]:
     """What `model check` tries a model with: the engine and the tools that `do` would use."""
     import asyncio
-    from pathlib import Path
 
     from . import wiring
 
-    registry = asyncio.run(wiring.registry(Path.cwd(), Path.cwd()))
+    here = wiring.folder(None)
+    registry = asyncio.run(wiring.registry(here, here))
     return wiring.engine_of(entry, path, chosen), registry.specs()
 
 
@@ -306,16 +318,22 @@ def _is_pipe() -> bool:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+    from argparse import ArgumentTypeError
+
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    from argparse import ArgumentTypeError
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise ValueError
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 

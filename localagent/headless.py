@@ -68,7 +68,7 @@ class TerminalApprover:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._tty = open(TTY, "r+b", buffering=0)  # noqa: SIM115 - closed with the process
-        self._style = Style(not os.environ.get("NO_COLOR"))
+        self._style = style_for(sys.stderr)
 
     async def __call__(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
         self._say("\n" + self._picture(call, decision, changes))
@@ -109,10 +109,11 @@ class TerminalApprover:
     def _picture(self, call: ToolCall, decision: Decision, changes: Sequence[Change], limit: int = 40) -> str:
         bold = self._style("1", "The agent wants to:")
         if not changes:
-            return f"{bold} {decision.reason}\n{shown.call_block(call)}\n"
+            return f"{bold} {shown.visible(decision.reason, lines=False)}\n{shown.call_block(call)}\n"
         lines = "\n".join("  " + line for line in shown.change_lines(changes, self._folder, limit))
         diffs = "\n".join(self._coloured(diff) for diff in shown.diffs(changes, self._folder, 2 * limit))
-        return f"{bold} {shown.call_line(call)} ({decision.reason})\n{lines}\n{diffs}\n"
+        reason = shown.visible(decision.reason, lines=False)
+        return f"{bold} {shown.call_line(call)} ({reason})\n{lines}\n{diffs}\n"
 
     def _coloured(self, diff: str) -> str:
         codes = {"+": "32", "-": "31", "@": "36"}
@@ -128,7 +129,8 @@ class TerminalApprover:
             self._say(f"That is not JSON ({error}).\n")
             return None
         if isinstance(edited, dict):
-            return edited
+            # Half a surrogate pair is no text, and nothing behind this could write it.
+            return json.loads(json.dumps(edited, ensure_ascii=False).encode("utf-8", "replace"))
         self._say("The arguments are a JSON object.\n")
         return None
 
@@ -261,7 +263,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
                 if isinstance(event, ToolFinished):
                     tools.append(_tool(event, folder))
     except asyncio.CancelledError:
-        if task is not None:
+        while task is not None and task.cancelling():
             task.uncancel()
     finally:
         await session.setting.engine.close()

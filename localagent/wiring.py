@@ -87,11 +87,11 @@ def schema(file: str | None) -> dict[str, Any] | None:
 
 def folder(wanted: str | None) -> Path:
     """The workspace: an existing folder that can be listed."""
-    path = Path(wanted).expanduser() if wanted else Path.cwd()
     try:
-        path = path.resolve(strict=True)
+        path = (Path(wanted).expanduser() if wanted else Path.cwd()).resolve(strict=True)
     except OSError as error:
-        raise UsageError(f"The folder {str(path)!r} cannot be used: {error.strerror}.") from None
+        named = f"The folder {wanted!r}" if wanted else "The current folder"
+        raise UsageError(f"{named} cannot be used: {error.strerror}.", "Go to another one, or name one with --cwd.") from None
     if not path.is_dir():
         raise UsageError(f"{str(path)!r} is not a folder.", "Name a folder with --cwd.")
     return path

@@ -249,6 +249,28 @@ def test_bad_command_lines_are_told_in_one_sentence(
     assert said.lower() in (out + err).lower() and "Traceback" not in err
 
 
+def test_lists_are_what_a_bare_command_shows(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, said in (("approvals", "No approvals"), ("tools", "read_file"), ("config", "mode"), ("engine", "not running")):
+        assert cli.main([command]) == 0
+        assert said in capsys.readouterr().out
+
+
+def test_a_relative_rule_is_kept_for_this_folder(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from localagent.store import grants
+
+    assert cli.main(["approvals", "add", "write(a.txt)"]) == 0
+    assert cli.main(["approvals", "add", "run(make test)"]) == 0
+    assert cli.main(["approvals", "add", "--everywhere", "write(b.txt)"]) == 0
+    kept = {grant.rule: grant.folder for grant in grants.load()}
+    assert kept == {"write(a.txt)": str(work), "run(make test)": "", "write(b.txt)": ""}
+
+
+def test_a_folder_that_is_gone_is_one_sentence(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work.rmdir()
+    assert cli.main(["do", "x"]) == 3
+    assert "current folder" in capsys.readouterr().err
+
+
 def test_a_mistake_of_ours_is_one_sentence_and_a_file(
     work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,25 +38,50 @@ class Clock:
             raise OutOfTime
         return left
 
-    async def wait(self, awaitable: Awaitable[T]) -> T:
-        limit = asyncio.timeout(self.left())
+    async def each(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """The items while there is time.
+
+        At the end the source is cancelled and heard out: what it still has to say (a commit that
+        could not be left half done) comes before OutOfTime.
+        """
+        late = False
+        try:
+            while True:
+                try:
+                    item, over = await self._next(items, late)
+                except StopAsyncIteration:
+                    if late:
+                        raise OutOfTime from None
+                    return
+                except asyncio.CancelledError:
+                    task = asyncio.current_task()
+                    if late and task is not None and not task.cancelling():
+                        raise OutOfTime from None
+                    raise
+                late = late or over
+                yield item
+        finally:
+            await items.aclose()
+
+    async def _next(self, items: AsyncGenerator[T, None], late: bool) -> tuple[T, bool]:
+        """The next item, and whether time ran out while it was waited for."""
+        if late:
+            return await anext(items), True
+        try:
+            limit = asyncio.timeout(self.left())
+        except OutOfTime:
+            return await self._heard_out(items), True
         try:
             async with limit:
-                return await awaitable
+                item = await anext(items)
         except TimeoutError:
             if limit.expired():
                 raise OutOfTime from None
             raise
+        return item, limit.expired()
 
-    async def each(self, items: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-        """The items while there is time; the source is closed at the end, whichever end it is."""
+    async def _heard_out(self, items: AsyncGenerator[T, None]) -> T:
         try:
-            while True:
-                try:
-                    yield await self.wait(anext(items))
-                except StopAsyncIteration:
-                    return
-        finally:
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
+            return await items.athrow(asyncio.CancelledError())
+        except (asyncio.CancelledError, StopAsyncIteration):
+            raise OutOfTime from None

@@ -172,11 +172,11 @@ async def _commit(life: _Life, hands: Hands) -> AsyncGenerator[Event, None]:
         )
     )
     interrupted: asyncio.CancelledError | None = None
-    try:
-        await asyncio.shield(asyncio.wait([commit]))
-    except asyncio.CancelledError as error:
-        interrupted = error
-        await asyncio.wait([commit])
+    while not commit.done():
+        try:
+            await asyncio.wait([commit])
+        except asyncio.CancelledError as error:
+            interrupted = error
     try:
         step = commit.result()
     except LocalAgentError as error:

@@ -14,12 +14,15 @@ from ..store import grants
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(dest="what", required=True, metavar="list|add|revoke")
+    what = parser.add_subparsers(dest="what", metavar="list|add|revoke")
+    parser.set_defaults(what="list", json=False)
     listing = what.add_parser("list", help="all stored rules, where they hold and when they were last used")
     listing.add_argument("--json", action="store_true")
     add = what.add_parser("add", help="allow something from now on")
     add.add_argument("rule", help="e.g. 'write(notes/**)' or 'run(make test)'")
-    add.add_argument("--folder", metavar="DIR", help="only there (default: everywhere)")
+    where = add.add_mutually_exclusive_group()
+    where.add_argument("--folder", metavar="DIR", help="only there (default for a relative path: this folder)")
+    where.add_argument("--everywhere", action="store_true", help="in every folder, also where a path is relative")
     revoke = what.add_parser("revoke", help="forget a rule")
     revoke.add_argument("rule", help="as `list` shows it, or `all`")
 
@@ -43,8 +46,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    rules.parse(args.rule)
-    folder = str(Path(args.folder).expanduser().resolve()) if args.folder else ""
+    here = rules.local(args.rule) and not args.everywhere
+    folder = str(Path(args.folder or ".").expanduser().resolve()) if args.folder or here else ""
     grants.add(args.rule, folder)
     print(f"Allowed from now on: {args.rule} in {folder or 'every folder'}")
     return 0

@@ -11,11 +11,12 @@ from ..store import settings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(dest="what", required=True, metavar="get|set|path")
+    what = parser.add_subparsers(dest="what", metavar="get|set|path")
+    parser.set_defaults(what="get", key=None, json=False)
     get = what.add_parser("get", help="one setting, or all with their meaning")
     get.add_argument("key", nargs="?")
     get.add_argument("--json", action="store_true")
-    put = what.add_parser("set", help="change one setting (`null` takes the choice back)")
+    put = what.add_parser("set", help="change one setting (`null` takes a choice back where there need not be one)")
     put.add_argument("key")
     put.add_argument("value")
     what.add_parser("path", help="the file that holds them")

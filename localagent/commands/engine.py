@@ -8,7 +8,8 @@ import sys
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(dest="what", required=True, metavar="status|stop")
+    what = parser.add_subparsers(dest="what", metavar="status|stop")
+    parser.set_defaults(what="status", json=False)
     status = what.add_parser("status", help="which model is loaded, since when, with how much memory")
     status.add_argument("--json", action="store_true")
     what.add_parser("stop", help="end the engine; the next request starts it again")

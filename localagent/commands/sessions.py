@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from ..agent import shown
 from ..events import TurnEnded, TurnStarted
 from ..store.transcript import Transcript, sessions_dir
 
@@ -34,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     if not rows:
         print('No sessions yet. Start one with: localagent do "..."')
     for row in rows:
-        print(f"{row.id}  {row.status:9}  {row.goal[:70]}  ({row.folder})")
+        goal, folder = shown.visible(row.goal[:70], lines=False), shown.visible(row.folder, lines=False)
+        print(f"{row.id}  {row.status:9}  {goal}  ({folder})")
     return 0
 
 

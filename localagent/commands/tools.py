@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(dest="what", required=True, metavar="list|info")
+    what = parser.add_subparsers(dest="what", metavar="list|info")
+    parser.set_defaults(what="list", json=False)
     listing = what.add_parser("list", help="every tool with its effects")
     listing.add_argument("--json", action="store_true")
     info = what.add_parser("info", help="one tool: parameters, effects, where it comes from")

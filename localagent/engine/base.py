@@ -6,7 +6,7 @@ conversations: restart, fork, rewind and resume are just other lists of messages
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -172,6 +172,6 @@ class Engine(Protocol):
 
     def stream(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
-    ) -> AsyncIterator[Delta]: ...
+    ) -> AsyncGenerator[Delta, None]: ...
 
     async def close(self) -> None: ...

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +60,7 @@ class LocalEngine:
 
     async def stream(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta, None]:
         request = self._request(messages, specs, options)
         parser = self._dialect.parser(() if options.schema else specs, thinking=options.thinking)
         ids: list[int] = []
