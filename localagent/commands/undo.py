@@ -35,9 +35,12 @@ _STATES = {
 
 
 def open_journal() -> Journal:
-    """The user's journal, with whatever a crash left open taken back."""
+    """The user's journal, with whatever a crash left open taken back.
+
+    Nothing is dropped from it here: what somebody has come to undo must still be there.
+    """
     journal = Journal(paths.state_dir() / "journal")
-    for step in journal.recover():
+    for step in journal.recover(tidy=False):
         print(_plain(step.recovery), file=sys.stderr)
     return journal
 

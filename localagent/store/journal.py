@@ -253,22 +253,24 @@ class Journal:
 
     # ------------------------------------------------------------ after a crash
 
-    def recover(self) -> list[Step]:
+    def recover(self, *, tidy: bool = True) -> list[Step]:
         """Take back what a process that died had begun; the steps concerned.
 
         One of the state stuck could not be taken back, because its folder cannot be reached: it is
-        put aside and told once. Also drops old originals and outputs, now and then. Called at every start;
-        returns at once when nothing is open, or another process is at work.
+        put aside and told once. With `tidy`, also drops old originals and outputs, now and then. Called at
+        every start; returns at once when nothing is open, or another process is at work.
         """
         begun = self._steps.active.exists()
-        if not begun and not prune.due(self._folder):
+        tidy = tidy and prune.due(self._folder)
+        if not begun and not tidy:
             return []
         try:
             with self._locked(wait=0.0, recover=False):
                 found = self._recover() if begun else []
-                with contextlib.suppress(OSError, StoreError):
-                    prune.prune(self._folder, self._steps)
-                    prune.sweep(sessions_dir(), "*/spill/*", prune.DAYS)
+                if tidy:
+                    with contextlib.suppress(OSError, StoreError):
+                        prune.prune(self._folder, self._steps)
+                        prune.sweep(sessions_dir(), "*/spill/*", prune.DAYS)
                 return found
         except _Busy:
             return []

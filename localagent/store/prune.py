@@ -19,6 +19,7 @@ BYTES = 2 * 1024**3
 """How long, and how much in total, originals are kept in the journal."""
 
 _EVERY_S = 3600.0
+_YOUNG_S = 86_400.0
 
 
 def due(folder: Path) -> bool:
@@ -32,18 +33,23 @@ def due(folder: Path) -> bool:
 def prune(folder: Path, steps: Steps) -> list[int]:
     """Drop the originals of old steps, oldest first, until what is left is young and small enough.
 
-    The steps' numbers; they stay in the list as expired. Nothing of a step in flight or stuck is touched.
+    The steps' numbers; they stay in the list as expired. Nothing of a step in flight or stuck is touched,
+    nor of the newest one, nor of one that was done or undone within a day, however large.
     """
     (folder / "pruned").touch(mode=0o600)
     ended = [record for record in steps.records() if record.state in ("done", "undone", "expired")]
     kept = [(record, size) for record in ended if (size := _size(steps, record))]
     total = sum(size for _, size in kept)
-    oldest = time.time() - DAYS * 86_400
+    now = time.time()
+    newest = max((record.step.number for record in ended), default=0)
     dropped = []
     for record, size in reversed(kept):
-        young = max(record.step.at, record.turned) > oldest and record.state != "expired"
-        if total <= BYTES and young:
-            continue
+        age = now - max(record.step.at, record.turned)
+        if record.state != "expired":
+            if record.step.number == newest or age < _YOUNG_S:
+                continue
+            if total <= BYTES and age < DAYS * 86_400:
+                continue
         total -= size
         record.state = "expired"
         record.step = replace(record.step, state="expired")

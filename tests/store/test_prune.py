@@ -44,9 +44,10 @@ def test_originals_older_than_a_month_are_dropped(space: Path, journal: Journal,
     commit(journal, space, Change("make_folder", str(space / "made")))
     for number in (1, 4):
         aged(journal, number, 31)
+    commit(journal, space, Change("make_folder", str(space / "last")))
     aged(journal, 2, 29)
     assert journal.recover() == []
-    assert states(journal) == ["expired", "done", "done", "done"]
+    assert states(journal) == ["expired", "done", "done", "done", "done"]
     assert os.listdir(journal._steps.place(1)) == ["record.json"]
     with pytest.raises(StoreError, match="too old"):
         journal.undo(1)
@@ -56,6 +57,8 @@ def test_originals_older_than_a_month_are_dropped(space: Path, journal: Journal,
 
 def test_too_much_is_dropped_oldest_first(space: Path, journal: Journal, new, monkeypatch) -> None:
     rewrite(journal, space, new, "wxyz")
+    for number in (1, 2, 3, 4):
+        aged(journal, number, 2)
     monkeypatch.setattr(prune, "BYTES", 20_000)
     journal.recover()
     # The smallest original, eight bytes of a first version, is in the oldest step.
@@ -63,15 +66,31 @@ def test_too_much_is_dropped_oldest_first(space: Path, journal: Journal, new, mo
     assert not journal.undo().conflicts
 
 
+def test_what_was_just_done_is_kept_however_large(space: Path, journal: Journal, new, monkeypatch) -> None:
+    rewrite(journal, space, new, "xyz")
+    aged(journal, 1, 2)
+    monkeypatch.setattr(prune, "BYTES", 1)
+    journal.recover()
+    assert states(journal) == ["expired", "done", "done"]
+    later(journal)
+    for number in (2, 3):
+        aged(journal, number, 400)
+    journal.recover(tidy=False)
+    assert states(journal) == ["expired", "done", "done"]
+    journal.recover()
+    assert states(journal) == ["expired", "expired", "done"]
+    assert not journal.undo().conflicts and (space / "a.txt").read_text() == "y" * 5000
+
+
 def test_it_is_looked_at_once_in_a_while(space: Path, journal: Journal, new) -> None:
-    rewrite(journal, space, new, "x")
+    rewrite(journal, space, new, "xy")
     journal.recover()
     aged(journal, 1, 40)
     journal.recover()
-    assert states(journal) == ["done"]
+    assert states(journal) == ["done", "done"]
     later(journal)
     journal.recover()
-    assert states(journal) == ["expired"]
+    assert states(journal) == ["expired", "done"]
 
 
 def test_what_is_in_the_desktop_trash_stays(space: Path, journal: Journal, isolated: Path) -> None:
