@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ..values import Mode
-from .rule import Rules
+from .rule import Rules, real
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Context:
     paths are compared as written); `count` says how many files lie at or beneath a path
     (None: every path counts as one file), and `folder` whether a path is a folder (None: any may be).
     `lost_before` is how many files earlier calls of this turn have deleted. `search_path` are the
-    folders in which programs are looked for.
+    folders in which programs are looked for. `looked` keeps what was found out for this context.
     """
 
     mode: Mode
@@ -39,6 +39,7 @@ class Context:
     folder: Callable[[str], bool] | None = None
     lost_before: int = 0
     search_path: tuple[str, ...] = ()
+    looked: dict[str, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at_once(self) -> Context:
         """The same for one judgement, in which no path is looked up twice."""
@@ -51,10 +52,8 @@ class Context:
 
     def forms(self, path: str) -> tuple[str, ...]:
         """The path as written and, where links can be followed and lead elsewhere, as it really is."""
-        if self.resolve is None:
-            return (path,)
-        real = self.resolve(path)
-        return (path,) if real == path else (path, real)
+        found = real(path, self.resolve)
+        return (path,) if found == path else (path, found)
 
 
 def absolute(path: str, workspace: str, home: str) -> str:

@@ -7,11 +7,9 @@ Each function returns the reason as half a sentence, or "" where the floor has n
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from functools import lru_cache
 
 from ..store import secrets
-from . import repository
+from . import places, repository
 from .context import Context, beneath
 
 _KERNEL = ("/dev", "/proc", "/sys", "/boot")
@@ -21,6 +19,8 @@ _HOME_LIKE = re.compile(r"/(?:home|users)/[^/]+|/root|/var/root")
 
 def reading(path: str, ctx: Context) -> str:
     """Why this path may not be read or listed."""
+    if _unspeakable(path):
+        return f"{path!a} is no name that a file could have"
     for form in ctx.forms(path):
         if any(beneath(form, folder) for folder in ctx.readable):
             continue
@@ -37,6 +37,8 @@ def writing(path: str, ctx: Context, after: str | None = None, kind: repository.
 
     `after` is the sha256 of the new bytes, None where it is not known; `kind` is what is done there.
     """
+    if _unspeakable(path):
+        return f"{path!a} is no name that a file could have"
     for form in ctx.forms(path):
         reason = _ours(form, ctx) or _secret(form, ctx) or _startup(form, ctx) or repository.refusal(form, kind, after)
         if reason:
@@ -53,7 +55,7 @@ def removing(path: str, ctx: Context) -> str:
             return "/ is the whole disk"
         if ctx.home and beneath(ctx.home.casefold(), form.casefold()):
             return f"{form} is your home folder, or holds it"
-        held = _held(form, _guarded(ctx.home, ctx.protected))
+        held = places.held(form, places.of(ctx).guarded)
         if held:
             return f"{form} holds {held}, which is protected"
     return writing(path, ctx, kind="remove")
@@ -62,40 +64,14 @@ def removing(path: str, ctx: Context) -> str:
 def takes_along(path: str, ctx: Context) -> str:
     """Why the tree at this path may not be copied: it is, or holds, something secret."""
     for form in ctx.forms(path):
-        held = _held(form, _private(ctx.home, ctx.protected))
+        held = places.held(form, places.of(ctx).private)
         if held:
             return f"{form} holds {held}, which is secret"
     return reading(path, ctx)
 
 
-@lru_cache(maxsize=8)
-def _private(home: str, protected: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return _sorted((*protected, *secrets.secret_paths(home)))
-
-
-@lru_cache(maxsize=8)
-def _guarded(home: str, protected: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return _sorted((*protected, *secrets.secret_paths(home), *secrets.startup_paths(home)))
-
-
-def _sorted(places: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    # The separator sorts first, so that all beneath a folder stands together behind it.
-    return tuple(sorted((place.casefold().replace("/", "\0"), place) for place in places))
-
-
-def _held(path: str, guarded: tuple[tuple[str, str], ...]) -> str:
-    """The first of these places that lies at or beneath the path."""
-    prefix = path.casefold().rstrip("/").replace("/", "\0")
-    at = bisect_left(guarded, (prefix, ""))
-    if at < len(guarded):
-        key, place = guarded[at]
-        if key == prefix or key.startswith(prefix + "\0"):
-            return place
-    return ""
-
-
 def _ours(path: str, ctx: Context) -> str:
-    for folder in ctx.protected:
+    for folder in places.of(ctx).own:
         if beneath(path.casefold(), folder.casefold()):
             return f"{folder} holds localagent's own files"
     return ""
@@ -114,6 +90,8 @@ def in_home(path: str, ctx: Context) -> list[str]:
 def _secret(path: str, ctx: Context) -> str:
     if secrets.secret_on_system(path) or any(map(secrets.secret_in_home, in_home(path, ctx))):
         return f"{path} is a place for secrets"
+    if places.lies_in(path, places.of(ctx).secret):
+        return f"{path} is a place for secrets"
     return ""
 
 
@@ -123,6 +101,8 @@ def _startup(path: str, ctx: Context) -> str:
             return f"{path} is run or read by your shell or tools when they start"
         if secrets.autostart_in_home(relative):
             return f"{path} starts programs on its own"
+    if places.lies_in(path, places.of(ctx).startup):
+        return f"{path} is run or read when programs start"
     if secrets.startup_on_system(path):
         return f"{path} is run or read when the system starts programs"
     return ""
@@ -130,3 +110,11 @@ def _startup(path: str, ctx: Context) -> str:
 
 def _device(path: str) -> bool:
     return beneath(path, "/dev") and path != "/dev" and path not in _HARMLESS_DEVICES
+
+
+def _unspeakable(path: str) -> bool:
+    """Whether the path cannot be given to the file system: half a surrogate pair, or a zero byte."""
+    try:
+        return b"\0" in path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return True

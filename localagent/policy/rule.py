@@ -188,8 +188,16 @@ def reaches(rule: Rule, subject: Subject, place: Place) -> bool:
     return _text_matches(rule, subject.text)
 
 
+def real(path: str, resolve: Callable[[str], str] | None) -> str:
+    """The path with its links followed; as written where they cannot be, or where no file could have this name."""
+    try:
+        return path if resolve is None else resolve(path)
+    except ValueError:
+        return path
+
+
 def _forms(path: str, place: Place) -> tuple[str, ...]:
-    return (path,) if place.resolve is None else (path, place.resolve(path))
+    return (path, real(path, place.resolve))
 
 
 def _run_matches(rule: Rule, subject: Subject) -> bool:
