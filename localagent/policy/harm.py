@@ -128,25 +128,29 @@ def _overwrites(change: Change) -> bool:
 
 
 def _delicate(path: str, creates: bool, ctx: Context) -> str:
-    """Why other programs act on this path of the workspace by themselves, or ""."""
-    if not beneath(path, ctx.workspace):
-        return ""
-    parts = path[len(ctx.workspace.rstrip("/")) + 1 :].casefold().split("/")
-    for part in parts:
-        if part in _DELICATE or part.startswith(".env."):
-            return f"other programs act on {part} by themselves"
-    return repository.delicate(path, creates) or _started(path, parts, ctx)
+    """Why other programs act on this path by themselves, or ""."""
+    for form in ctx.forms(path):
+        inside = beneath(form, ctx.workspace)
+        parts = (form[len(ctx.workspace.rstrip("/")) + 1 :] if inside else form[1:]).casefold().split("/")
+        for part in parts:
+            if part in _DELICATE or part.startswith(".env."):
+                return f"other programs act on {part} by themselves"
+        reason = repository.delicate(form, creates) or _started(form, parts, ctx)
+        if reason:
+            return reason
+    return ""
 
 
 def _started(path: str, parts: Sequence[str], ctx: Context) -> str:
     if parts[-1] in ("usercustomize.py", "sitecustomize.py"):
         return f"Python runs {parts[-1]} by itself"
-    for form in ctx.forms(path):
-        if any(beneath(form, folder) for folder in (*_PROGRAMS, *ctx.search_path) if folder.strip("/")):
-            return f"programs are looked for where {form} lies"
-        if any(map(secrets.asking_in_home, floor.in_home(form, ctx))):
-            return f"other programs act on {form} by themselves"
-    if ctx.home.strip("/") and beneath(ctx.home, ctx.workspace):
+    if any(beneath(path, folder) for folder in (*_PROGRAMS, *ctx.search_path) if folder.strip("/")):
+        return f"programs are looked for where {path} lies"
+    if any(map(secrets.asking_in_home, floor.in_home(path, ctx))):
+        return f"other programs act on {path} by themselves"
+    if parts[-1].endswith(".pth") and not beneath(path, ctx.workspace):
+        return f"Python runs {parts[-1]} by itself"
+    if beneath(path, ctx.workspace) and ctx.home.strip("/") and beneath(ctx.home, ctx.workspace):
         before_git = parts[: parts.index(".git")] if ".git" in parts else parts
         hidden = next((part for part in before_git if part.startswith(".")), "")
         if hidden:

@@ -585,3 +585,27 @@ def test_properties_of_random_calls_and_changes() -> None:
             assert verdicts[0] == "deny" or set(spec.effects) <= {"read:fs", "read:mail", "compute"}
         if "send" in spec.effects:
             assert verdicts[0] != "allow"
+
+
+@pytest.mark.parametrize(
+    "path",
+    "bin/ls proj/.envrc proj/.vscode/tasks.json proj/.env proj/.husky/pre-push x.git/config x/HEAD .cargo/bin/cargo "
+    ".local/lib/python3.11/site-packages/usercustomize.py lib/python/x.pth .curlrc .i3/config .local/share/t/sbin/x "
+    "there/tasks.json".split(),
+)
+def test_a_kept_rule_never_covers_what_programs_act_on_outside_the_workspace(path: str) -> None:
+    def resolve(name: str) -> str:
+        return name.replace(f"{HOME}/there", f"{HOME}/proj/.vscode")
+
+    more: dict[str, Any] = {"resolve": resolve, "search_path": (f"{HOME}/.local/share/t/sbin",)}
+    kept = _context("auto", kept=("write(~/**)",), **more)
+    change = Change("write", f"{HOME}/{path}", before="")
+    assert decide.after(_call(WRITE), WRITE, [change], kept).verdict == "ask"
+    written_out = _context("auto", allow=("write(~/**)",), **more)
+    assert decide.after(_call(WRITE), WRITE, [change], written_out).verdict == "allow"
+
+
+def test_a_kept_rule_covers_ordinary_files_outside_the_workspace() -> None:
+    for name in ("notes.txt", "proj/main.py", "proj/.gitignore"):
+        change = Change("write", f"{HOME}/{name}", before="")
+        assert decide.after(_call(WRITE), WRITE, [change], _context("auto", kept=("write(~/**)",))).verdict == "allow"
