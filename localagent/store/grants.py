@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError
 from .atomic import write_atomic
+from .lock import locked
 from .paths import state_dir
 
 
@@ -44,26 +46,36 @@ def load(folder: str | None = None) -> list[Grant]:
 
 
 def add(rule: str, folder: str = "") -> None:
-    kept = [g for g in load() if (g.rule, g.folder) != (rule, folder)]
-    _save([*kept, Grant(rule, folder, created=time.time())])
+    with _alone():
+        kept = [g for g in load() if (g.rule, g.folder) != (rule, folder)]
+        _save([*kept, Grant(rule, folder, created=time.time())])
 
 
 def revoke(rule: str, folder: str | None = None) -> int:
     """Removes the rule (in one folder, or wherever it stands); returns how many were removed."""
-    grants = load()
-    kept = [g for g in grants if g.rule != rule or (folder is not None and g.folder != folder)]
-    if len(kept) != len(grants):
-        _save(kept)
+    with _alone():
+        grants = load()
+        kept = [g for g in grants if g.rule != rule or (folder is not None and g.folder != folder)]
+        if len(kept) != len(grants):
+            _save(kept)
     return len(grants) - len(kept)
 
 
 def note_use(rule: str, folder: str) -> None:
     """Count a use, if this rule is stored and holds in this folder."""
-    grants = load()
-    used = [g for g in grants if g.rule == rule and g.folder in ("", folder)]
-    if used:
+    if not any(g.rule == rule for g in load(folder)):
+        return
+    with _alone():
         now = time.time()
-        _save([replace(g, used=now, uses=g.uses + 1) if g in used else g for g in grants])
+        grants = load()
+        used = [g for g in grants if g.rule == rule and g.folder in ("", folder)]
+        if used:
+            _save([replace(g, used=now, uses=g.uses + 1) if g in used else g for g in grants])
+
+
+def _alone() -> AbstractContextManager[bool]:
+    """From reading to writing nobody else writes: a revoked rule must not come back."""
+    return locked(_path().with_suffix(".lock"), poll_s=0.01)
 
 
 def _save(grants: list[Grant]) -> None:
