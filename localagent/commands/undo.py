@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -71,7 +72,8 @@ def run_undo(args: argparse.Namespace) -> int:
         print("There is nothing to undo.", file=sys.stderr)
         return 1
     undone = journal.undo(args.step, force=args.force, within=Path.cwd())
-    return _report(undone, "Undid", "Restored", hint="localagent undo --force restores the rest.")
+    hint = "Nothing of it could be restored." if args.force else "localagent undo --force restores the rest."
+    return _report(undone, "Undid", "Restored", hint)
 
 
 def run_redo(args: argparse.Namespace) -> int:
@@ -86,13 +88,15 @@ def run_redo(args: argparse.Namespace) -> int:
 def _report(done: Undone, verb: str, did: str, hint: str) -> int:
     step = done.step
     if done.restored or not done.conflicts:
-        print(f"{verb} step {step.number}: {step.label}")
-    _list(f"{did}:", done.restored)
+        print(f"{verb} step {step.number}: {step.name}")
+    there = tuple(path for path in done.restored if os.path.lexists(path))
+    _list(f"{did}:", there)
+    _list("Removed:", tuple(path for path in done.restored if path not in there))
     _list("Kept, because something else is in it:", done.left)
     if not done.conflicts:
         return 0
     if not done.restored:
-        print(f"Step {step.number} ({step.label}) was left as it is.", file=sys.stderr)
+        print(f"Step {step.number} ({step.name}) was left as it is.", file=sys.stderr)
     for sentence in done.conflicts[:_LISTED]:
         print(f"  {_plain(sentence)}", file=sys.stderr)
     if hint and not done.restored:
@@ -121,7 +125,7 @@ def run_changes(args: argparse.Namespace) -> int:
         print("Nothing has been changed yet.")
     for step in steps:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(step.at))
-        told = f"{_plain(step.label)}: {summary(step)}" if step.changes else _plain(step.label)
+        told = f"{step.name}: {summary(step)}" if step.changes else step.name
         print(f"{step.number:>4}  {when}  {told}{_STATES.get(step.state, '')}")
         if args.step is not None:
             for change in step.changes:

@@ -178,8 +178,9 @@ class Journal:
                 return self._unstick(record)
             with Roots() as roots:
                 blocked = conflicts(record.ops, roots, redo=False)
-                if blocked and not force:
-                    return Undone(record.step, conflicts=tuple(blocked.values()))
+                sentences = self._with_later(record, blocked)
+                if blocked and (not force or all(op.skipped or i in blocked for i, op in enumerate(record.ops))):
+                    return Undone(record.step, conflicts=sentences)
                 for index in blocked:
                     record.ops[index].skipped = True
                 times = {path: _time(path) for path in record.folders}
@@ -188,8 +189,26 @@ class Journal:
                     self._steps.save(record)
                     left = self._put_back(record, roots, times)
                 restored = tuple(where(op) for op in record.ops if not op.skipped and where(op) not in left)
-                self._finish(record, roots, "undone")
-        return Undone(record.step, tuple(dict.fromkeys(restored)), tuple(blocked.values()), left)
+                if blocked and not restored:
+                    for index in blocked:
+                        record.ops[index].skipped = False
+                self._finish(record, roots, "done" if blocked and not restored else "undone")
+        return Undone(record.step, tuple(dict.fromkeys(restored)), sentences, left)
+
+    def _with_later(self, record: Record, blocked: dict[int, str]) -> tuple[str, ...]:
+        """What stands in the way, with the later steps that touched it: to be undone first."""
+        if not blocked:
+            return ()
+        number = record.step.number
+        later = [one.step for one in self._steps.records() if one.step.number > number and one.state == "done"]
+        told = []
+        for index, sentence in blocked.items():
+            op = record.ops[index]
+            paths = [where(op), *([os.path.join(op.dest_root, op.dest)] if op.kind == "move" else [])]
+            found = [str(step.number) for step in later if any(step.concerns(path) for path in paths)]
+            steps = f"step {found[0]}" if len(found) == 1 else f"steps {', then '.join(found)}"
+            told.append(f"{sentence}: undo {steps} first" if found else sentence)
+        return tuple(told)
 
     def _put_back(self, record: Record, roots: Roots, times: dict[str, int | None]) -> tuple[str, ...]:
         left = [where(op) for op in reversed(record.ops) if not op.skipped and not revert(op, roots)]
@@ -245,7 +264,7 @@ class Journal:
         if not here:
             last = found[-1].step
             raise StoreError(
-                f"There is nothing to {word} in {within}: the latest step, {last.number} ({last.label}), "
+                f"There is nothing to {word} in {within}: the latest step, {last.number} ({last.name}), "
                 f"changed {last.folder}.",
                 f"Use: localagent {word} --step {last.number}",
             )

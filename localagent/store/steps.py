@@ -37,6 +37,16 @@ class Step:
         top = os.path.realpath(folder).rstrip("/")
         return any(path == top or path.startswith(top + "/") for path in self._places())
 
+    def concerns(self, path: str) -> bool:
+        """Whether it changed what is at `path`, in it, or a folder that it lies in."""
+        return self.touches(path) or any(path.startswith(place + "/") for place in self._places())
+
+    @property
+    def name(self) -> str:
+        """The label on one line, with nothing in it that a terminal would act on."""
+        text = self.label
+        return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
     @property
     def folder(self) -> str:
         """The deepest folder that holds all it changed, "" where it changed nothing."""
@@ -46,7 +56,7 @@ class Step:
     @property
     def recovery(self) -> str:
         """What is told of a step that a crash had broken off."""
-        begun = f"Step {self.number} ({self.label}) was broken off and"
+        begun = f"Step {self.number} ({self.name}) was broken off and"
         if self.state != "stuck":
             return f"{begun} has been taken back."
         return (

@@ -148,3 +148,54 @@ def test_nothing_yet(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_sentences(change: Change, sentence: str) -> None:
     assert undo.sentence(change) == sentence
+
+
+def test_a_forced_undo_that_can_restore_nothing_leaves_the_step_as_it_is(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (work / "notes.txt").write_text("mine")
+    assert do_undo("--step", "1", "--force") == 1
+    said = capsys.readouterr()
+    assert "could be restored" in said.err and "--force" not in said.err and not said.out
+    assert do_changes("--step", "1") == 0 and "(undone)" not in capsys.readouterr().out
+    (work / "notes.txt").write_text("new")
+    assert do_undo("--step", "1") == 0 and not (work / "notes.txt").exists()
+    assert "Removed:\n  ~/work/notes.txt" in (said := capsys.readouterr().out) and "Restored" not in said
+
+
+def test_a_folder_that_stays_does_not_make_a_blocked_step_undone(work: Path, tmp_path: Path) -> None:
+    journal = undo.open_journal()
+    change = Change("write", str(work / "in" / "f"), content=str(tmp_path / "content"), before="")
+    journal.commit([change], [work], session="s", call="3", label="write")
+    (work / "in" / "f").write_text("mine")
+    done = journal.undo(3, force=True)
+    assert not done.restored and done.conflicts and journal.step(3).state == "done"
+    (work / "in" / "f").write_text("new")
+    assert not journal.undo(3).conflicts and not (work / "in").exists()
+
+
+def test_a_conflict_names_the_later_steps(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = undo.open_journal()
+    out = work.parent / "out"
+    out.mkdir()
+    (tmp_path / "later").write_text("later")
+    move = Change("move", str(work / "notes.txt"), dest=str(out / "n"))
+    journal.commit([move], [work, out], session="s", call="3", label="move")
+    edit = Change("write", str(out / "n"), content=str(tmp_path / "later"))
+    journal.commit([edit], [out], session="s", call="4", label="edit")
+    assert do_undo() == 1
+    assert "changed since: undo step 4 first" in capsys.readouterr().err
+    assert do_undo("--step", "4") == 0 and do_undo() == 0 and (work / "notes.txt").read_text() == "new"
+
+
+def test_no_label_reaches_the_terminal_raw(work: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    journal = undo.open_journal()
+    made = Change("make_folder", str(work / "z"))
+    journal.commit([made], [work], session="s", call="3", label="run \x1b[2J\nFAKE \x9b31m")
+    assert do_undo() == 0 and do_redo() == 0 and do_changes() == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "\x9b" not in said and "\nFAKE" not in said and r"run \x1b[2J\nFAKE" in said
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError) as refused:
+        do_undo()
+    assert "\x1b" not in str(refused.value)
