@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from . import prune
 from .apply import Roots, apply, conflicts, discard_temp, revert, where
 from .atomic import store_error
 from .files import Root, remove_tree
+from .lock import not_stopped
 from .plan import Plan
 from .reach import reach
 from .steps import IN_FLIGHT, Op, Record, State, Step, Steps
@@ -69,7 +71,14 @@ class Journal:
     # ------------------------------------------------------------ commit
 
     def commit(
-        self, changes: Sequence[Change], roots: Sequence[Path | str], *, session: str, call: str, label: str
+        self,
+        changes: Sequence[Change],
+        roots: Sequence[Path | str],
+        *,
+        session: str,
+        call: str,
+        label: str,
+        stop: threading.Event | None = None,
     ) -> Step:
         """Carry out all of `changes`, or none.
 
@@ -77,12 +86,13 @@ class Journal:
         hard links is replaced under this name only. A root is a folder beneath which anything may
         change, or a path that is no folder (yet) and may be changed itself (see `reach`). Raises
         Conflict when a file is not what `before` says or exists where it must not; StoreError when a
-        target is outside `roots` or protected, or the disk is full or not writable. Nothing is
-        changed then.
+        target is outside `roots` or protected, or the disk is full or not writable, or `stop` was set
+        before the first change was made. Nothing is changed then. With what `reach` returned as
+        `roots`, a path that leads elsewhere by now is a Conflict too.
         """
         if not changes:
             return Step(0, (), time.time(), label, session, call)
-        with self._locked():
+        with self._locked(stop=stop):
             number = max(self._steps.numbers(), default=0) + 1
             place = self._steps.place(number)
             step = Step(number, tuple(changes), time.time(), label, session, call)
@@ -90,14 +100,21 @@ class Journal:
             with _as_store_errors(str(self._folder)):
                 place.mkdir(mode=0o700, parents=True)
             with Roots() as open_roots:
-                self._prepare(record, roots, open_roots, place)
+                self._prepare(record, roots, open_roots, place, stop)
                 self._carry_out(record, open_roots)
         return record.step
 
-    def _prepare(self, record: Record, roots: Sequence[Path | str], open_roots: Roots, place: Path) -> None:
+    def _prepare(
+        self,
+        record: Record,
+        roots: Sequence[Path | str],
+        open_roots: Roots,
+        place: Path,
+        stop: threading.Event | None,
+    ) -> None:
         try:
             with _as_store_errors(record.step.changes[0].path):
-                plan = Plan(record.step.changes, [os.fspath(root) for root in roots], open_roots, place)
+                plan = Plan(record.step.changes, roots, open_roots, place, stop)
                 record.ops = plan.make()
                 for op in record.ops:
                     for path in map(os.path.realpath, _parents(op)):
@@ -341,12 +358,14 @@ class Journal:
     # ------------------------------------------------------------ one process at a time
 
     @contextlib.contextmanager
-    def _locked(self, wait: float = _LOCK_WAIT_S, recover: bool = True) -> Iterator[None]:
+    def _locked(
+        self, wait: float = _LOCK_WAIT_S, recover: bool = True, stop: threading.Event | None = None
+    ) -> Iterator[None]:
         with _as_store_errors(str(self._folder)):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _take_lock(fd, wait)
+            _take_lock(fd, wait, stop)
             if recover:
                 self._recover()
             yield
@@ -358,13 +377,14 @@ class _Busy(StoreError):
     pass
 
 
-def _take_lock(fd: int, wait: float) -> None:
+def _take_lock(fd: int, wait: float, stop: threading.Event | None) -> None:
     try:
         import fcntl
     except ImportError:
         return
     until = time.monotonic() + wait
     while True:
+        not_stopped(stop)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return

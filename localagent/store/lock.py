@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..errors import StoreError
 from .atomic import store_error
 
 
@@ -32,6 +34,12 @@ def locked(path: Path, waiting: Callable[[], None] | None = None, poll_s: float 
         yield waited
     finally:
         os.close(handle)
+
+
+def not_stopped(stop: threading.Event | None) -> None:
+    """Raises StoreError where `stop` is set."""
+    if stop is not None and stop.is_set():
+        raise StoreError("Interrupted, nothing was changed.")
 
 
 def _try(handle: int) -> bool:

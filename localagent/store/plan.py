@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,18 +19,31 @@ from .apply import Roots, sign
 from .copying import copy_attributes, copy_owner
 from .files import Root
 from .fingerprint import fingerprint
-from .reach import Reach
+from .lock import not_stopped
+from .reach import Pinned, Reach, resolved
 from .steps import Op, Sign
 
 _SPARE_BYTES = 1 << 20
 
 
 class Plan:
-    """The operations for `changes` within `reach`, kept things going to the folder `place`."""
+    """The operations for `changes` within `reach`, kept things going to the folder `place`.
 
-    def __init__(self, changes: Sequence[Change], reach: Sequence[str], roots: Roots, place: Path) -> None:
+    Where `stop` is set, StoreError is raised: nothing has been touched until all is prepared.
+    """
+
+    def __init__(
+        self,
+        changes: Sequence[Change],
+        reach: Sequence[Path | str],
+        roots: Roots,
+        place: Path,
+        stop: threading.Event | None = None,
+    ) -> None:
         self._changes = changes
-        self._reach = sorted((Reach.of(path) for path in reach), key=lambda one: -len(one.real))
+        self._pinned = reach if isinstance(reach, Pinned) else None
+        self._reach = sorted((Reach.of(os.fspath(path)) for path in reach), key=lambda one: -len(one.real))
+        self._stop = stop
         self._roots = roots
         self._place = place
         self._floor = protected.Floor()
@@ -40,6 +54,7 @@ class Plan:
 
     def make(self) -> list[Op]:
         """Raises Conflict for a file that is not what it was, StoreError for what may not be touched."""
+        self._check_pins()
         makes = {self._where(c.dest or c.path) for c in self._changes if c.kind not in ("trash", "chmod")}
         early = [c for c in self._changes if c.kind == "trash" and self._in_the_way(self._where(c.path), makes)]
         early_paths = {self._where(c.path) for c in early}
@@ -50,7 +65,13 @@ class Plan:
         for change in sorted(rest, key=lambda change: order.index(self._class(change))):
             self._add(change, early_paths)
         self._check_space()
+        self._check_pins()
         return self.ops
+
+    def _check_pins(self) -> None:
+        """Refuse what leads elsewhere than when it was agreed to; the roots are held open once used."""
+        if self._pinned is not None:
+            self._pinned.check(self._changes)
 
     def _class(self, change: Change) -> str:
         if change.kind in ("make_folder", "chmod", "move", "trash"):
@@ -62,11 +83,11 @@ class Plan:
         if not os.path.isabs(path) or "\0" in path:
             raise StoreError(f"{path!r} is not an absolute path.")
         plain = os.path.normpath(path)
-        resolved = os.path.join(os.path.realpath(os.path.dirname(plain)), os.path.basename(plain))
+        real = resolved(path)
         # A link that this step replaces by a folder leads nowhere any more.
         follow = ".." in path.split("/") or not self._below_emptied(plain)
-        inside = [one for one in self._reach if one.holds(resolved)]
-        names = [resolved] if ".." in path.split("/") else [plain, resolved]
+        inside = [one for one in self._reach if one.holds(real)]
+        names = [real] if ".." in path.split("/") else [plain, real]
         for name in dict.fromkeys(names):
             for one in self._reach:
                 if (place := one.place(name)) is not None and not (follow and inside and one not in inside):
@@ -91,6 +112,7 @@ class Plan:
             raise StoreError(f"{full} must not be changed: {reason}.")
 
     def _add(self, change: Change, early: set[tuple[str, str]]) -> None:
+        not_stopped(self._stop)
         root, path = self._where(change.path)
         if change.kind != "copy":
             self._allowed(root, path)
@@ -250,6 +272,7 @@ class Plan:
         """Write every new content there, and copy what cannot be renamed into the journal."""
         contents = {self._where(c.path): c for c in self._changes if c.kind in ("write", "edit", "link")}
         for op in self.ops:
+            not_stopped(self._stop)
             root = self._roots.get(op.root)
             if op.kind == "take" and op.gone:
                 root.copy_out(op.path, op.kept)
@@ -265,6 +288,8 @@ class Plan:
             approved = None if source else contents[op.root, op.path].after
             if approved and (op.after is None or op.after.sha256 != approved):
                 raise Conflict(f"The new content of {os.path.join(op.root, op.path)} is not what was approved.")
+        not_stopped(self._stop)
+        self._check_pins()
 
     def _temp(self, root: str, path: str) -> str:
         return os.path.join(self._existing(root, path), f".localagent-{secrets.token_hex(6)}.tmp")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localagent.errors import StoreError
+from localagent.errors import Conflict, StoreError
 from localagent.store.journal import Journal, reach
 from localagent.values import Change
 from tests.store.support import tree
@@ -23,7 +23,7 @@ def test_a_new_file_in_folders_that_do_not_exist_yet(space: Path, journal: Journ
         Change("write", str(target), content=new("hi"), before=""),
         Change("make_folder", str(space / "m")),
     )
-    assert reach(changes, space) == [str(space), str(target)]
+    assert list(reach(changes, space)) == [str(space), str(target)]
     carried(journal, space, *changes)
     assert target.read_text() == "hi" and (space / "m").is_dir()
     assert not journal.undo().conflicts
@@ -96,3 +96,44 @@ def test_a_link_that_becomes_a_folder(space: Path, journal: Journal, new, tmp_pa
     assert (space / target).stat().st_mtime_ns == aim and not (space / target / "q").exists()
     assert not journal.undo().conflicts
     assert tree(space) == before and (space / target).stat().st_mtime_ns == aim
+
+
+@pytest.mark.parametrize("place", ["out", "space/docs/deep", "out/none/yet"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_folder_swapped_for_a_link_since_it_was_agreed_to(
+    space: Path, journal: Journal, new, tmp_path: Path, place: str, kept: bool
+) -> None:
+    folder, victim = tmp_path / place, tmp_path / "victim"
+    if place.startswith("space"):
+        folder = space / "swapped" / "deep"
+    if not place.endswith("yet"):
+        folder.mkdir(parents=True)
+    victim.mkdir()
+    (victim / "n").write_text("theirs")
+    change = Change("write", str(folder / ("n" if kept else "m")), content=new("x"))
+    pinned = reach([change], space)
+    if folder.exists():
+        folder.rmdir()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(victim)
+    with pytest.raises(Conflict, match="leads elsewhere"):
+        journal.commit([change], pinned, session="s", call="c", label="x")
+    assert os.listdir(victim) == ["n"] and (victim / "n").read_text() == "theirs" and journal.steps() == []
+
+
+def test_a_link_to_another_place_inside_is_noticed_too(space: Path, journal: Journal, new) -> None:
+    (space / "one").mkdir()
+    (space / "two").mkdir()
+    change = Change("write", str(space / "one" / "n"), content=new("x"), before="")
+    pinned = reach([change], space)
+    (space / "one").rmdir()
+    (space / "one").symlink_to("two")
+    with pytest.raises(Conflict, match="leads elsewhere"):
+        journal.commit([change], pinned, session="s", call="c", label="x")
+    assert os.listdir(space / "two") == []
+
+
+def test_what_was_not_pinned_is_not_carried_out(space: Path, journal: Journal, new) -> None:
+    pinned = reach([Change("make_folder", str(space / "m"))], space)
+    with pytest.raises(StoreError, match="agreed"):
+        journal.commit([Change("make_folder", str(space / "n"))], pinned, session="s", call="c", label="x")
