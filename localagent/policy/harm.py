@@ -15,6 +15,9 @@ from .context import Context, beneath
 MOST_LOST = 10
 _PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin")
 _NAMED = 5
+_SHRUNK = 10
+# The sha256 of no bytes at all.
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _MOVES = re.compile(r"\b(?:mv|rename)\b")
 _DELETES = re.compile(
     r"\b(?:rm|rmdir|unlink|delete|remove|rmtree|trash|shred|git|rsync|make|clean)\b|-delete\b", re.IGNORECASE
@@ -27,18 +30,20 @@ _DELICATE = frozenset(
 
 
 def lost(changes: Sequence[Change], ctx: Context) -> int:
-    """How many files are gone after these changes, those that reappear elsewhere not counted."""
-    return _count_lost(_lost(changes), changes, ctx)
+    """How many files are gone or all but empty after these changes, those that reappear elsewhere not counted."""
+    return _count_lost(_lost(changes), changes, ctx) + _count_emptied(changes, ctx)
 
 
 def destroys(changes: Sequence[Change], ctx: Context) -> str:
     """Why these changes lose much at once, with what this turn has lost before, or ""."""
     outermost = _lost(changes)
-    deleted = _count_lost(outermost, changes, ctx)
+    emptied = _count_emptied(changes, ctx)
+    deleted = _count_lost(outermost, changes, ctx) + emptied
+    doing = "deletes or empties" if emptied else "deletes"
     if deleted > MOST_LOST:
-        return f"it deletes {deleted} files at once"
+        return f"it {doing} {deleted} files at once"
     if deleted and deleted + ctx.lost_before > MOST_LOST:
-        return f"with it, {deleted + ctx.lost_before} files are deleted for one request"
+        return f"with it, {deleted + ctx.lost_before} files are deleted or emptied for one request"
     overwritten = sum(_overwrites(change) for change in changes)
     if overwritten > MOST_LOST:
         return f"it overwrites {overwritten} files at once"
@@ -47,7 +52,7 @@ def destroys(changes: Sequence[Change], ctx: Context) -> str:
     if ctx.count is not None and deleted and deleted + ctx.lost_before > 1:
         whole = ctx.count(ctx.workspace)
         if deleted >= whole:
-            return f"it deletes all {whole} files of the workspace"
+            return f"it {doing} all {whole} files of the workspace"
     return ""
 
 
@@ -125,6 +130,18 @@ def _files(path: str, ctx: Context) -> int:
 
 def _overwrites(change: Change) -> bool:
     return change.kind in ("write", "edit") and bool(change.before) and change.before != change.after
+
+
+def _count_emptied(changes: Sequence[Change], ctx: Context) -> int:
+    """How many files keep less than a tenth of their bytes, those whose bytes come to lie elsewhere not counted."""
+    appear = Counter(c.after for c in changes if c.after and c.kind in ("write", "copy"))
+    return sum(_empties(change, ctx) and not appear[change.before] for change in changes)
+
+
+def _empties(change: Change, ctx: Context) -> bool:
+    if not _overwrites(change) or change.after is None or change.before == _EMPTY:
+        return False
+    return change.after == _EMPTY or (ctx.size is not None and change.size * _SHRUNK < ctx.size(change.path))
 
 
 def _delicate(path: str, creates: bool, ctx: Context) -> str:

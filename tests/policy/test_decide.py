@@ -609,3 +609,37 @@ def test_a_kept_rule_covers_ordinary_files_outside_the_workspace() -> None:
     for name in ("notes.txt", "proj/main.py", "proj/.gitignore"):
         change = Change("write", f"{HOME}/{name}", before="")
         assert decide.after(_call(WRITE), WRITE, [change], _context("auto", kept=("write(~/**)",))).verdict == "allow"
+
+
+_EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+def _overwrite(n: int, after: str = _EMPTY, size: int = 0, before: str = "old") -> Change:
+    return Change("write", f"{HOME}/w/f{n}", before=before, after=after, size=size)
+
+
+def test_emptied_files_are_summed_over_the_turn_like_deleted_ones() -> None:
+    ctx = _context("auto", size=lambda path: 1000)
+    few = [_overwrite(n) for n in range(4)] + [_overwrite(n, f"a{n}", 99) for n in range(4, 8)]
+    assert harm.lost(few, ctx) == 8
+    assert decide.after(_call(RUN), RUN, few, ctx).verdict == "allow"
+    later = decide.after(_call(RUN), RUN, few, replace(ctx, lost_before=8))
+    assert later.verdict == "ask" and "16 files" in later.reason
+    mixed = [*few, *(Change("trash", f"{HOME}/w/g{n}", before=f"b{n}") for n in range(3))]
+    assert "deletes or empties 11 files" in decide.after(_call(RUN), RUN, mixed, ctx).reason
+
+
+def test_ordinary_edits_are_not_lost_files() -> None:
+    ctx = _context("auto", size=lambda path: 1000, lost_before=10)
+    fine = [
+        _overwrite(1, "new", 900),
+        _overwrite(2, "new", 100),
+        _overwrite(3, before=_EMPTY),
+        _overwrite(4, before=""),
+        Change("edit", f"{HOME}/w/f5", before="1", after="2", size=400),
+    ]
+    assert harm.lost(fine, ctx) == 0
+    assert decide.after(_call(RUN), RUN, fine, ctx).verdict == "allow"
+    rotated = [_overwrite(1, before="log"), Change("write", f"{HOME}/w/log.1", before="", after="log", size=1000)]
+    assert harm.lost(rotated, ctx) == 0
+    assert harm.lost([_overwrite(1, "new", 10)], replace(ctx, size=None)) == 0
