@@ -10,6 +10,8 @@ from functools import cache
 from ..values import Mode
 from .rule import Rules, real
 
+_LOOKS = ("resolve", "count", "folder", "exists", "size")
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -21,6 +23,7 @@ class Context:
     `untrusted_seen` and `private_seen` are the session's marks. `resolve` follows links (None:
     paths are compared as written); `count` says how many files lie at or beneath a path
     (None: every path counts as one file), and `folder` whether a path is a folder (None: any may be).
+    `exists` says whether anything lies at a path (None: nothing is known to).
     `size` is the length of a file in bytes, 0 where there is none (None: no file is known to shrink).
     `lost_before` is how many files earlier calls of this turn have deleted or emptied. `search_path` are the
     folders in which programs are looked for. `looked` keeps what was found out for this context.
@@ -38,6 +41,7 @@ class Context:
     resolve: Callable[[str], str] | None = None
     count: Callable[[str], int] | None = None
     folder: Callable[[str], bool] | None = None
+    exists: Callable[[str], bool] | None = None
     size: Callable[[str], int] | None = None
     lost_before: int = 0
     search_path: tuple[str, ...] = ()
@@ -45,7 +49,7 @@ class Context:
 
     def at_once(self) -> Context:
         """The same for one judgement, in which no path is looked up twice."""
-        looked = {name: cache(call) for name in ("resolve", "count", "folder", "size") if (call := getattr(self, name))}
+        looked = {name: cache(call) for name in _LOOKS if (call := getattr(self, name))}
         return replace(self, **looked)
 
     def inside(self, path: str) -> bool:

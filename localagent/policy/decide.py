@@ -15,6 +15,7 @@ from . import floor, repository, subjects
 from .context import Context, beneath
 from .harm import destroys, harms, overruns
 from .rule import Rule, Subject, allows, reaches
+from .shape import Shape
 
 __all__ = ["Context", "Question", "after", "before", "questions_after", "questions_before"]
 
@@ -57,8 +58,9 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
     if not changes:
         return Decision("allow", "it changes nothing", "no changes")
     ctx = ctx.at_once()
+    shape = Shape(changes, ctx)
     for change in changes:
-        reason = _floor_change(change, ctx)
+        reason = _floor_change(change, ctx) or _floor_shape(change, shape, ctx)
         if reason:
             return Decision("deny", reason, "floor")
     written = subjects.written(changes)
@@ -117,6 +119,21 @@ def _floor_change(change: Change, ctx: Context) -> str:
     if not reason and change.kind == "link":
         reason = _floor_link(change, ctx)
     return reason
+
+
+def _floor_shape(change: Change, shape: Shape, ctx: Context) -> str:
+    """Why a folder that is a repository, or becomes one, may not get this."""
+    taken = change.kind in ("move", "trash")
+    places = [(change.path, "remove" if taken else _DONE.get(change.kind, "write"))] if change.kind != "copy" else []
+    if change.dest is not None:
+        places.append((change.dest, "bring"))
+    for path, kind in places:
+        source = change.path if kind == "bring" else None
+        for form in ctx.forms(path):
+            reason = shape.refusal(form, kind, change.after if kind == "write" else None, source)
+            if reason or (kind not in ("remove", "chmod") and (reason := shape.completes(form))):
+                return reason
+    return ""
 
 
 def _floor_link(change: Change, ctx: Context) -> str:

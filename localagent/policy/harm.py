@@ -11,6 +11,7 @@ from ..store import secrets
 from ..values import Change
 from . import floor, repository
 from .context import Context, beneath
+from .shape import Shape
 
 MOST_LOST = 10
 _PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin")
@@ -80,9 +81,13 @@ def harms(changes: Sequence[Change], ctx: Context) -> str:
                 return reason
         if change.kind != "make_folder" and change.mode is not None and change.mode & 0o7000:
             return f"{change.path} would get special permission bits"
-        if change.kind in ("move", "trash", "copy") and repository.is_repository(change.path):
+        if change.kind in ("move", "trash", "copy") and _is_repository(change.path, ctx):
             return f"{change.path} holds the history of a repository"
     return ""
+
+
+def _is_repository(path: str, ctx: Context) -> bool:
+    return repository.is_repository(path) or Shape((), ctx).is_repository(path)
 
 
 def _places(change: Change) -> Iterator[tuple[str, bool]]:

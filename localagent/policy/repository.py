@@ -63,6 +63,17 @@ def is_repository(path: str) -> bool:
     return _plain(path.rpartition("/")[2]).endswith(".git")
 
 
+def plain(path: str) -> str:
+    """The path with each of its names as file systems take them that ignore letter case and the like."""
+    return "/".join(map(_plain, path.split("/")))
+
+
+def may(rest: str, kind: Kind, after: str | None) -> bool:
+    """Whether this may be done to what lies at `rest` in a repository's own folder."""
+    return _git_may([_plain(part) for part in rest.split("/")], kind, after)
+
+
+@lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     """The name as file systems take it that ignore letter case, invisible characters or trailing dots."""
     folded = _IGNORED.sub("", name).casefold()
@@ -126,5 +137,8 @@ def _new_repository() -> frozenset[str]:
 
     core = "[core]\n\trepositoryformatversion = 0\n\tfilemode = {}\n\tbare = false\n\tlogallrefupdates = true\n"
     endings = ("", "\tignorecase = true\n", "\tignorecase = true\n\tprecomposeunicode = true\n")
-    texts = (core.format(filemode) + ending for filemode in ("true", "false") for ending in endings)
+    bare = core.replace("bare = false\n\tlogallrefupdates = true", "bare = true")
+    texts = (
+        form.format(filemode) + ending for form in (core, bare) for filemode in ("true", "false") for ending in endings
+    )
     return frozenset(sha256(text.encode()).hexdigest() for text in texts)
