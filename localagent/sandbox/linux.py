@@ -155,7 +155,7 @@ class _Rules:
 def _mounts(profile: Profile, host: Host) -> list[str]:
     rules = _Rules()
     masked = [real for path in (*_MASKED, host.home) if os.path.isdir(real := os.path.realpath(path)) and real != "/"]
-    secrets = secrets_of(host.home)
+    secrets = (*secrets_of(host.home), *profile.closed)
     for path in masked:
         rules.add(path, _WEAK_MASK)
     for path in (*host.own, *secrets, *host.sockets):

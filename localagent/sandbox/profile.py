@@ -26,12 +26,13 @@ class Profile:
 
     `readable` and `writable` appear at their own place, `binds` shows a host folder read-write
     at another path (the staged copy at the workspace's own). Secrets stay hidden even where
-    they lie under one of these. `network` False leaves only a private loopback.
+    they lie under one of these, and so does what `closed` names. `network` False leaves only a private loopback.
     """
 
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     binds: tuple[tuple[str, str], ...] = ()
+    closed: tuple[str, ...] = ()
     network: bool = False
     limits: Limits = field(default_factory=Limits)
 

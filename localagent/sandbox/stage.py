@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from ..errors import StoreError
 from ..store.atomic import store_error
 from ..store.copying import copy_attributes, copy_file
 from ..store.files import remove_tree
+from ..store.secrets import SECRET_NAMES
 from ..values import Change
 from . import linux
 from .difference import Seen, difference, look
@@ -65,16 +66,19 @@ class View:
 
 
 @contextlib.asynccontextmanager
-async def open(workspace: Path, scratch: Path, budget: StageBudget | None = None) -> AsyncIterator[View]:
+async def open(
+    workspace: Path, scratch: Path, budget: StageBudget | None = None, closed: Sequence[str] = ()
+) -> AsyncIterator[View]:
     """Stage `workspace` in a new folder in `scratch`, and remove it at the end of the block.
 
+    The real paths `closed` are left out like secrets, and so is what is named like a place for keys.
     Raises StoreError when the workspace is over the budget, or there is no room for the copy.
     """
     real = os.path.realpath(workspace)
     path = os.path.join(os.path.realpath(scratch), f"stage-{secrets.token_hex(6)}")
     view = View(real, path)
     stop = threading.Event()
-    work = asyncio.ensure_future(asyncio.to_thread(_fill, view, budget or StageBudget(), stop))
+    work = asyncio.ensure_future(asyncio.to_thread(_fill, view, budget or StageBudget(), stop, closed))
     try:
         try:
             await asyncio.shield(work)
@@ -89,7 +93,7 @@ async def open(workspace: Path, scratch: Path, budget: StageBudget | None = None
         await asyncio.shield(asyncio.to_thread(remove_tree, path))
 
 
-def _fill(view: View, budget: StageBudget, stop: threading.Event) -> None:
+def _fill(view: View, budget: StageBudget, stop: threading.Event, closed: Sequence[str]) -> None:
     path = str(view.path)
     try:
         if os.path.realpath(path).startswith(view.workspace.rstrip("/") + "/"):
@@ -99,13 +103,13 @@ def _fill(view: View, budget: StageBudget, stop: threading.Event) -> None:
             )
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         os.mkdir(path, 0o700)
-        _Copy(view, budget, stop).run()
+        _Copy(view, budget, stop, closed).run()
     except OSError as error:
         raise store_error(error, error.filename or path) from error
 
 
 class _Copy:
-    def __init__(self, view: View, budget: StageBudget, stop: threading.Event) -> None:
+    def __init__(self, view: View, budget: StageBudget, stop: threading.Event, closed: Sequence[str]) -> None:
         self._view = view
         self._budget = budget
         self._stop = stop
@@ -113,7 +117,7 @@ class _Copy:
         self._linked: dict[tuple[int, int], str] = {}
         self._left_out: list[str] = []
         self._folders: list[tuple[str, os.stat_result]] = []
-        self._closed = frozenset(linux.closed())
+        self._closed = frozenset((*linux.closed(), *closed))
 
     def run(self) -> None:
         pending = [""]
@@ -140,7 +144,8 @@ class _Copy:
         target = os.path.join(self._view.path, path)
         try:
             info = entry.stat(follow_symlinks=False)
-            if entry.path in self._closed:
+            named = entry.name.casefold() in SECRET_NAMES and not stat.S_ISLNK(info.st_mode)
+            if named or entry.path in self._closed:
                 self._place(target, info)
                 self._left_out.append(path)
                 return ""

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 import weakref
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,8 @@ from ..values import Change, Receipt, Text, ToolCall, ToolResult, ToolSpec
 from . import link, proposals, spill
 from .describe import Plugin, describe
 
+_FILE_EFFECTS = frozenset({"read:fs", "write:fs", "run"})
+
 
 class PluginSource:
     """The tools of `files`, described by `load`.
@@ -30,6 +32,8 @@ class PluginSource:
     - `workspace` is what the tools work on; `scratch` holds the contents of proposed changes
       and staged copies, `spill` the outputs that are too long to show; `extra_readable` are
       further paths that tools which read may read.
+    - `closed` gives absolute globs of what no tool may see though it lies in the workspace, or a
+      function that does, asked at each call; what is named like a place for keys is closed anyway.
     - What a result's `requests` point to lies in the scratch folder until `release` or `close`.
     - `unsandboxed` is for machines without a boundary, where every effect was asked about:
       workers run as they are, programs still on a staged copy.
@@ -43,6 +47,7 @@ class PluginSource:
         scratch: Path,
         spill: Path,
         extra_readable: Sequence[str] = (),
+        closed: Callable[[], Sequence[str]] | Sequence[str] = (),
         unsandboxed: bool = False,
     ) -> None:
         self._files = list(files)
@@ -50,6 +55,7 @@ class PluginSource:
         self._scratch = Path(os.path.realpath(scratch))
         self._spill = Path(os.path.realpath(spill))
         self._extra = tuple(extra_readable)
+        self._patterns = closed
         self._unsandboxed = unsandboxed
         self._tools: dict[str, tuple[ToolSpec, Plugin]] = {}
         self._folders: dict[str, Path] = {}
@@ -115,11 +121,12 @@ class PluginSource:
     async def _run(self, job: _Job) -> AsyncGenerator[str | ToolResult, None]:
         async with AsyncExitStack() as stack:
             view = None
+            closed = await asyncio.to_thread(self._closed, job)
             if "run" in job.spec.effects:
                 from ..sandbox import stage
 
                 # Beside the call's folder, which the program can write and see.
-                view = await stack.enter_async_context(stage.open(self._workspace, self._scratch))
+                view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, closed=closed))
             workspace = str(view.path) if view is not None and self._unsandboxed else str(self._workspace)
             sees_workspace = view is not None or bool({"read:fs", "write:fs"} & set(job.spec.effects))
             request = {
@@ -132,7 +139,9 @@ class PluginSource:
                 "scratch": str(job.folder),
                 "cwd": workspace if sees_workspace else str(job.folder),
             }
-            profile = None if self._unsandboxed else self._profile(job, str(view.path) if view is not None else None)
+            profile = None
+            if not self._unsandboxed:
+                profile = self._profile(job, str(view.path) if view is not None else None, closed)
             asked = link.ask(request, profile=profile, cwd=request["cwd"], timeout=job.spec.timeout)
             answer: dict[str, Any] = {}
             started = time.monotonic()
@@ -148,12 +157,22 @@ class PluginSource:
                 result = await self._with_program(job, answer, result, view, seconds)
             yield result
 
-    def _profile(self, job: _Job, staged: str | None) -> Profile:
+    def _closed(self, job: _Job) -> tuple[str, ...]:
+        """What this call may not see of what is opened for it, looked up anew: files come and go."""
+        if not _FILE_EFFECTS & set(job.spec.effects):
+            return ()
+        from ..sandbox import closing
+
+        patterns = self._patterns() if callable(self._patterns) else self._patterns
+        shown = proposals.named_paths(job.spec, job.call, self._workspace)
+        return closing.found(str(self._workspace), patterns, shown)
+
+    def _profile(self, job: _Job, staged: str | None, closed: tuple[str, ...]) -> Profile:
         """What this call's worker may see and change, from the tool's declared effects alone."""
         effects = set(job.spec.effects)
         readable: tuple[str, ...] = ()
         binds: tuple[tuple[str, str], ...] = ()
-        if effects & {"read:fs", "write:fs", "run"}:
+        if effects & _FILE_EFFECTS:
             readable = (str(self._spill), *self._extra, *proposals.named_paths(job.spec, job.call, self._workspace))
         if staged is not None:
             binds = ((staged, str(self._workspace)),)
@@ -163,6 +182,7 @@ class PluginSource:
             readable=readable,
             writable=(str(job.folder),),
             binds=binds,
+            closed=closed,
             network="net" in effects,
             limits=link.limits(job.spec.timeout),
         )
