@@ -66,9 +66,9 @@ def _walk(top: str, denied: Sequence[Callable[[str], object]], closed: dict[str,
             with os.scandir(pending.popleft()) as entries:
                 for entry in entries:
                     left -= 1
-                    link = entry.is_symlink()
-                    named = entry.name.casefold() in SECRET_NAMES and not link
+                    named = entry.name.casefold() in SECRET_NAMES and not entry.is_symlink()
                     if named or any(match(entry.path) for match in denied):
+                        link = entry.is_symlink()
                         real = os.path.realpath(entry.path)
                         if not link or (_below(real, top) and real != top):
                             closed[real] = None

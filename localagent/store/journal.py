@@ -21,11 +21,12 @@ from ..values import Change
 from . import prune
 from .apply import Roots, apply, conflicts, discard_temp, revert, where
 from .atomic import store_error
-from .files import Root, remove_tree
-from .lock import not_stopped
+from .files import remove_tree
+from .folders import parents, set_time, sync, time_of
+from .lock import Busy, take
 from .plan import Plan
 from .reach import reach
-from .steps import IN_FLIGHT, Op, Record, State, Step, Steps
+from .steps import IN_FLIGHT, Record, State, Step, Steps
 from .transcript import sessions_dir
 
 __all__ = ["Journal", "Step", "Undone", "reach"]
@@ -117,8 +118,8 @@ class Journal:
                 plan = Plan(record.step.changes, roots, open_roots, place, stop)
                 record.ops = plan.make()
                 for op in record.ops:
-                    for path in map(os.path.realpath, _parents(op)):
-                        record.folders.setdefault(path, [_time(path), None])
+                    for path in map(os.path.realpath, parents(op)):
+                        record.folders.setdefault(path, [time_of(path), None])
                 # Known to the next start before the first of them exists, so that none is left behind.
                 plan.name_temps()
                 self._steps.save(record)
@@ -137,7 +138,7 @@ class Journal:
                 for op in record.ops:
                     if not op.skipped:
                         apply(op, roots)
-                _sync(record.ops, roots)
+                sync(record.ops, roots)
                 self._finish(record, roots, "done")
         except BaseException:
             self._take_back(record, roots)
@@ -153,7 +154,7 @@ class Journal:
             with contextlib.suppress(StoreError):
                 discard_temp(op, roots.get(op.root))
         for path, (before, _) in sorted(record.folders.items(), reverse=True):
-            _set_time(path, before)
+            set_time(path, before)
         if any(op.kept and not op.info and os.path.lexists(op.kept) for op in record.ops):
             self._finish(record, roots, "undone")
             return
@@ -164,8 +165,8 @@ class Journal:
         """Revert every operation that was done, latest first; the paths that stay as they are."""
         left = [where(op) for op in reversed(record.ops) if not op.skipped and not revert(op, roots)]
         for path, (before, _) in sorted(record.folders.items(), reverse=True):
-            _set_time(path, before)
-        _sync(record.ops, roots)
+            set_time(path, before)
+        sync(record.ops, roots)
         return tuple(left)
 
     def _finish(self, record: Record, roots: Roots, state: State) -> None:
@@ -174,7 +175,7 @@ class Journal:
                 with contextlib.suppress(OSError):
                     roots.get(op.root).remove(op.gone)
         for path, times in record.folders.items():
-            times[1] = _time(path) if state == "done" else times[1]
+            times[1] = time_of(path) if state == "done" else times[1]
         record.state = state
         record.step = replace(record.step, state=record.state)
         record.turned = time.time()
@@ -200,7 +201,7 @@ class Journal:
                     return Undone(record.step, conflicts=sentences)
                 for index in blocked:
                     record.ops[index].skipped = True
-                times = {path: _time(path) for path in record.folders}
+                times = {path: time_of(path) for path in record.folders}
                 record.state = "undoing"
                 with _as_store_errors(str(self._folder)):
                     self._steps.save(record)
@@ -229,10 +230,10 @@ class Journal:
 
     def _put_back(self, record: Record, roots: Roots, times: dict[str, int | None]) -> tuple[str, ...]:
         left = [where(op) for op in reversed(record.ops) if not op.skipped and not revert(op, roots)]
-        _sync(record.ops, roots)
+        sync(record.ops, roots)
         for path, (before, after) in sorted(record.folders.items(), reverse=True):
             if times.get(path) == after:
-                _set_time(path, before)
+                set_time(path, before)
         return tuple(left)
 
     def redo(self, step: int | None = None, within: Path | str | None = None) -> Undone:
@@ -308,7 +309,7 @@ class Journal:
                         prune.prune(self._folder, self._steps)
                         prune.sweep(sessions_dir(), "*/spill/*", prune.DAYS)
                 return found
-        except _Busy:
+        except Busy:
             return []
 
     def _recover(self) -> list[Step]:
@@ -342,8 +343,8 @@ class Journal:
             except (OSError, StoreError):
                 lost.append(where(op))
         for path, (before, _) in sorted(record.folders.items(), reverse=True):
-            _set_time(path, before)
-        _sync(record.ops, roots)
+            set_time(path, before)
+        sync(record.ops, roots)
         return tuple(lost)
 
     def _unstick(self, record: Record) -> Undone:
@@ -365,33 +366,12 @@ class Journal:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _take_lock(fd, wait, stop)
+            take(fd, wait, stop)
             if recover:
                 self._recover()
             yield
         finally:
             os.close(fd)
-
-
-class _Busy(StoreError):
-    pass
-
-
-def _take_lock(fd: int, wait: float, stop: threading.Event | None) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        return
-    until = time.monotonic() + wait
-    while True:
-        not_stopped(stop)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError:
-            if time.monotonic() >= until:
-                raise _Busy("Another localagent is changing files just now.", "Try again when it is done.") from None
-            time.sleep(0.02)
 
 
 @contextlib.contextmanager
@@ -401,38 +381,3 @@ def _as_store_errors(path: str) -> Iterator[None]:
     except OSError as error:
         name = error.filename if isinstance(error.filename, str) and os.path.isabs(error.filename) else path
         raise store_error(error, name) from error
-
-
-def _parents(op: Op) -> list[str]:
-    found = [os.path.dirname(where(op))]
-    if op.dest:
-        found.append(os.path.dirname(os.path.join(op.dest_root, op.dest)))
-    if op.temp and not os.path.isabs(op.temp):
-        found.append(os.path.dirname(os.path.join(op.root, op.temp)))
-    return found
-
-
-def _time(path: str) -> int | None:
-    try:
-        return os.lstat(path).st_mtime_ns
-    except OSError:
-        return None
-
-
-def _set_time(path: str, mtime_ns: int | None) -> None:
-    if mtime_ns is None or os.path.islink(path) or _time(path) == mtime_ns:
-        return
-    with contextlib.suppress(OSError, StoreError), Root(path) as root:
-        root.utime("", mtime_ns)
-
-
-def _sync(ops: Sequence[Op], roots: Roots) -> None:
-    """Make the renames durable, a folder once."""
-    done: set[tuple[str, str]] = set()
-    for op in ops:
-        for root, path in ((op.root, op.path), (op.dest_root, op.dest)):
-            folder = (root, os.path.dirname(path))
-            if path and folder not in done:
-                done.add(folder)
-                with contextlib.suppress(OSError, StoreError):
-                    roots.get(root).sync(folder[1])

@@ -36,6 +36,28 @@ def locked(path: Path, waiting: Callable[[], None] | None = None, poll_s: float 
         os.close(handle)
 
 
+class Busy(StoreError):
+    """Another process holds the lock, and did not let go in time."""
+
+
+def take(fd: int, wait: float, stop: threading.Event | None) -> None:
+    """Take the lock on an open file within `wait` seconds. Raises Busy, or StoreError once `stop` is set."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    until = time.monotonic() + wait
+    while True:
+        not_stopped(stop)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() >= until:
+                raise Busy("Another localagent is changing files just now.", "Try again when it is done.") from None
+            time.sleep(0.02)
+
+
 def not_stopped(stop: threading.Event | None) -> None:
     """Raises StoreError where `stop` is set."""
     if stop is not None and stop.is_set():
