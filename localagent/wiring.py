@@ -180,11 +180,17 @@ def _policy(
             resolve=os.path.realpath,
             count=_files_beneath,
             folder=os.path.isdir,
+            exists=os.path.lexists,
+            size=_size,
             lost_before=lost,
             search_path=search_path,
         )
 
     return context
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.isfile(path) else 0
 
 
 def _files_beneath(path: str) -> int:

@@ -7,6 +7,7 @@ text tells the model what to do next. Nothing here raises for them.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -136,6 +137,8 @@ async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[E
     call, result, changes = life.call, life.result, life.result.requests
     if not changes:
         return
+    # Where the paths lead is settled before anybody is asked: what is agreed to is what is carried out.
+    roots = await asyncio.to_thread(reach, changes, hands.workspace)
     decision = decide.after(call, spec, changes, hands.policy())
     if decision.verdict == "ask":
         decision = _with_rules(decision, call, spec, changes, hands)
@@ -152,23 +155,28 @@ async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[E
     if hands.dry_run:
         life.ends(replace(result, parts=(*result.parts, Text("\n(dry run: nothing was changed)"))))
         return
-    async for event in _commit(life, hands):
+    async for event in _commit(life, roots, hands):
         yield event
 
 
-async def _commit(life: _Life, hands: Hands) -> AsyncGenerator[Event, None]:
-    """Through the journal. An interruption waits for it: half a commit is not to be had, nor one that is not told."""
+async def _commit(life: _Life, roots: Sequence[str], hands: Hands) -> AsyncGenerator[Event, None]:
+    """Through the journal.
+
+    An interruption stops a commit that has not begun and waits for one that has: half a commit
+    is not to be had, nor one that is not told.
+    """
     call, result, changes = life.call, life.result, life.result.requests
     # Counted before the commit: it looks at the disk.
-    lost = harm.lost(changes, hands.policy())
+    lost, stop = harm.lost(changes, hands.policy()), threading.Event()
     commit = asyncio.ensure_future(
         asyncio.to_thread(
             hands.journal.commit,
             changes,
-            reach(changes, hands.workspace),
+            roots,
             session=hands.session_id,
             call=call.id,
             label=_label(call),
+            stop=stop,
         )
     )
     interrupted: asyncio.CancelledError | None = None
@@ -177,6 +185,7 @@ async def _commit(life: _Life, hands: Hands) -> AsyncGenerator[Event, None]:
             await asyncio.wait([commit])
         except asyncio.CancelledError as error:
             interrupted = error
+            stop.set()
     try:
         step = commit.result()
     except LocalAgentError as error:

@@ -73,6 +73,17 @@ class World:
         return asyncio.run(collect())
 
 
+def ends_slowly(journal: Journal, seconds: float) -> None:
+    """The changes are on the disk already when this begins to wait."""
+    finish = journal._finish
+
+    def slowly(*args: Any, **named: Any) -> Any:
+        time.sleep(seconds)
+        return finish(*args, **named)
+
+    journal._finish = slowly  # type: ignore[method-assign]
+
+
 def kinds(events: Sequence[e.Event]) -> list[str]:
     return [type(event).__name__ for event in events if not isinstance(event, e.TextDelta | e.PrefillProgress)]
 
@@ -301,13 +312,7 @@ def test_cancelling_records_the_end_and_closes_the_open_call(tmp_path: Path) -> 
 
 def test_a_commit_is_finished_and_told_even_when_interrupted(tmp_path: Path) -> None:
     world = World(tmp_path, [call("write", path="a.txt")], "ok", mode="auto")
-    commit = world.session.setting.journal.commit
-
-    def slowly(*args: Any, **named: Any) -> Any:
-        time.sleep(0.5)
-        return commit(*args, **named)
-
-    world.session.setting.journal.commit = slowly  # type: ignore[method-assign]
+    ends_slowly(world.session.setting.journal, 0.5)
     seen: list[e.Event] = []
 
     async def scenario() -> None:
@@ -330,13 +335,7 @@ def test_a_commit_is_finished_and_told_even_when_interrupted(tmp_path: Path) -> 
 
 def test_the_time_budget_lets_a_commit_end_and_tells_it(tmp_path: Path) -> None:
     world = World(tmp_path, [call("write", path="a.txt")], "ok", mode="auto", budget=Budget(seconds=0.3))
-    commit = world.session.setting.journal.commit
-
-    def slowly(*args: Any, **named: Any) -> Any:
-        time.sleep(0.6)
-        return commit(*args, **named)
-
-    world.session.setting.journal.commit = slowly  # type: ignore[method-assign]
+    ends_slowly(world.session.setting.journal, 0.6)
     events = world.run()
     assert ended(events).status == "time" and ended(events).receipts and (world.workspace / "a.txt").exists()
     assert results(events)[0].status == "ok", "the model is told on resume that it was done"
