@@ -56,10 +56,11 @@ def difference(
     staged: Mapping[str, Seen],
     left_out: Sequence[str],
     places: Container[int] = (),
+    closed: Sequence[str] = (),
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """(changes, what is left out) of a stage; see `stage.View.changes`."""
     try:
-        return _Difference(workspace, stage, original, staged, left_out, places).result()
+        return _Difference(workspace, stage, original, staged, left_out, places, closed).result()
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -75,6 +76,7 @@ class _Difference:
         staged: Mapping[str, Seen],
         left_out: Sequence[str],
         places: Container[int],
+        closed: Sequence[str],
     ) -> None:
         self._workspace = workspace
         self._stage = stage
@@ -82,6 +84,7 @@ class _Difference:
         self._staged = staged
         self._left_out = list(left_out)
         self._places = places
+        self._closed = closed
         self._now: dict[str, Seen] = {}
         self._hashes: dict[str, str] = {}
         self._scan()
@@ -279,6 +282,9 @@ class _Difference:
             if _inside(path, whole):
                 continue
             seen = self._original[path]
+            if seen.folder and any(old.startswith(path + "/") for old in self._closed):
+                # What the program could not see is not its to remove.
+                continue
             if seen.folder and any(old.startswith(path + "/") for old in (*moves, *self._left_out)):
                 removed.insert(0, Change("trash", self._host(path), before=self._before(path)))
                 continue

@@ -41,7 +41,7 @@ class StageBudget:
 class View:
     """The staged copy at `path`. `left_out` names what is not in it: pipes, sockets, devices, files
     that may not be read, and secrets, of which only empty places are there (`places`, by inode) for
-    the sandbox to close. It lives as long as the `open` block."""
+    the sandbox to close; those are `closed`, by path. It lives as long as the `open` block."""
 
     def __init__(self, workspace: str, path: str) -> None:
         self.workspace = workspace
@@ -50,6 +50,7 @@ class View:
         self.staged: dict[str, Seen] = {}
         self.left_out: tuple[str, ...] = ()
         self.places: set[int] = set()
+        self.closed: list[str] = []
 
     def changes(self) -> tuple[Change, ...]:
         """What the program changed, as changes to the workspace; contents are files of this view.
@@ -59,7 +60,7 @@ class View:
         StoreError for paths that are too long to be carried over.
         """
         changes, left_out = difference(
-            self.workspace, str(self.path), self.original, self.staged, self.left_out, self.places
+            self.workspace, str(self.path), self.original, self.staged, self.left_out, self.places, self.closed
         )
         self.left_out = left_out
         return changes
@@ -148,6 +149,7 @@ class _Copy:
             if named or entry.path in self._closed:
                 self._place(target, info)
                 self._left_out.append(path)
+                self._view.closed.append(path)
                 return ""
             made = self._make(entry.path, target, info)
         except FileNotFoundError:

@@ -68,3 +68,10 @@ def test_rules_are_asked_for_at_each_call(source: PluginSource) -> None:
     _PATTERNS.append("/**/secret.txt")
     assert "HIDDEN" not in call(source, "read_file", path="sub/secret.txt").text
     assert "HIDDEN" in call(source, "run", command="cat sub/deep/other.txt").text
+
+
+def test_a_folder_that_holds_some_of_it_stays_where_the_program_moves_it_away(source: PluginSource) -> None:
+    result = call(source, "run", command="mv backup b2")
+    made = {(c.kind, Path(c.path).name, Path(c.dest or "").name) for c in result.requests}
+    assert ("move", "note.txt", "note.txt") in made and "trash" not in {kind for kind, _, _ in made}
+    assert not any("id_rsa" in c.path for c in result.requests)
