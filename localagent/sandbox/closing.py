@@ -19,6 +19,14 @@ _MOST = 500
 _WILD = re.compile(r"[*?\[]")
 
 
+def absolute(glob: str, workspace: str) -> str:
+    """The glob of a rule as `found` takes it: from the workspace or `~` on; `*`, `**` and `.` are all of it."""
+    if glob in ("*", "**", "."):
+        glob = "**"
+    glob = os.path.expanduser(glob)
+    return glob if os.path.isabs(glob) else f"{workspace.rstrip('/')}/{glob.removeprefix('./')}"
+
+
 def found(workspace: str, patterns: Sequence[str] = (), shown: Sequence[str] = ()) -> tuple[str, ...]:
     """The real paths to close, of what exists.
 
@@ -26,11 +34,11 @@ def found(workspace: str, patterns: Sequence[str] = (), shown: Sequence[str] = (
     folders; letter case makes no difference. `shown` are further folders that will be seen. Raises
     StoreError where the patterns would have too much looked through, or name too many files.
     """
-    workspace = os.path.realpath(workspace)
+    given, workspace = workspace.rstrip("/"), os.path.realpath(workspace)
     plain: list[str] = []
     wild: list[tuple[str, re.Pattern[str]]] = []
     for pattern in patterns:
-        base, rest = _split(pattern)
+        base, rest = _split(pattern, given)
         if rest:
             wild.append((base, re.compile(re.escape(base.rstrip("/")) + _regex(rest), re.IGNORECASE)))
         else:
@@ -94,12 +102,15 @@ def _spread(closed: dict[str, None], workspace: str) -> list[str]:
     return [path for path in result if not any(path != other and _below(path, other) for other in result)]
 
 
-def _split(pattern: str) -> tuple[str, str]:
-    """The real folder before the first wildcard, and the rest; a folder with all in it is the folder."""
+def _split(pattern: str, workspace: str) -> tuple[str, str]:
+    """The real folder before the first wildcard, and the rest; a folder with all in it is the folder.
+
+    Nothing in the workspace's own path is a wildcard.
+    """
     pattern = pattern.rstrip("/")
     while pattern.endswith("/**"):
         pattern = pattern[:-3]
-    match = _WILD.search(pattern)
+    match = _WILD.search(pattern, len(workspace) if _below(pattern, workspace) else 0)
     if match is None:
         return os.path.realpath(pattern or "/"), ""
     at = pattern.rfind("/", 0, match.start())

@@ -73,3 +73,17 @@ def test_large_trees(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing, "_MOST", 1)
     with pytest.raises(StoreError, match="can be closed"):
         names(work, "**/*.txt")
+
+
+def test_a_workspace_whose_own_path_looks_like_a_glob(tmp_path: Path) -> None:
+    work = tmp_path / "a[1] *"
+    (work / "sub").mkdir(parents=True)
+    (work / "sub" / "x.key").write_text("x")
+    assert (
+        names(work, "**/*.key") == {"sub/x.key"} and names(work, "sub/**") == {"sub"} and names(work, "**") == {"sub"}
+    )
+
+
+def test_the_globs_of_rules(isolated: Path) -> None:
+    told = [closing.absolute(glob, "/w") for glob in ("sub/**", "./a", "*", ".", "~/k/*", "/etc/x")]
+    assert told == ["/w/sub/**", "/w/a", "/w/**", "/w/**", f"{isolated}/k/*", "/etc/x"]
