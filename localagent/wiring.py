@@ -14,7 +14,7 @@ from .engine.base import Engine, Options
 from .errors import ConfigError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
-from .sandbox import launch
+from .sandbox import closing, launch
 from .store import grants, paths, transcript
 from .store.journal import Journal
 from .toolbox.plugins import PluginSource
@@ -45,7 +45,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     steps, recovered = journal()
     setting = Setting(
         engine=engine,
-        registry=await registry(workspace, log.spill),
+        registry=await registry(workspace, log.spill, deny),
         journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, deny),
@@ -97,11 +97,17 @@ def folder(wanted: str | None) -> Path:
     return path
 
 
-async def registry(workspace: Path, spill: Path) -> Registry:
-    """The tools of a session, in a stable order. Raises ConfigError if a shipped tool cannot be described."""
+async def registry(workspace: Path, spill: Path, deny: Sequence[rules.Rule] = ()) -> Registry:
+    """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them.
+
+    Raises ConfigError if a shipped tool cannot be described.
+    """
     files = sorted(paths.shipped("tools").glob("*.py"))
     unsandboxed = launch.probe().name == "none"
-    source = PluginSource(files, workspace=workspace, scratch=_scratch(), spill=spill, unsandboxed=unsandboxed)
+    closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
+    source = PluginSource(
+        files, workspace=workspace, scratch=_scratch(), spill=spill, unsandboxed=unsandboxed, closed=closed
+    )
     problems = await source.load()
     if problems:
         raise ConfigError(" ".join(problems))

@@ -87,6 +87,21 @@ def test_a_users_own_deny_is_no_missing_approval(work: Path) -> None:
     assert not (work / "a.txt").exists()
 
 
+def test_what_may_not_be_read_is_closed_to_every_tool(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work / "secret.txt").write_text("HIDDEN")
+    (work / "open.txt").write_text("SHOWN")
+    calls = [
+        call("read_file", path="secret.txt"),
+        call("search_text", pattern="HIDDEN"),
+        call("run", command="cat *.txt"),
+    ]
+    do("look", "--yes", "--deny", "read(secret.txt)", "--output-format", "stream-json", script=[calls, "Done."])
+    results = [json.loads(line)["result"] for line in capsys.readouterr().out.splitlines() if "ToolFinished" in line]
+    told = "".join(part["text"] for result in results for part in result["parts"])
+    assert "SHOWN" in told and "HIDDEN" not in told.replace("'HIDDEN' is in none", "")
+    assert (work / "secret.txt").read_text() == "HIDDEN"
+
+
 def test_the_json_envelope(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = [[call("run", command="echo hi; exit 3")], "It works.", "It failed."]
     assert do("run it", "--yes", "--output-format", "json", script=script) == 0

@@ -189,7 +189,8 @@ async def _commit(life: _Life, roots: Sequence[str], hands: Hands) -> AsyncGener
     try:
         step = commit.result()
     except LocalAgentError as error:
-        failed = _result(call, "failed", f"Nothing was changed: {error}")
+        told = str(error) if interrupted is not None else f"Nothing was changed: {error}"
+        failed = _result(call, "failed", told)
         life.ends(replace(failed, receipts=result.receipts))
     else:
         receipts = (*result.receipts, *(receipt(change) for change in changes))
