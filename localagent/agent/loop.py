@@ -29,7 +29,7 @@ from ..events import (
     Nudged,
     ToolFinished,
 )
-from ..values import Failure, Message, Text, ToolCall, ToolResult
+from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
 from . import context, nudges
 from .budget import Budget, Clock, OutOfTime
 from .dispatch import Hands, dispatch
@@ -178,5 +178,5 @@ def _named(done: MessageDone, new_id: Callable[[], str]) -> MessageDone:
     return replace(done, message=replace(done.message, calls=calls))
 
 
-def _unrun(call: ToolCall, text: str, status: str = "failed") -> ToolFinished:
-    return ToolFinished(call, ToolResult(call.id, (Text(text),), status))  # type: ignore[arg-type]
+def _unrun(call: ToolCall, text: str, status: Status = "failed") -> ToolFinished:
+    return ToolFinished(call, ToolResult(call.id, (Text(text),), status))
