@@ -102,6 +102,17 @@ def test_what_may_not_be_read_is_closed_to_every_tool(work: Path, capsys: pytest
     assert (work / "secret.txt").read_text() == "HIDDEN"
 
 
+@pytest.mark.parametrize("tool", ["copy_file", "move_file"])
+def test_a_folder_does_not_carry_a_denied_file_to_another_name(work: Path, tool: str) -> None:
+    (work / "sub").mkdir()
+    (work / "other").mkdir()
+    (work / "sub" / "secret.txt").write_text("HIDDEN")
+    script = [[call(tool, source="sub", destination="b"), call(tool, source="other", destination="c")], "Done."]
+    do("x", "--yes", "--deny", "read(sub/secret.txt)", script=script)
+    assert not (work / "b").exists() and (work / "sub" / "secret.txt").exists()
+    assert (work / "c").is_dir(), "a folder that holds nothing denied may go where it likes"
+
+
 def test_the_json_envelope(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = [[call("run", command="echo hi; exit 3")], "It works.", "It failed."]
     assert do("run it", "--yes", "--output-format", "json", script=script) == 0

@@ -7,12 +7,14 @@ what the mode says. Whoever has nobody to ask turns "ask" into "deny".
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..values import Change, Decision, ToolCall, ToolSpec
 from . import floor, repository, subjects
-from .context import Context, beneath
+from .context import Context, absolute, beneath
 from .harm import destroys, harms, overruns
 from .rule import Rule, Subject, allows, reaches
 from .shape import Shape
@@ -66,6 +68,7 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
     written = subjects.written(changes)
     copied = [_copied(change, ctx) for change in changes if change.kind == "copy"]
     refused = _denied([*written, *copied, Subject("tool", spec.name)], spec, ctx)
+    refused = refused or _carries_denied(changes, ctx)
     if refused:
         return refused
     if ctx.mode == "plan":
@@ -359,3 +362,17 @@ def _overruns(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Co
         return ""
     script = " ".join(value for value in call.args.values() if isinstance(value, str))
     return overruns(script, changes, ctx)
+
+
+def _carries_denied(changes: Sequence[Change], ctx: Context) -> Decision | None:
+    """A folder takes what lies in it along, to a name under which no rule would know it."""
+    for change in changes:
+        if change.kind not in ("copy", "move") or not (ctx.folder is None or ctx.folder(change.path)):
+            continue
+        for rule in (rule for rule in ctx.rules.deny if rule.kind == "read"):
+            fixed = re.split(r"[*?\[]", rule.object, maxsplit=1)[0]
+            named = absolute(fixed, ctx.workspace, ctx.home)
+            wild = fixed != rule.object and beneath(change.path, named if fixed.endswith("/") else posixpath.dirname(named))
+            if wild or beneath(named, change.path):
+                return Decision("deny", f"{change.path} may hold what your rule {rule} denies", str(rule))
+    return None
