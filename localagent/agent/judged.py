@@ -80,10 +80,10 @@ async def signs(engine: Scoring, messages: Sequence[Message], specs: Sequence[To
 
 
 def support(calls: Sequence[ToolCall], specs: Sequence[ToolSpec], messages: Sequence[Message]) -> float:
-    """How far the conversation says what the calls need, 0 to 1; the mean over the calls."""
+    """How far the conversation says what the calls tell, 0 to 1; the mean over the calls."""
     known = {spec.name: spec for spec in specs}
     source = evidence.Source.of(message.result.text if message.result else message.text for message in messages)
-    shares = [evidence.weakest(call, known[call.name], source) for call in calls if call.name in known]
+    shares = [evidence.backing(call, known[call.name], source) for call in calls if call.name in known]
     told = [share for share in shares if share is not None]
     return sum(told) / len(told) if told else _UNKNOWN_SUPPORT
 
@@ -92,8 +92,8 @@ class Judged:
     """Implements `engine.base.Engine` on top of another.
 
     A model with a judge never gets a call a second time that has its result in this turn. One
-    without (`judge` None) is believed; only where it repeats its very last calls, it is asked
-    once whether it means it, since running the same tests behind an edit is no mistake.
+    without (`judge` None) is believed whatever it calls: to look again whether a job is done, or
+    to try again what failed, is no mistake.
     """
 
     def __init__(self, engine: Scoring, judge: Judge | None = None) -> None:
@@ -108,8 +108,7 @@ class Judged:
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncGenerator[Delta, None]:
         free = bool(specs) and options.tool_choice == "auto" and options.schema is None
-        answered = _answered(messages, last_only=self._judge is None)
-        if free and answered:
+        if free and self._judge and (answered := _answered(messages)):
             run = self._go_on(messages, specs, options, answered)
         elif free and self._judge and not options.thinking and _asks(messages):
             run = self._draft(self._judge, messages, specs, options)
@@ -147,11 +146,9 @@ class Judged:
     async def _go_on(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options, answered: frozenset[str]
     ) -> AsyncGenerator[Delta, None]:
-        """After results: the same call again is asked about once; then a judged model must answer."""
+        """After results: the same call again is asked about once; then the model must answer."""
         first: MessageDone | None = None
-        for again, asked in enumerate((messages, [*messages, Message("host", (Text(_ANSWERED),))])):
-            if again and self._judge is None:
-                answered = frozenset()
+        for asked in (messages, [*messages, Message("host", (Text(_ANSWERED),))]):
             async with aclosing(self._engine.stream(asked, specs, options)) as deltas:
                 async for delta in deltas:
                     if not isinstance(delta, MessageDone):
@@ -206,15 +203,13 @@ def _together(first: MessageDone | None, last: MessageDone) -> MessageDone:
     return replace(last, usage=usage, timings=first.timings + last.timings)
 
 
-def _answered(messages: Sequence[Message], *, last_only: bool) -> frozenset[str]:
-    """The calls of the turn that goes on, or of its last answer that made some, which have a result."""
+def _answered(messages: Sequence[Message]) -> frozenset[str]:
+    """The calls of the turn that goes on which have a result."""
     turn: list[Message] = []
     for message in reversed(messages):
         if message.role == "user":
             break
         turn.append(message)
-        if message.calls and last_only:
-            break
     done = {message.result.call_id for message in turn if message.result}
     return frozenset(_key(call) for message in turn for call in message.calls if call.id in done)
 

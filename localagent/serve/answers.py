@@ -10,7 +10,9 @@ from typing import Any
 
 from ..engine.base import Delta, Options, unfenced
 from ..events import MessageDone, TextDelta
-from ..values import Message, Text, ToolSpec, Usage
+from ..values import Message, Text, ToolSpec
+from . import checked
+from .checked import together
 from .models import Model
 from .recall import Recall
 from .requests import Chat
@@ -43,10 +45,7 @@ def visible(done: MessageDone, options: Options) -> Message:
     calls = done.message.calls[:-1] if done.cut else done.message.calls
     if options.tool_choice == "none":
         calls = ()
-    if options.tool:
-        calls = tuple(call for call in calls if call.name == options.tool)
-    if not options.parallel:
-        calls = calls[:1]
+    calls = checked.called(calls, options)
     text = done.message.text if options.schema is None else unfenced(done.message.text)
     return replace(done.message, parts=(Text(text),) if text.strip() else (), calls=calls)
 
@@ -67,12 +66,10 @@ async def _answer(
             yield delta
 
 
-async def _run(
+def _run(
     model: Model, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
 ) -> AsyncGenerator[Delta, None]:
-    async with aclosing(model.engine.stream(messages, specs, options)) as deltas:
-        async for delta in deltas:
-            yield delta
+    return checked.stream(model.engine, messages, specs, options)
 
 
 async def _quiet(
@@ -91,7 +88,7 @@ async def _quiet(
             return
     async with aclosing(_run(model, before, (), options)) as deltas:
         async for delta in deltas:
-            yield _together(unwanted, delta) if unwanted and isinstance(delta, MessageDone) else delta
+            yield together(unwanted, delta, delta.message) if unwanted and isinstance(delta, MessageDone) else delta
 
 
 async def _call_or_json(
@@ -121,16 +118,8 @@ async def _call_or_json(
         async for delta in deltas:
             if isinstance(delta, MessageDone):
                 # These tokens stand behind words that the client never sees.
-                delta = replace(_together(first, delta), message=replace(delta.message, generated=None))
+                delta = together(first, delta, replace(delta.message, generated=None))
             yield delta
-
-
-def _together(first: MessageDone, last: MessageDone) -> MessageDone:
-    """The last message; the client sent the first one's prompt only, and waited for both."""
-    usage = Usage(
-        first.usage.input_tokens, first.usage.cached_tokens, first.usage.output_tokens + last.usage.output_tokens
-    )
-    return replace(last, usage=usage, timings=first.timings + last.timings)
 
 
 def _asking_for(schema: Mapping[str, Any], messages: Sequence[Message]) -> list[Message]:

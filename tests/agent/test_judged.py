@@ -34,6 +34,7 @@ class Engine:
     asked: list[tuple[Sequence[Message], Sequence[ToolSpec], Options]] = field(default_factory=list)
     scored: int = 0
     cut: bool = False
+    words: str = ""
     running: int = 0
 
     async def stream(
@@ -47,7 +48,9 @@ class Engine:
                 yield TextDelta(answer)
                 message = Message("assistant", (Text(answer),))
             else:
-                message = Message("assistant", (), calls=answer)
+                if self.words:
+                    yield TextDelta(self.words)
+                message = Message("assistant", (Text(self.words),) if self.words else (), calls=answer)
             yield MessageDone(message, Usage(100, 40, 7), Timings(0.0, 1.0, 2.0), cut=self.cut)
         finally:
             self.running -= 1
@@ -167,31 +170,38 @@ def _tested_edited() -> list[Message]:
     ]
 
 
-def test_a_model_without_a_judge_may_repeat_a_call_behind_another() -> None:
+def test_a_model_with_a_judge_may_not_repeat_a_call_behind_another() -> None:
     again = ToolCall("c9", OSLO.name, dict(OSLO.args))
-    engine = Engine([(again,)])
-    assert _answer(engine, _tested_edited(), judge=None)[1].message.calls == (again,)
     assert _answer(Engine([(again,), (again,), "Dry."]), _tested_edited())[1].message.calls == ()
 
 
-def test_a_model_without_a_judge_is_asked_once_and_then_believed() -> None:
+@pytest.mark.parametrize("parallel", [True, False])
+@pytest.mark.parametrize("messages", [_results(), _tested_edited()])
+def test_a_model_without_a_judge_never_loses_a_call(messages: list[Message], parallel: bool) -> None:
     again = ToolCall("c9", OSLO.name, dict(OSLO.args))
-    engine = Engine([(again,), (again,)])
-    assert _answer(engine, _results(), judge=None)[1].message.calls == (again,)
-    assert [messages[-1].role for messages, _, _ in engine.asked] == ["tool", "host"]
-    said, done = _answer(Engine([(again,), "Dry."]), _results(), judge=None)
-    assert (said, done.message.calls) == ("Dry.", ())
+    for calls in ((again,), (again, BERGEN), (BERGEN, again), (again, again)):
+        engine = Engine([calls])
+        _, done = _answer(engine, messages, Options(parallel=parallel), judge=None)
+        assert done.message.calls == calls
+        assert engine.asked == [(messages, (WEATHER,), Options(parallel=parallel))]
+
+
+def test_words_beside_a_repeated_call_do_not_lose_it_where_there_is_no_judge() -> None:
+    again = ToolCall("c9", OSLO.name, dict(OSLO.args))
+    engine = Engine([(again,)], words="I look again.")
+    said, done = _answer(engine, _results(), judge=None)
+    assert (said, done.message.calls) == ("I look again.", (again,))
 
 
 def test_a_new_call_after_a_result_is_given_and_an_old_one_beside_it_is_not() -> None:
     again = ToolCall("c9", OSLO.name, dict(OSLO.args))
-    _, done = _answer(Engine([(again, BERGEN)]), _results(), judge=None)
+    _, done = _answer(Engine([(again, BERGEN)]), _results())
     assert done.message.calls == (BERGEN,)
 
 
 def test_a_new_request_may_repeat_an_old_call() -> None:
     messages = [*_results(), Message("assistant", (Text("It stays dry."),)), _user("And now? Oslo again.")]
-    _, done = _answer(Engine([(OSLO,)]), messages, judge=None)
+    _, done = _answer(Engine([(OSLO,)]), messages)
     assert done.message.calls == (OSLO,)
 
 
@@ -227,7 +237,7 @@ def test_where_no_request_is_open_the_model_is_believed(messages: list[Message])
 
 def test_a_call_that_was_cut_stays_the_last() -> None:
     again = ToolCall("c9", OSLO.name, dict(OSLO.args))
-    _, done = _answer(Engine([(again, BERGEN, again)], cut=True), _results(), judge=None)
+    _, done = _answer(Engine([(again, BERGEN, again)], cut=True), _results())
     assert done.cut and done.message.calls == (BERGEN, again)
 
 
@@ -237,7 +247,7 @@ def test_whoever_stops_listening_leaves_no_answer_running(steps: int) -> None:
     engine = Engine([*[(again,)] * (steps - 1), "It stays dry."])
 
     async def run() -> None:
-        deltas = Judged(engine).stream(_results(), (WEATHER,), Options())
+        deltas = Judged(engine, EVEN).stream(_results(), (WEATHER,), Options())
         await anext(deltas)
         assert engine.running == 1
         await deltas.aclose()
