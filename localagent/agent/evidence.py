@@ -75,19 +75,26 @@ def support(value: Any, source: Source) -> float | None:
     return None
 
 
-def weakest(call: ToolCall, spec: ToolSpec, source: Source) -> float | None:
-    """The support of the required argument that has least; None where no required argument can have any."""
-    required = set(spec.parameters.get("required", ()))
+def backing(call: ToolCall, spec: ToolSpec, source: Source) -> float | None:
+    """How far the source says a call's arguments, 0 to 1; None where no text could say any of them.
+
+    Halfway between the argument that is said least and the mean of all: one invented value tells
+    more than its share, and optional ones are invented like required ones.
+    """
     properties = spec.parameters.get("properties", {})
-    said = (value for name, value in call.args.items() if name in required and not _chosen(properties.get(name)))
-    shares = [support(value, source) for value in said]
-    known = [share for share in shares if share is not None]
-    return min(known) if known else None
+    asked = (value for name, value in call.args.items() if not _chosen(properties.get(name), value))
+    known = [share for share in (support(value, source) for value in asked) if share is not None]
+    return (min(known) + sum(known) / len(known)) / 2 if known else None
 
 
-def _chosen(schema: Any) -> bool:
-    """Whether the schema lists the values: one of a list is chosen by its meaning, whatever words were said."""
-    return isinstance(schema, Mapping) and ("enum" in schema or "const" in schema)
+def _chosen(schema: Any, value: Any) -> bool:
+    """Whether the schema itself says the value, as one of a list or as what is meant where nothing was said.
+
+    One of a list is chosen by its meaning, whatever words were said.
+    """
+    if not isinstance(schema, Mapping):
+        return False
+    return "enum" in schema or "const" in schema or ("default" in schema and schema["default"] == value)
 
 
 def _share(value: str, source: Source) -> float:

@@ -12,7 +12,7 @@ class Judge:
 
     - `fits`: log odds that the model says yes when asked whether a tool does what is asked.
     - `news`: by how much the tools make the request less surprising, in nats, at most `MOST_NEWS`.
-    - `support`: the share of the required values that the conversation says, 0 to 1.
+    - `support`: how far the conversation says the values of the call, 0 to 1 (`agent.evidence`).
     """
 
     fits: float

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from localagent.agent.evidence import Source, support, weakest
+from localagent.agent.evidence import Source, backing, support
 from localagent.values import ToolCall, ToolSpec
 
 
@@ -67,8 +67,9 @@ def _spec(**properties: object) -> ToolSpec:
     return ToolSpec("book", "", {"type": "object", "properties": properties, "required": list(properties)})
 
 
-def test_the_weakest_required_value_counts() -> None:
-    call = ToolCall("1", "book", {"city": "Oslo", "name": "Jane Doe", "note": "made up"})
+def test_the_value_said_least_counts_most_whether_it_was_required_or_not() -> None:
+    call = ToolCall("1", "book", {"city": "Oslo", "name": "Jane Doe"})
+    noted = ToolCall("1", "book", {"city": "Oslo", "name": "Jane Doe", "note": "invented"})
     spec = ToolSpec(
         "book",
         "",
@@ -78,10 +79,17 @@ def test_the_weakest_required_value_counts() -> None:
             "required": ["city", "name"],
         },
     )
-    assert weakest(call, spec, Source.of(["A room in Oslo"])) == 0.0
-    assert weakest(call, spec, Source.of(["A room in Oslo for Jane Doe"])) == 1.0
+    assert backing(call, spec, Source.of(["A room in Oslo"])) == 0.25
+    assert backing(call, spec, Source.of(["A room in Oslo for Jane Doe"])) == 1.0
+    assert backing(noted, spec, Source.of(["A room in Oslo for Jane Doe"])) == pytest.approx(1 / 3)
 
 
 def test_a_value_chosen_from_a_list_needs_no_words() -> None:
     spec = _spec(kind={"type": "string", "enum": ["delete", "add"]})
-    assert weakest(ToolCall("1", "book", {"kind": "delete"}), spec, Source.of(["remove it"])) is None
+    assert backing(ToolCall("1", "book", {"kind": "delete"}), spec, Source.of(["remove it"])) is None
+
+
+def test_a_value_that_the_schema_itself_gives_needs_no_words() -> None:
+    spec = _spec(nights={"type": "integer", "default": 1})
+    assert backing(ToolCall("1", "book", {"nights": 1}), spec, Source.of(["a room"])) is None
+    assert backing(ToolCall("1", "book", {"nights": 2}), spec, Source.of(["a room"])) == 0.0
