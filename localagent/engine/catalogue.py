@@ -121,11 +121,11 @@ _ARCHITECTURES = (
 )
 
 
-def completed(entry: Entry) -> Entry:
-    """An entry whose `path` was given in a catalogue, with what only the file's header knows."""
+def completed(entry: Entry, found: Entry | None = None) -> Entry:
+    """An entry whose `path` was given in a catalogue, with what only the file (`found`, else its header) knows."""
     if entry.path is None or entry.parts:
         return entry
-    found = entry_of_file(Path(entry.path))
+    found = found or entry_of_file(Path(entry.path))
     if not entry.dialect:
         entry = replace(entry, dialect=found.dialect, thinks=found.thinks)
     return replace(
@@ -135,5 +135,6 @@ def completed(entry: Entry) -> Entry:
         thinking_sampling=entry.thinking_sampling or found.thinking_sampling,
         parts=found.parts,
         memory=entry.memory or found.memory,
+        judge=entry.judge or found.judge,
         path=found.path,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,49 @@ def choose(settings: Settings, wanted: str | None, known: Catalogue | None = Non
 def chosen(settings: Settings, wanted: str | None, known: Catalogue) -> Entry:
     """As `choose`, without looking for the files of catalogue entries."""
     if wanted:
-        return catalogue.completed(known.find(wanted))
+        return whole(known.find(wanted), known)
     if settings.model is None:
-        return catalogue.completed(known.get(known.default))
+        return whole(known.get(known.default), known)
     try:
-        return catalogue.completed(known.find(settings.model))
+        return whole(known.find(settings.model), known)
     except UsageError as error:
         raise ConfigError(f"config.yaml: model: {error.message}", error.hint) from None
     except ModelMissing as error:
         raise ModelMissing(f"config.yaml: model: {error.message}", error.hint) from None
+
+
+def whole(entry: Entry, known: Catalogue, *, hashing: bool = True) -> Entry:
+    """An entry of a user's own file with all that is known of it; others as they are.
+
+    Where the file's bytes are those of a catalogue's model, it is spoken to and judged as that one.
+    Only a file of the very size of one is hashed, once (seconds for each gigabyte); without
+    `hashing` it is known again only if that was done before.
+    """
+    if entry.path is None:
+        return entry
+    found = entry if entry.parts else catalogue.entry_of_file(Path(entry.path))
+    twin = next((one for one in known.entries.values() if _is_of(found, one, hashing)), None)
+    if twin is not None:
+        found = replace(
+            found,
+            licence=found.licence or twin.licence,
+            context=found.context or twin.context,
+            dialect=twin.dialect,
+            thinks=twin.thinks,
+            sampling=twin.sampling,
+            thinking_sampling=twin.thinking_sampling,
+            parts=tuple(replace(mine, sha256=part.sha256) for mine, part in zip(found.parts, twin.parts, strict=True)),
+            expect=twin.expect,
+            judge=twin.judge,
+        )
+    return found if entry.parts else catalogue.completed(entry, found)
+
+
+def _is_of(found: Entry, other: Entry, hashing: bool) -> bool:
+    """Whether the files are the other model's, byte for byte."""
+    if other.path is not None or [part.bytes for part in found.parts] != [part.bytes for part in other.parts]:
+        return False
+    pairs = [(Path(mine.file), part) for mine, part in zip(found.parts, other.parts, strict=True)]
+    if hashing:
+        return all(reuse.matches(path, part) for path, part in pairs)
+    return all(part.sha256 and reuse.recorded(path) == part.sha256 for path, part in pairs)

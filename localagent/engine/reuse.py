@@ -70,12 +70,17 @@ def matches(path: Path, part: Part, progress: Progress | None = None) -> bool:
     facts = _facts(path)
     if facts is None or facts["size"] != part.bytes:
         return False
-    known = _records().get(str(path))
-    if known is None or {key: known.get(key) for key in facts} != facts:
+    sha256 = recorded(path)
+    if not sha256:
         sha256 = hash_file(path, progress)
         remember(path, sha256)
-        return sha256 == part.sha256
-    return known.get("sha256") == part.sha256
+    return sha256 == part.sha256
+
+
+def recorded(path: Path) -> str:
+    """The sha256 of the file from the record alone, "" where none stands there or the file has changed since."""
+    facts, known = _facts(path), _records().get(str(path), {})
+    return str(known.get("sha256", "")) if facts and facts.items() <= known.items() else ""
 
 
 def hash_file(path: Path, progress: Progress | None = None) -> str:

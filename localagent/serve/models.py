@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..engine import catalogue, reuse
+from ..engine import models as choice
 from ..engine.base import Engine, Sampling
 from ..engine.catalogue import Catalogue, Entry
 from .refusals import Refused
@@ -133,7 +134,7 @@ def _on_this_machine(known: Catalogue) -> Iterable[tuple[Entry, Path]]:
             continue
         if entry.path is not None:
             if Path(entry.path).is_file():
-                yield catalogue.completed(entry), Path(entry.path)
+                yield choice.whole(entry, known, hashing=False), Path(entry.path)
         elif any(reuse.own_path(entry, part).is_file() for part in entry.parts) or reuse.recorded_paths(entry):
             path = reuse.installed(entry)
             if path is not None:
