@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import LocalAgentError
-from . import replies, requests
+from . import fields, replies, requests
 from .access import Access
 from .answers import Answers
 from .models import Model, Shelf
@@ -136,10 +136,13 @@ async def _body(request: Request) -> Any:
     except TimeoutError:
         raise Refused("The body did not arrive in time.", status=408, code="request_timeout") from None
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        read = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        if fields.is_deep(read):
+            raise RecursionError
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Refused(f"The body is not JSON: {reason}.", code="invalid_json") from None
+        raise Refused(f"The body is not JSON that can be read: {reason}.", code="invalid_json") from None
+    return read
 
 
 def _too_large() -> NoReturn:

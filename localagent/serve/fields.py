@@ -7,6 +7,9 @@ from typing import Any
 
 from .refusals import Refused
 
+MAX_DEPTH = 200
+"""Of arrays and objects in each other: deeper ones can be read that cannot be written again."""
+
 
 def text(value: Any, where: str) -> str:
     if not isinstance(value, str):
@@ -56,3 +59,19 @@ def integer(body: Mapping[str, Any], name: str, low: int, high: int) -> int | No
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise Refused(f"{name} must be a whole number from {low} to {high}.", param=name)
     return value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether arrays and objects lie deeper in each other than `MAX_DEPTH`. Takes no stack of its own."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, list | dict)
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, list | dict)
+        ]
+        if not level:
+            return False
+    return True

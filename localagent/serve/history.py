@@ -209,6 +209,8 @@ def _arguments(value: Any, where: str) -> Mapping[str, Any]:
     for _ in range(2):
         if isinstance(value, str):
             value = _parsed(value, where) if value.strip() else None
+    if fields.is_deep(value):
+        raise Refused(f"{where} is nested too deeply.", param=where)
     return {} if value is None else fields.mapping(value, where)
 
 

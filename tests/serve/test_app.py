@@ -59,6 +59,29 @@ def test_a_bad_request_and_then_a_good_one(request_: dict[str, Any], status: int
     assert client.answer()["choices"][0]["message"]["content"] == "All is well."
 
 
+@pytest.mark.parametrize("depth", [150, 300, 900])
+@pytest.mark.parametrize("where", ["enum", "arguments", "text", "metadata"])
+def test_what_can_be_read_but_not_written_again_is_refused(where: str, depth: int) -> None:
+    deep: Any = "x"
+    for _ in range(depth):
+        deep = {"a": deep}
+    body: dict[str, Any] = {"messages": USER}
+    if where == "enum":
+        body["tools"] = [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"enum": [deep]}}}}}]
+    elif where == "metadata":
+        body["metadata"] = deep
+    else:
+        given = json.dumps(deep) if where == "text" else deep
+        body["messages"] = [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": given}}]}]
+    client = Client()
+    response = client.chat(**body)
+    if depth == 150:
+        assert response.status_code == 200
+    else:
+        refused(response, 400)
+        assert not client.engine.asked
+
+
 def test_a_body_that_hides_its_size() -> None:
     async def pieces() -> Any:
         for _ in range(10):
