@@ -32,8 +32,8 @@ _NO_TOOL = (
 _ANSWERED = "That call was made before; its result stands above. Make another call if one is still needed, else answer."
 _HOPELESS = 0.02
 """Below this chance, with the best support there could be, no call is drafted."""
-_ENOUGH = 0.5
-"""From this chance on a call is given out."""
+_ENOUGH = 0.4
+"""From this chance on a call is given out: a request that is answered with a question is served too, but later."""
 _UNKNOWN_SUPPORT = 0.75
 
 
@@ -91,8 +91,8 @@ def support(calls: Sequence[ToolCall], specs: Sequence[ToolSpec], messages: Sequ
 class Judged:
     """Implements `engine.base.Engine` on top of another.
 
-    A model with a judge never gets a call a second time that has its result in this turn. One
-    without (`judge` None) is believed whatever it calls: to look again whether a job is done, or
+    A model with a judge never gets a call twice in one answer, nor a second time where its result
+    stands in this turn. One without (`judge` None) is believed whatever it calls: to look again whether a job is done, or
     to try again what failed, is no mistake.
     """
 
@@ -132,7 +132,7 @@ class Judged:
                         yield delta
                         continue
                     if isinstance(delta, MessageDone):
-                        delta = drafted = _priced(delta, told.given)
+                        delta = drafted = _priced(_once(delta), told.given)
                     held.append(delta)
             calls = drafted.message.calls if drafted else ()
             if judge.chance(told.fits, told.news, support(calls, specs, messages)) >= _ENOUGH:
@@ -154,13 +154,10 @@ class Judged:
                     if not isinstance(delta, MessageDone):
                         yield delta
                         continue
-                    fresh = _fresh(delta, answered)
-                    done = _together(first, delta)
-                    if len(fresh) == len(delta.message.calls):
+                    kept = _once(delta, answered)
+                    done = _together(first, kept)
+                    if kept is delta or kept.message.calls or kept.message.text.strip():
                         yield done
-                        return
-                    if fresh or delta.message.text.strip():
-                        yield replace(done, message=replace(delta.message, calls=fresh, generated=None))
                         return
                     first = done
         async with aclosing(_given(self._without(messages, "", options), first)) as deltas:
@@ -214,11 +211,21 @@ def _answered(messages: Sequence[Message]) -> frozenset[str]:
     return frozenset(_key(call) for message in turn for call in message.calls if call.id in done)
 
 
-def _fresh(done: MessageDone, answered: frozenset[str]) -> tuple[ToolCall, ...]:
-    """The calls that have no result yet. One that was cut stays the last: nobody may take another for it."""
-    calls = done.message.calls
-    cut = len(calls) - 1 if done.cut else len(calls)
-    return tuple(call for at, call in enumerate(calls) if at >= cut or _key(call) not in answered)
+def _once(done: MessageDone, answered: frozenset[str] = frozenset()) -> MessageDone:
+    """Without the calls that have a result already, or that stand in the answer before.
+
+    One that was cut stays the last: nobody may take another for it.
+    """
+    calls, seen = done.message.calls, set(answered)
+    last = len(calls) - 1 if done.cut else len(calls)
+    kept: list[ToolCall] = []
+    for at, call in enumerate(calls):
+        if at >= last or _key(call) not in seen:
+            kept.append(call)
+            seen.add(_key(call))
+    if len(kept) == len(calls):
+        return done
+    return replace(done, message=replace(done.message, calls=tuple(kept), generated=None))
 
 
 def _asks(messages: Sequence[Message]) -> bool:

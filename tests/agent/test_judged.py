@@ -97,6 +97,12 @@ def test_a_call_that_fits_is_given() -> None:
     assert [options.tool_choice for _, _, options in engine.asked] == ["required"]
 
 
+def test_a_call_that_stands_in_an_answer_twice_is_given_once() -> None:
+    again = ToolCall("c3", "get_weather", {"city": "Oslo"})
+    _, done = _answer(Engine([(OSLO, BERGEN, again)], yes=2.0, news=20.0), [_user("Rain in Oslo and Bergen?")])
+    assert (done.message.calls, done.message.generated) == ((OSLO, BERGEN), None)
+
+
 def test_the_prompt_costs_what_reading_it_for_the_judge_cost() -> None:
     _, done = _answer(Engine([(OSLO,)], yes=2.0, news=20.0), [_user("Will it rain in Oslo?")])
     assert (done.usage, done.timings) == (Usage(101, 60, 7), Timings(0.0, 31.0, 2.0))
