@@ -6,6 +6,7 @@ conversations: restart, fork, rewind and resume are just other lists of messages
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -218,6 +219,12 @@ JSON_FENCE = "```json\n"
 def unfenced(text: str) -> str:
     """The JSON of an answer that was asked for with `Options.schema`."""
     return text.strip().removeprefix(JSON_FENCE.strip()).removesuffix("```").strip()
+
+
+def spelt(text: str, calls: Sequence[ToolCall]) -> str:
+    """The text with the calls as JSON behind it, for where there are no tools and nothing is a call."""
+    said = (json.dumps({"name": call.name, "arguments": call.args}, ensure_ascii=False, default=dict) for call in calls)
+    return "\n".join(part for part in (text, *said) if part)
 
 
 class Engine(Protocol):

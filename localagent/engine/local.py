@@ -27,6 +27,7 @@ from .base import (
     Thought,
     TokenLogprob,
     Trigger,
+    spelt,
 )
 from .fenced import FenceParser
 from .model import ModelFile
@@ -83,7 +84,7 @@ class LocalEngine:
                     case "done":
                         for delta in _deltas(parser, event["text"]):
                             yield delta
-                        yield self._done(parser, tuple(ids), event)
+                        yield self._done(parser, tuple(ids), event, tools=bool(known))
 
     async def score(
         self,
@@ -203,8 +204,10 @@ class LocalEngine:
         first = _alike(segments, twin)
         return first, max(first, len(segments) - _alike(segments[::-1], twin[::-1]))
 
-    def _done(self, parser: Parser, ids: tuple[int, ...], event: dict[str, Any]) -> MessageDone:
+    def _done(self, parser: Parser, ids: tuple[int, ...], event: dict[str, Any], *, tools: bool = True) -> MessageDone:
         parsed = parser.finish()
+        if parsed.calls and not tools:
+            parsed = replace(parsed, text=spelt(parsed.text, parsed.calls), calls=(), cut=False, unclosed=False)
         usage, timings = _cost(event)
         message = Message(
             role="assistant",

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from ..engine import conform
-from ..engine.base import Delta, Engine, Options
+from ..engine.base import Delta, Engine, Options, spelt
 from ..errors import PromptTooLong
 from ..events import MessageDone, PrefillProgress, TextDelta
 from ..values import Message, Text, ToolCall, ToolSpec, Usage
@@ -158,9 +158,6 @@ def together(first: MessageDone, last: MessageDone, message: Message) -> Message
 
 
 def _as_text(done: MessageDone) -> MessageDone:
-    """Where there are no tools nothing is a call: what was read as one is said as it can be spelt."""
-    spelt = [json.dumps({"name": call.name, "arguments": call.args}, ensure_ascii=False, default=dict)
-             for call in done.message.calls]  # fmt: skip
-    text = "\n".join(part for part in (done.message.text, *spelt) if part)
-    message = replace(done.message, parts=(Text(text),), calls=(), generated=None)
-    return replace(done, message=message, cut=False)
+    """Where there are no tools nothing is a call."""
+    text = Text(spelt(done.message.text, done.message.calls))
+    return replace(done, message=replace(done.message, parts=(text,), calls=(), generated=None), cut=False)

@@ -100,7 +100,11 @@ class StreamParser:
     def _pattern(self, state: str) -> re.Pattern[str]:
         forms = self._forms
         own = [kind for kind, opener in self._openers.items() if state == "text" or opener.in_thinking]
-        if state == "think":
+        if not forms.names:
+            # Without tools nothing is a call, whatever it looks like.
+            kinds = ["quote", *(["think", "unthink"] if self._thinking else ()), "fence"]
+            kinds = kinds if state == "text" else ["quote", "unthink"]
+        elif state == "think":
             kinds = ["quote", "unthink", *own, *(["tag"] if forms.tags else ())]
         else:
             kinds = ["quote", *(["think", "unthink"] if self._thinking else ())]
