@@ -102,7 +102,7 @@ class Face:
         return Response(status_code=499) if whole is None else _json(whole.body())
 
     async def _gather(self, model: Model, chat: Chat) -> Whole:
-        whole = Whole(model.id, logprobs=chat.options.logprobs is not None)
+        whole = Whole(model.id, logprobs=chat.options.logprobs is not None, bare=chat.options.schema is not None)
         async with aclosing(self._answers.stream(model, chat)) as deltas:
             async for delta in deltas:
                 whole.feed(delta)

@@ -34,20 +34,31 @@ class Head:
 class Whole:
     """Gathers one answer. `done` must have come before `body` is asked for."""
 
-    def __init__(self, model: str, *, logprobs: bool) -> None:
+    def __init__(self, model: str, *, logprobs: bool, bare: bool = False) -> None:
         self._head = Head(model)
         self._probed = _Probed() if logprobs else None
+        self._bare = Bare() if bare else None
         self._tokens: list[TokenLogprob] = []
+        self._said = ""
         self._done: MessageDone | None = None
 
     def feed(self, delta: Delta) -> None:
         if isinstance(delta, Logprobs) and self._probed:
             self._probed.hold(delta.tokens)
-        elif isinstance(delta, TextDelta | ThinkingDelta) and self._probed:
-            tokens = self._probed.take(delta.text)
-            self._tokens += tokens if isinstance(delta, TextDelta) else ()
+        elif isinstance(delta, TextDelta):
+            self._text(self._bare.feed(delta.text) if self._bare else delta.text)
+        elif isinstance(delta, ThinkingDelta) and self._probed:
+            self._probed.take(delta.text)
         elif isinstance(delta, MessageDone):
+            self._text(self._bare.finish() if self._bare else "")
+            self._text(_unsaid(delta, self._said))
             self._done = delta
+
+    def _text(self, text: str) -> None:
+        """The tokens of text that the client is shown: not those of the fence around an answer in JSON."""
+        self._said += text
+        if text and self._probed:
+            self._tokens += self._probed.take(text)
 
     def body(self) -> dict[str, Any]:
         if self._done is None:
@@ -111,9 +122,7 @@ class Chunks:
     def _end(self, done: MessageDone) -> Iterator[dict[str, Any]]:
         if self._bare:
             yield from self._text(self._bare.finish())
-        # Text that only the end of the answer showed to be text.
-        if done.message.text.startswith(self._said):
-            yield from self._text(done.message.text[len(self._said) :])
+        yield from self._text(_unsaid(done, self._said))
         for index, call in enumerate(done.message.calls):
             made = _call(call)
             opened = {**made, "function": {"name": made["function"]["name"], "arguments": ""}}
@@ -132,6 +141,12 @@ class Chunks:
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         made = {**self._head.fields("chat.completion.chunk"), "choices": [choice]}
         return made | {"usage": None} if self._usage else made
+
+
+def _unsaid(done: MessageDone, said: str) -> str:
+    """Text that only the end of the answer showed to be text."""
+    text = done.message.text
+    return text[len(said) :] if text.startswith(said) else ""
 
 
 def finish_reason(done: MessageDone) -> str:

@@ -20,8 +20,8 @@ from tests.serve.support import call, done
 ROME, OSLO = call("weather", city="Rome \u2600"), call("weather", city="Oslo")
 
 
-def whole(*deltas: Delta, logprobs: bool = False) -> dict[str, Any]:
-    made = Whole("small", logprobs=logprobs)
+def whole(*deltas: Delta, logprobs: bool = False, bare: bool = False) -> dict[str, Any]:
+    made = Whole("small", logprobs=logprobs, bare=bare)
     for delta in deltas:
         made.feed(delta)
     return json.loads(replies.encoded(made.body()))
@@ -146,3 +146,19 @@ def test_half_a_pair_does_not_break_the_json() -> None:
 def test_an_engine_that_ends_without_a_message() -> None:
     with pytest.raises(ValueError, match="without a message"):
         whole(TextDelta("a"))
+
+
+@pytest.mark.parametrize(
+    ("deltas", "text"),
+    [
+        ([token(b"{"), token(b"}"), token(b"\n```"), TextDelta("```json\n{"), TextDelta("}"), TextDelta("\n```"), done("{}")], "{}"),
+        ([token(b"Hi"), token(b"!"), TextDelta("Hi"), done("Hi!")], "Hi!"),
+        ([token(b"<c>"), token(b"{}"), done("{}")], "{}"),
+    ],
+)  # fmt: skip
+def test_the_tokens_are_those_of_the_text_that_is_shown_whole_or_in_chunks(deltas: list[Delta], text: str) -> None:
+    shown = whole(*deltas, logprobs=True, bare=True)["choices"][0]
+    assert "".join(one["token"] for one in shown["logprobs"]["content"]) == text == shown["message"]["content"]
+    chunks = chunked(*deltas, logprobs=True, bare=True)
+    found = [one for chunk in chunks for one in (chunk["choices"][0]["logprobs"] or {}).get("content", ())]
+    assert "".join(one["token"] for one in found) == text == joined(chunks)
