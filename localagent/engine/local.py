@@ -65,7 +65,8 @@ class LocalEngine:
     async def stream(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncGenerator[Delta, None]:
-        request = self._request(messages, specs, options)
+        # The grammar of many tools takes seconds to build, and others are being answered meanwhile.
+        request = await asyncio.to_thread(self._request, messages, specs, options)
         known = () if options.schema else _bound(_callable(specs, options), {})
         fenced = options.schema and not options.thinking
         parser = FenceParser() if fenced else self._dialect.parser(known, thinking=options.thinking)

@@ -281,6 +281,23 @@ def test_without_leave_to_start_it_says_that_nothing_runs(tiny: str, plain: Any)
         asyncio.run(_all(LocalEngine(ModelFile("t", tiny), plain(), start=False), [_user("hi")]))
 
 
+def test_a_grammar_that_is_long_in_building_keeps_nobody_else_waiting(
+    tiny: str, plain: Any, monkeypatch: pytest.MonkeyPatch
+):
+    engine = LocalEngine(ModelFile("tiny", tiny), plain(), start=False)
+    monkeypatch.setattr(engine, "_grammar", lambda *_: time.sleep(0.5) or CallGrammar())
+
+    async def body() -> int:
+        answer, turns = asyncio.create_task(_all(engine, [_user("hi")])), 0
+        while not answer.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        assert isinstance(answer.exception(), EngineError)
+        return turns
+
+    assert asyncio.run(body()) > 5
+
+
 def test_importing_the_client_costs_the_standard_library_only():
     code = "import sys, json, localagent.engine.local; print(json.dumps(sorted(sys.modules)))"
     out = subprocess.run(
