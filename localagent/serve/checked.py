@@ -32,7 +32,7 @@ async def stream(
         async for delta in deltas:
             said = said or (isinstance(delta, TextDelta) and bool(delta.text.strip()))
             if not isinstance(delta, MessageDone) or not delta.message.calls:
-                yield delta
+                yield _no_fragment(delta) if options.tool_choice == "required" and not said else delta
                 continue
             if not specs:
                 yield _as_text(delta)
@@ -47,6 +47,13 @@ async def stream(
     async with aclosing(_sound(engine, messages, specs, options, done, said)) as deltas:
         async for delta in deltas:
             yield delta
+
+
+def _no_fragment(delta: Delta) -> Delta:
+    """The start of a call that the token limit ended before its name is no text."""
+    if not isinstance(delta, MessageDone) or delta.stop != "length":
+        return delta
+    return replace(delta, message=replace(delta.message, parts=(), generated=None))
 
 
 async def _sound(

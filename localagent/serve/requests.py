@@ -101,6 +101,9 @@ def _refuse_what_we_lack(body: Mapping[str, Any]) -> None:
     for name, instead in (("functions", "tools"), ("function_call", "tool_choice")):
         if body.get(name) and not body.get(instead):
             raise Refused(f"{name} is the old form; use {instead}.", param=name, code="unsupported_parameter")
+    modalities = body.get("modalities")
+    if modalities is not None and fields.items(modalities, "modalities") != ["text"]:
+        raise Refused('modalities must be ["text"].', param="modalities", code="unsupported_value")
     if body.get("logit_bias"):
         raise Refused("logit_bias is not supported.", param="logit_bias", code="unsupported_parameter")
 

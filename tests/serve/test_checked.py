@@ -203,6 +203,17 @@ def test_a_cut_call_is_left_out_and_not_asked_for_again(parallel: bool) -> None:
     assert answer["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_start_of_a_forced_call_is_no_text(stream: bool) -> None:
+    client = Client(*[done('{"name":', stop="length"), [TextDelta("I try. "), done("I try. {", stop="length")]] * 2)
+    for text in ("", "I try. {"):
+        if stream:
+            assert streamed(client.chunks(tools=TOOLS, tool_choice="required", max_tokens=3)) == (text, [], "length")
+        else:
+            choice = client.answer(tools=TOOLS, tool_choice="required", max_tokens=3)["choices"][0]
+            assert (choice["message"]["content"], choice["finish_reason"]) == (text, "length")
+
+
 def test_arguments_are_json_whatever_the_model_wrote() -> None:
     client = Client(done("", call("anything", value=float("inf"))), done("", call("anything", value=1.5)))
     tool = {"type": "function", "function": {"name": "anything"}}

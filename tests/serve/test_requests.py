@@ -165,6 +165,8 @@ X = "tools[0].function.parameters.properties.x"
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"stream_options": 5, "stream": True}, "stream_options"),
         ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"modalities": "audio"}, "modalities"),
         ({"functions": [{"name": "a"}]}, "functions"),
         ({"reasoning_effort": "enormous"}, "reasoning_effort"),
         ({"reasoning_effort": ["low"]}, "reasoning_effort"),
