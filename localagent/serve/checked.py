@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ..engine import conform
 from ..engine.base import Delta, Engine, Options, spelt
-from ..errors import PromptTooLong
+from ..errors import GrammarRefused, PromptTooLong
 from ..events import MessageDone, PrefillProgress, TextDelta
 from ..values import Message, Text, ToolCall, ToolSpec, Usage
 from . import mending
@@ -109,7 +109,7 @@ async def _once_more(
     wrong: _Judged,
     done: MessageDone,
 ) -> AsyncGenerator[Delta, None]:
-    """The same call under the grammar of its tool alone, with what was wrong told."""
+    """The same call under the grammar of its tool alone, with what was wrong told; nothing where that cannot be asked."""
     asked = [*messages, Message("host", (Text(wrong.told()),))]
     left = options.max_tokens - done.usage.output_tokens
     forced = replace(
@@ -120,7 +120,7 @@ async def _once_more(
             async for delta in deltas:
                 if isinstance(delta, PrefillProgress | MessageDone):
                     yield delta
-    except PromptTooLong:
+    except (PromptTooLong, GrammarRefused):
         return
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from localagent.engine.base import JSON_FENCE, Options
-from localagent.errors import PromptTooLong
+from localagent.errors import GrammarRefused, PromptTooLong
 from localagent.events import TextDelta
 from localagent.serve import checked, requests
 from localagent.values import Generated
@@ -138,8 +138,9 @@ def test_only_so_many_calls_are_asked_for_once_more() -> None:
     assert len(calls(message(client.answer(tools=TOOLS)))) == 3 and len(client.engine.asked) == 4
 
 
-def test_a_prompt_that_has_no_room_for_the_question_costs_that_call_alone() -> None:
-    client = Client(done("", ROME, SEVEN), PromptTooLong("too long"))
+@pytest.mark.parametrize("error", [PromptTooLong("too long"), GrammarRefused("too large")])
+def test_a_question_that_cannot_be_asked_costs_that_call_alone(error: Exception) -> None:
+    client = Client(done("", ROME, SEVEN), error)
     assert calls(message(client.answer(tools=TOOLS))) == [("weather", {"city": "Rome"})]
 
 
