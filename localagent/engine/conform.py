@@ -75,12 +75,16 @@ class _Check:
             return
         if value is None and schema.get("nullable") is True:
             return
-        named = kinds(schema)
-        if named and not any(_is(kind, value) for kind in named):
+        named, choices = kinds(schema), _choices(schema)
+        typed = not named or any(_is(kind, value) for kind in named)
+        chosen = not choices or _key(value) in self._keys(choices, schema)
+        if named and choices and not any(_is(kind, choice) for kind in named for choice in choices):
+            # An author's slip, as in a boolean that is "True" or "False": what keeps either is meant.
+            typed = chosen = typed or chosen
+        if not typed:
             yield f"{_at(where)} must be {_either(named)}, not {_told(value)}"
             return
-        choices = _choices(schema)
-        if choices and _key(value) not in self._keys(choices, schema):
+        if not chosen:
             yield f"{_at(where)} must be one of {', '.join(map(_told, choices[:20]))}, not {_told(value)}"
         yield from self._combined(schema, value, where, depth)
         if isinstance(value, Mapping):
