@@ -3,13 +3,14 @@
 What they allow is valid by construction: required parameters first, in the schema's order, each
 optional one after them or absent, nothing that the schema does not name; no raw control character
 in a string. A grammar says types, `enum`, `const`, nested objects and arrays, unions, references
-(also in circles), numeric ranges, lengths, `pattern` and `format` where they can be made small.
-What it cannot say (`multipleOf`, `uniqueItems`, `not`, patterns that look around, bounds in the
-thousands) is left to the later check, which it never contradicts.
+(also in circles), numeric ranges and multiples, lengths, names of properties, `pattern` and `format`
+where they can be made small. What it cannot say (`uniqueItems`, `not`, patterns that look around,
+bounds in the thousands) is left to the later check, which it never contradicts; `unheld` lists it.
 
-No schema fails. A tool whose rules would grow too large is held less closely: first without
-patterns, ranges and long enums, then without its deeper parts, then by the names of its parameters
-alone, at last by its own name. Grammars are kept, so that a tool set costs its building once.
+No schema fails, and no set of tools. All of them share one budget: where their rules would grow too
+large the largest tools are held less closely, first without patterns, ranges and long enums, then
+without their deeper parts, then by the names of their parameters alone, at last by their own name.
+Grammars are kept, so that a tool set costs its building once.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from .gbnf_rules import LEAST, Rules
 from .gbnf_shape import Shapes, spelled
 from .gbnf_text import literal
 
-__all__ = ["CHOICES", "Rules", "bind", "budget", "cached", "json_calls", "json_types", "json_value", "literal", "token",
+__all__ = ["CHOICES", "TOTAL", "Rules", "bind", "cached", "json_calls", "json_types", "json_value", "literal", "token", "unheld",
            "xml_calls"]  # fmt: skip
 
 CHOICES = "x-choices"
 """In a parameter's schema: the name of the set that its value must come from (see `bind`)."""
 _MAX_SET = 2000
-_TOTAL = 600_000
-"""Bytes that all tools of a grammar may have together."""
+TOTAL = 360_000
+"""What all tools of a grammar may have together: bytes, and a few more for each time that a part may be repeated."""
 _KEPT = 32
 _Rest = ParamSpec("_Rest")
 
@@ -87,11 +88,6 @@ def cached(
     return found
 
 
-def budget(specs: Sequence[ToolSpec]) -> int:
-    """Bytes that the rules of one tool may have, for `Rules.arguments`."""
-    return _TOTAL // max(len(specs), 1)
-
-
 # ---------------------------------------------------------------- calls
 
 
@@ -105,11 +101,9 @@ def json_calls(
     so many characters.
     """
     rules = Rules(max_string=max_string)
-    calls = [
-        (spelled(spec.name)[1:-1] + between, rules.arguments(spec.parameters, f"t{index}", budget(specs)))
-        for index, spec in enumerate(specs)
-        if spelled(spec.name)
-    ]
+    known = [spec for spec in specs if spelled(spec.name)]
+    names = [spelled(spec.name)[1:-1] + between for spec in known]
+    calls = list(zip(names, rules.arguments([spec.parameters for spec in known], TOTAL), strict=True))
     call = _one_of(rules, calls, lambda: rf'[^"\\\x00-\x1f]{{1,64}} {literal(between)} {rules.use("object")}')
     more = f"({literal(again)} {call})* " if again else ""
     return rules.text(f"{literal(before)} {call} {more}{literal(after)}")
@@ -123,17 +117,15 @@ def xml_calls(specs: Sequence[ToolSpec], *, before: str, after: str, max_string:
     else is JSON. `max_string` bounds strings to so many characters.
     """
     rules = Rules(max_string=max_string)
-    calls = []
-    for index, spec in enumerate(specs):
-        if gbnf_raw.usable(spec.name):
-            schema = spec.parameters if isinstance(spec.parameters, Mapping) else {}
-            body = functools.partial(_parameters, rules, schema, f"t{index}")
-            calls.append((spec.name + ">\n", rules.within(budget(specs), body)))
+    known = [(index, spec) for index, spec in enumerate(specs) if gbnf_raw.usable(spec.name)]
+    builds = [functools.partial(_parameters, rules, spec.parameters, f"t{index}") for index, spec in known]
+    bodies = zip(known, rules.each(TOTAL, builds), strict=True)
+    calls = [(spec.name + ">\n", body) for (_, spec), body in bodies]
     call = _one_of(rules, calls, lambda: rf'[^<>\n\x00-\x1f]{{1,64}} ">\n" {_any_parameters(rules)}')
     return rules.text(f"{literal(before)} {call} {literal(after)}")
 
 
-def _parameters(rules: Rules, schema: Mapping[str, Any], prefix: str) -> str:
+def _parameters(rules: Rules, schema: Any, prefix: str) -> str:
     return rules.share(prefix, gbnf_raw.parameters(rules, schema, prefix) or '""')
 
 
@@ -144,7 +136,7 @@ def _any_parameters(rules: Rules) -> str:
 
 def _one_of(rules: Rules, calls: Sequence[tuple[str, str]], any_call: Callable[[], str]) -> str:
     """A rule for one of these calls; any call at all where there are none, or too many to be told apart."""
-    if not calls or sum(len(text) + 40 for text, _ in calls) > _TOTAL // 2:
+    if not calls or sum(len(text) + 40 for text, _ in calls) > TOTAL // 2:
         return rules.share("call", any_call())
     return rules.branches("call", calls)
 
@@ -152,8 +144,18 @@ def _one_of(rules: Rules, calls: Sequence[tuple[str, str]], any_call: Callable[[
 def json_value(schema: Any, *, after: str, max_string: int | None = None) -> str:
     """A grammar for one JSON value of `schema`, then `after`."""
     rules = Rules(max_string=max_string)
-    value = rules.within(_TOTAL, lambda: rules.schema(schema, "answer", schema))
+    (value,) = rules.each(TOTAL, [lambda: rules.schema(schema, "answer", schema)])
     return rules.text(f"{value} {literal(after)}")
+
+
+def unheld(schema: Any) -> frozenset[str]:
+    """The keywords of a schema that the grammar of its values does not hold, for a later check to know.
+
+    Of a tool that shares a grammar with many large ones less may be held.
+    """
+    from .gbnf_unheld import unheld as found
+
+    return found(schema, TOTAL)
 
 
 def json_types(schema: Any, root: Any) -> frozenset[str]:

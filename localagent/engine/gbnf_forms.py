@@ -10,15 +10,15 @@ from typing import Any
 from ..values import ToolSpec
 from . import gbnf_regular as regular
 from . import gbnf_text
-from .gbnf import budget, cached, token
+from .gbnf import TOTAL, cached, token
 from .gbnf_raw import usable
-from .gbnf_rules import LEAST, Rules
-from .gbnf_shape import names
+from .gbnf_rules import LEAST, Rules, Within
+from .gbnf_shape import fields, objects
 from .gbnf_text import literal
 
 _ANY_NAME = rf'[^<>"{{\n{gbnf_text.CONTROL}]{{1,64}}'
-_MOST = regular.MAX_STATES // 2 - 2
-_MAX_LOW = 4
+_MAX_LOW = 24
+_TAG = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ def tagged_calls(
     strings to so many characters.
     """
     rules = Rules(max_string=max_string)
-    calls = []
-    for index, spec in enumerate(specs):
-        if _fits(spec.name):
-            build = functools.partial(_parameters, rules, spec.parameters, f"t{index}", spelling)
-            opening = spelling.before_name + spec.name + spelling.after_name
-            calls.append((opening, f"{rules.within(budget(specs), build)} {literal(spelling.end)}"))
+    known = [(index, spec) for index, spec in enumerate(specs) if _fits(spec.name)]
+    builds = [functools.partial(_parameters, rules, spec.parameters, f"t{index}", spelling) for index, spec in known]
+    calls = [
+        (spelling.before_name + spec.name + spelling.after_name, f"{body} {literal(spelling.end)}")
+        for (_, spec), body in zip(known, rules.each(TOTAL, builds), strict=True)
+    ]
     if not calls:
         rules.detail = LEAST
         parts = [spelling.before_name, "", spelling.after_name, spelling.end]
@@ -87,11 +87,11 @@ def section_calls(
     """
     rules = Rules(max_string=max_string)
     number = rules.add("call-number", f'":" [0-9]{{1,3}} {token(arguments)}')
-    calls = []
-    for index, spec in enumerate(specs):
-        if _fits(spec.name):
-            value = rules.arguments(spec.parameters, f"t{index}", budget(specs))
-            calls.append((prefix + spec.name, f"{number} {value} {token(end)}"))
+    known = [spec for spec in specs if _fits(spec.name)]
+    calls = [
+        (prefix + spec.name, f"{number} {value} {token(end)}")
+        for spec, value in zip(known, rules.arguments([spec.parameters for spec in known], TOTAL), strict=True)
+    ]
     if not calls:
         calls.append((prefix, f"{_ANY_NAME.replace('<>', '<>:')} {number} {rules.use('object')} {token(end)}"))
     body = rules.branches("call", calls)
@@ -111,17 +111,17 @@ def _parameters(rules: Rules, schema: Any, prefix: str, spelling: Spelling) -> s
         value = _raw(rules, prefix, 0, rules.max_string, spelling.value_end)
         one = f"{literal(spelling.before_key)} {_ANY_NAME} {literal(spelling.after_key)} {value}{behind}"
         return rules.share(prefix, f"({one})*")
-    schema = schema if isinstance(schema, Mapping) else {}
-    properties = schema.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    required = set(names(schema.get("required")))
-    known = [key for key in properties if isinstance(key, str) and _fits(key) and properties[key] is not False]
-    parts = []
-    for number, key in enumerate(sorted(known, key=lambda key: key not in required)):
-        value = _value(rules, properties[key], f"{prefix}-{number}", schema, spelling.value_end)
-        one = f"{literal(spelling.before_key + key + spelling.after_key)} {value}{behind}"
-        parts.append(one if key in required else f"({one})?")
-    return rules.share(prefix, " ".join(parts) or '""')
+    found = []
+    for option, leaf in enumerate(objects(schema)):
+        parts = []
+        for number, field in enumerate(fields(leaf)):
+            if usable(field.name) and ('"' not in field.name or '"' not in spelling.before_key):
+                name = f"{prefix}-{number}" if not option else f"{prefix}-{option}-{number}"
+                opening = literal(spelling.before_key + field.name + spelling.after_key)
+                one = f"{opening} {_value(rules, field.schema, name, schema, spelling.value_end)}{behind}"
+                parts.append(one if field.required else f"({one})?")
+        found.append(" ".join(parts) or '""')
+    return rules.share(prefix, " | ".join(dict.fromkeys(found)))
 
 
 def _value(rules: Rules, schema: Any, name: str, root: Any, end: str) -> str:
@@ -142,39 +142,41 @@ def _value(rules: Rules, schema: Any, name: str, root: Any, end: str) -> str:
 
 
 def _string(rules: Rules, leaf: Mapping[str, Any], name: str, end: str) -> str:
-    choices = leaf.get("enum")
-    if choices and (not rules.detail or len(choices) <= 100):
-        texts = [choice for choice in choices if end not in choice and "\0" not in choice]
-        if texts:
-            return rules.branches(name, [(text + end, "") for text in texts])
-    held = rules.texts(leaf, gbnf_text.LINE)
-    within = None if held is None else _within(held, end)
-    if within is not None:
-        return rules.language(name, within, quoted=False, end=end)
-    return _raw(rules, name, *rules.lengths(leaf), end)
+    texts = [(text + end, "") for text in rules.choices(leaf) if end not in text and all(map(_sayable, text))]
+    if texts:
+        return rules.branches(name, texts)
+    held = rules.held(leaf, name, gbnf_text.LINE, quoted=False, end=end, within=_within(end))
+    return held or _raw(rules, name, *rules.lengths(leaf), end)
+
+
+def _sayable(char: str) -> bool:
+    return any(low <= ord(char) <= high for low, high in gbnf_text.RAW)
 
 
 def _raw(rules: Rules, name: str, low: int, high: int | None, end: str) -> str:
     """A rule for raw text of so many characters and the tag behind it."""
-    if high is not None and high > _MOST:
-        low, high = 0, None
-    bounded = low or high is not None
-    return rules.language(name if bounded else "raw", _texts(min(low, _MAX_LOW), high, end), quoted=False, end=end)
+    if high is None and low <= _MAX_LOW:
+        return rules.language(name if low else "raw", _texts(low, end), quoted=False, end=end)
+    # Counting needs few states: the beginning of the tag is given up for it.
+    found = rules.counted(_texts(0, end[:_TAG]), low, high, end=end)
+    return found or rules.language("raw", _texts(0, end), quoted=False, end=end)
 
 
 @functools.lru_cache(64)
-def _texts(low: int, high: int | None, end: str) -> regular.Dfa:
-    """Text without the tag. Where characters are counted it is without any closing tag: fewer states."""
+def _texts(low: int, tag: str) -> regular.Dfa:
+    """Text without the tag."""
     chars = regular.Chars(gbnf_text.RAW)
-    mark = end if high is None else end[:2]
-    free = regular.without(regular.containing([regular.text(mark)]))
-    return regular.both(free, regular.length(low, None if high is None else max(low, high), chars))
+    free = regular.without(regular.containing([regular.text(tag)]))
+    return regular.both(free, regular.length(low, None, chars))
 
 
-@functools.lru_cache(64)
-def _within(held: regular.Dfa, end: str) -> regular.Dfa | None:
-    try:
-        found = regular.both(held, _texts(0, None, end))
-    except regular.TooLarge:
-        return None
-    return None if found.empty else found
+@functools.lru_cache(16)
+def _within(end: str) -> tuple[Within, ...]:
+    def within(held: regular.Dfa, tag: str) -> regular.Dfa | None:
+        try:
+            found = regular.both(held, _texts(0, tag))
+        except regular.TooLarge:
+            return None
+        return None if found.empty else found
+
+    return tuple(functools.partial(within, tag=tag) for tag in (end, end[:_TAG], end[:2]))

@@ -9,13 +9,18 @@ Where the dialects of regular expressions differ, only what all of them accept i
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 from . import gbnf_regular as regular
 from .gbnf_regular import ANY, Chars, Dfa, Either, Node, Ranges, Repeat, Sequence_, inverse, normal
+from .gbnf_shape import is_count
 
 _MAX_PATTERN = 2000
 _MAX_REPEAT = 1000
 _MAX_NESTING = 40
+MAX_NAME, MAX_LEAST_NAME = 200, 8
+"""Lengths of the names of properties that are held."""
 
 
 class Unreadable(Exception):
@@ -62,34 +67,116 @@ FORMATS = {
 }
 
 
+def asked(leaf: Mapping[str, Any]) -> tuple[str, ...]:
+    """The patterns that the `pattern` and the `format` of a plain schema (see `gbnf_shape`) ask for."""
+    found = [one for one in leaf.get("pattern", ()) if isinstance(one, str)]
+    return (*found, *(FORMATS[one] for one in leaf.get("format", ()) if isinstance(one, str) and one in FORMATS))
+
+
 @functools.lru_cache(512)
 def strings(patterns: tuple[str, ...], low: int, high: int | None, chars: Ranges) -> Dfa | None:
     """Texts of `chars` that every pattern is found in, `low` to `high` characters long.
 
-    The length is left out where that makes it small enough. None where there is no such
-    automaton: unreadable, too large, or no text at all.
+    None where there is no such automaton: unreadable, too large, or no text at all.
     """
     try:
         found = regular.length(0, None, Chars(chars))
         for pattern in patterns:
             found = regular.both(found, regular.compile(parse(pattern)))
+        found = regular.both(found, regular.length(low, high)) if low or high is not None else found
     except (Unreadable, regular.TooLarge):
         return None
+    return None if found.empty else found
+
+
+# ---------------------------------------------------------------- names of properties
+
+
+def kinds_of_names(
+    leaf: Mapping[str, Any], known: tuple[str, ...], *, closed: bool
+) -> list[tuple[tuple[str, ...], tuple[str, ...], Any]]:
+    """Names by the schema of their values: patterns that fit, patterns that do not, and that schema.
+
+    [] where any name goes with any value, or where a pattern cannot be read: then nobody can say.
+    `closed` objects have only the names that they list, unless they say otherwise.
+    """
+    given, extra = leaf.get("patternProperties"), leaf.get("additionalProperties")
+    patterns = (
+        {key: value for key, value in given.items() if isinstance(key, str)} if isinstance(given, Mapping) else {}
+    )
+    if not all(map(readable, patterns)) or (not (patterns or known) and not extra_names(leaf)):
+        return []
+    found = [
+        ((pattern,), tuple(one for one in patterns if one != pattern), value)
+        for pattern, value in patterns.items()
+        if value is not False
+    ]
+    if extra is True or isinstance(extra, Mapping) or (extra is None and not closed and not patterns):
+        found.append(((), tuple(patterns), {} if extra is None else extra))
+    return found
+
+
+def extra_names(leaf: Mapping[str, Any]) -> bool:
+    """Whether `propertyNames` asks for something of names."""
+    return allowed_names(leaf) != ((), None, 0, None)
+
+
+def allowed_names(leaf: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...] | None, int, int | None]:
+    """What `propertyNames` asks for: patterns, one of some names, fewest and most characters."""
+    shape = leaf.get("propertyNames")
+    if not isinstance(shape, Mapping) or not _plain_names(shape):
+        return (), None, 0, None
+    listed = [shape["const"]] if "const" in shape else shape.get("enum")
+    choices = tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) and listed else None
+    plain = {key: [shape[key]] for key in ("pattern", "format") if isinstance(shape.get(key), str)}
+    patterns = tuple(one for one in asked(plain) if readable(one))
+    high = is_count(shape.get("maxLength"))
+    return (
+        patterns,
+        choices,
+        min(is_count(shape.get("minLength")) or 0, MAX_LEAST_NAME),
+        high if (high or 999) <= MAX_NAME else None,
+    )
+
+
+def _plain_names(shape: Mapping[str, Any]) -> bool:
+    return not {"$ref", "allOf", "anyOf", "oneOf", "not"} & shape.keys()
+
+
+@functools.lru_cache(512)
+def readable(pattern: str) -> bool:
     try:
-        bounded = regular.both(found, regular.length(low, high)) if low or high is not None else found
-    except regular.TooLarge:
-        bounded = found
-    return None if bounded.empty else bounded
+        parse(pattern)
+    except Unreadable:
+        return False
+    return True
 
 
 @functools.lru_cache(128)
-def other_than(known: tuple[str, ...], chars: Ranges) -> Dfa | None:
-    """Texts of `chars` that are none of `known`, None where they are too many."""
+def keys(
+    wanted: tuple[str, ...],
+    foreign: tuple[str, ...],
+    known: tuple[str, ...],
+    allowed: tuple[tuple[str, ...], tuple[str, ...] | None, int, int | None],
+    longest: int | None,
+    chars: Ranges,
+) -> Dfa | None:
+    """Names in which all of `wanted` are found and none of `foreign`, and that are none of `known`."""
+    patterns, choices, low, high = allowed
+    most = min((one for one in (longest, high) if one is not None), default=None)
     try:
-        others = regular.without(Either(tuple(regular.text(name) for name in known)))
-        return regular.both(others, regular.length(0, None, Chars(chars)))
-    except regular.TooLarge:
+        found = regular.length(low, most, Chars(chars))
+        for pattern in (*wanted, *patterns):
+            found = regular.both(found, regular.compile(parse(pattern)))
+        for pattern in foreign:
+            found = regular.both(found, regular.without(parse(pattern)))
+        if known:
+            found = regular.both(found, regular.without(Either(tuple(regular.text(name) for name in known))))
+        if choices is not None:
+            found = regular.both(found, regular.compile(Either(tuple(regular.text(name) for name in choices))))
+    except (Unreadable, regular.TooLarge):
         return None
+    return None if found.empty else found
 
 
 def parse(pattern: str) -> Node:
@@ -150,7 +237,9 @@ class _Reader:
 
     def group(self) -> Node:
         if self.take("?"):
-            if self.take("P<") or (self.text[self.at : self.at + 1] == "<" and self.text[self.at + 1 : self.at + 2] not in "=!"):
+            if self.take("P<") or (
+                self.text[self.at : self.at + 1] == "<" and self.text[self.at + 1 : self.at + 2] not in "=!"
+            ):
                 end = self.text.find(">", self.at)
                 if end < 0:
                     raise Unreadable

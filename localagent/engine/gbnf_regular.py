@@ -204,7 +204,7 @@ def compile(node: Node) -> Dfa:
         if len(order) > 4 * MAX_STATES:
             raise TooLarge
     ends = frozenset(number for number, states in enumerate(order) if last in states)
-    return _smallest(Dfa(atoms, tuple(moves), ends))
+    return smallest(Dfa(atoms, tuple(moves), ends))
 
 
 def _atoms(sets: Iterable[Ranges]) -> Ranges:
@@ -241,7 +241,7 @@ def both(one: Dfa, two: Dfa) -> Dfa:
         if len(order) > 4 * MAX_STATES or len(order) * len(shared) > 4 * MAX_WORK:
             raise TooLarge
     ends = frozenset(n for n, (left, right) in enumerate(order) if left in one.ends and right in two.ends)
-    return _smallest(Dfa(atoms, tuple(moves), ends))
+    return smallest(Dfa(atoms, tuple(moves), ends))
 
 
 def _places(coarse: Ranges, fine: Ranges) -> list[int]:
@@ -264,13 +264,13 @@ def without(node: Node) -> Dfa:
         {number: row.get(place, sink) if place >= 0 else sink for number, place in enumerate(places)}
         for row in (*dfa.moves, {})
     ]
-    return _smallest(Dfa(atoms, tuple(moves), frozenset(range(sink + 1)) - dfa.ends))
+    return smallest(Dfa(atoms, tuple(moves), frozenset(range(sink + 1)) - dfa.ends))
 
 
 NEVER = Chars(())
 
 
-def _smallest(dfa: Dfa) -> Dfa:
+def smallest(dfa: Dfa) -> Dfa:
     """Without states that lead to no end, and with equal ones joined."""
     dfa = _alive(dfa)
     if dfa.empty:

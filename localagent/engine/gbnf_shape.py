@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 MAX_DEPTH = 24
 _MAX_OPTIONS = 64
@@ -31,12 +32,13 @@ _KIND_OF = {bool: "boolean", int: "integer", float: "number", str: "string", lis
             type(None): "null"}  # fmt: skip
 _PERCENT = re.compile("%([0-7][0-9a-fA-F])")
 _UNIONS = ("anyOf", "oneOf")
+_MERGED = ("$ref", "allOf", *_UNIONS, "enum", "const")
 _LISTS = ("pattern", "format")
-_LARGER = ("minimum", "exclusiveMinimum", "minLength", "minItems")
-_SMALLER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
+_LARGER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+_SMALLER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _SAYS = {
     "type", "enum", "const", "properties", "required", "additionalProperties", "patternProperties", "items", "prefixItems",
-    *_UNIONS, *_LISTS, *_LARGER, *_SMALLER,
+    "propertyNames", "multipleOf", *_UNIONS, *_LISTS, *_LARGER, *_SMALLER,
 }  # fmt: skip
 
 
@@ -120,6 +122,7 @@ class Shapes:
         if other is NEVER or not other:
             return NEVER if other is NEVER else base
         base = _plain(base)
+        base, other = _narrowed(base, other), _narrowed(other, base)
         both = {**other, **base}
         for key in set(base) & set(other):
             both[key] = _joined(key, base[key], other[key])
@@ -149,13 +152,36 @@ def target(reference: str, root: Any) -> Any:
     return found
 
 
+def _narrowed(one: Mapping[str, Any], two: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`one` with what `two` asks of properties that only `one` lists: to be absent, or to fit its `additionalProperties`.
+
+    What `one` itself requires stays as it was: its author cannot have meant a call that nobody can write.
+    """
+    extra, listed = two.get("additionalProperties"), one.get("properties")
+    if (
+        not isinstance(listed, Mapping)
+        or two.get("patternProperties")
+        or not (extra is False or isinstance(extra, Mapping))
+    ):
+        return one
+    known, due = _mapping(two.get("properties")), {*names(one.get("required")), *names(two.get("required"))}
+    mine = [name for name in listed if name not in known and not (extra is False and name in due)]
+    changed = {name: False if extra is False else {"allOf": [listed[name], extra]} for name in mine}
+    return {**one, "properties": {**listed, **changed}} if changed else one
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _plain(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     plain = dict(schema)
-    if "const" in plain:
-        plain.setdefault("enum", [plain.pop("const")])
     choices = plain.get("enum")
     if "enum" in plain and (not isinstance(choices, Sequence) or isinstance(choices, str) or not choices):
         del plain["enum"]
+    if "const" in plain:
+        # A choice that the constant is none of makes nothing possible: then the constant counts.
+        plain["enum"] = [plain.pop("const")]
     for name in _LISTS:
         value = plain.get(name)
         if isinstance(value, str):
@@ -177,9 +203,15 @@ def _joined(key: str, one: Any, two: Any) -> Any:
         return list(dict.fromkeys([*names(one), *names(two)]))
     if key == "properties" and isinstance(one, Mapping) and isinstance(two, Mapping):
         return {**two, **{name: {"allOf": [shape, two[name]]} if name in two else shape for name, shape in one.items()}}
-    if key in ("items", "additionalProperties"):
-        return False if False in (one, two) else {"allOf": [one, two]}
-    if key in (*_LARGER, *_SMALLER) and _is_number(one) and _is_number(two):
+    if (
+        key in ("items", "additionalProperties", "propertyNames")
+        and not isinstance(one, list)
+        and not isinstance(two, list)
+    ):
+        return False if one is False or two is False else {"allOf": [one, two]}
+    if key == "patternProperties" and isinstance(one, Mapping) and isinstance(two, Mapping):
+        return {**two, **{name: {"allOf": [shape, two[name]]} if name in two else shape for name, shape in one.items()}}
+    if key in (*_LARGER, *_SMALLER) and is_number(one) and is_number(two):
         return max(one, two) if key in _LARGER else min(one, two)
     if key in _UNIONS and isinstance(one, Sequence) and isinstance(two, Sequence):
         return [{"allOf": [left, right]} for left in one for right in two][:_MAX_OPTIONS]
@@ -242,8 +274,57 @@ def names(value: Any) -> list[str]:
     return [name for name in value if isinstance(name, str)] if isinstance(value, Sequence | set | frozenset) else []
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_count(value: Any) -> int | None:
+    """A number of characters, items or properties, None for what is none."""
+    whole = is_number(value) and value >= 0 and value == value // 1
+    return int(value) if whole and value < 1 << 40 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A property that a value may have, or must have where it is `required`."""
+
+    name: str
+    schema: Any
+    required: bool
+
+
+def fields(leaf: Mapping[str, Any]) -> list[Field]:
+    """The properties of an object by name, the required ones first, in the schema's order.
+
+    Those that `required` alone names are among them, unless nothing but what is listed may be there.
+    """
+    listed, extra, due = _mapping(leaf.get("properties")), leaf.get("additionalProperties"), names(leaf.get("required"))
+    known = {name: shape for name, shape in listed.items() if isinstance(name, str)}
+    if extra is not False:
+        known |= {name: extra if isinstance(extra, Mapping) else {} for name in due if name not in known}
+    found = [Field(name, shape, name in due) for name, shape in known.items() if shape is not False]
+    return sorted(found, key=lambda field: not field.required)
+
+
+def objects(parameters: Any) -> list[Mapping[str, Any]]:
+    """The plain schemas of a call's arguments, which are an object whatever the schema says."""
+    if not isinstance(parameters, Mapping) or not parameters:
+        return [{"type": "object", "properties": {}}]
+    if kinds(parameters) == ("object",) and not any(key in parameters for key in _MERGED):
+        return [parameters]
+    found = [leaf for leaf in Shapes().leaves(parameters, parameters) if leaf.get("type") == "object"]
+    return found or [{**parameters, "type": "object"}]
+
+
+def properties(parameters: Any) -> dict[str, Any]:
+    """The schema of each argument that a call may have, whichever of several objects its arguments are."""
+    found: dict[str, list[Any]] = {}
+    for leaf in objects(parameters):
+        for field in fields(leaf):
+            options = found.setdefault(field.name, [])
+            if not any(field.schema is known for known in options):
+                options.append(field.schema)
+    return {name: options[0] if len(options) == 1 else {"anyOf": options} for name, options in found.items()}
 
 
 def _distinct(found: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

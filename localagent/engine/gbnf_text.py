@@ -28,7 +28,8 @@ PRIMITIVES = {
     "string": r'"\"" char* "\""',
     "boolean": '"true" | "false"',
     "null": '"null"',
-    "natural": '"0" | [1-9] [0-9]{0,14}',
+    # Of whole numbers no digit is lost, so the longest ids go through: those of 64 bits have 20 digits.
+    "natural": '"0" | [1-9] [0-9]{0,19}',
     "integer": '"-"? natural',
     "number": '"-"? natural ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?',
     "positive": 'natural ("." [0-9]{1,15})?',
@@ -161,6 +162,14 @@ def language(add: Add, name: str, dfa: Dfa, *, quoted: bool, end: str) -> str:
             parts.append(literal(end))
         add(names[state], " | ".join(parts))
     return names[0]
+
+
+def moves(dfa: Dfa, *, quoted: bool) -> tuple[tuple[tuple[str, int], ...], ...]:
+    """From each state the characters in GBNF, and the state that they lead to."""
+    spelt = _in_json if quoted else charset
+    return tuple(
+        tuple((spelt(ranges), target) for target, ranges in dfa.out(state).items()) for state in range(len(dfa.moves))
+    )
 
 
 def _in_json(ranges: Ranges) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..values import ToolSpec
-from . import jsonish
-from .gbnf_shape import MAX_DEPTH, Shapes, kind_of, names, spelled
+from . import conform, jsonish
+from .gbnf_shape import Shapes, is_number, kind_of, properties
 
 Leaves = Sequence[Mapping[str, Any]]
 """Plain schemas, see `gbnf_shape`."""
@@ -45,8 +45,7 @@ class Tools:
 
 def tools(specs: Sequence[ToolSpec]) -> Tools:
     shapes = {spec.name: spec.parameters if isinstance(spec.parameters, Mapping) else {} for spec in specs}
-    properties = {name: shape.get("properties") for name, shape in shapes.items()}
-    return Tools({name: found if isinstance(found, Mapping) else {} for name, found in properties.items()}, shapes)
+    return Tools({name: properties(shape) for name, shape in shapes.items()}, shapes)
 
 
 def typed(text: str, schema: Any, root: Any) -> tuple[Any, tuple[str, ...]]:
@@ -94,58 +93,11 @@ def _of_type(value: Any, kind: Any) -> bool:
     return found == kind or (kind == "number" and found == "integer") or (kind == "integer" and whole)
 
 
-def conforms(value: Any, schema: Any, root: Any, depth: int = 0) -> bool:
-    """Whether a JSON value fits a schema, by what the schema says of types, choices, bounds and parts."""
-    if depth > MAX_DEPTH:
-        return True
-    return any(_fits(value, leaf, root, depth) for leaf in Shapes().leaves(schema, root))
-
-
-def _fits(value: Any, leaf: Mapping[str, Any], root: Any, depth: int) -> bool:
-    if not leaf:
-        return True
-    if not _of_type(value, leaf["type"]):
-        return False
-    if "enum" in leaf and spelled(value) not in {spelled(choice) for choice in leaf["enum"]}:
-        return False
-    if isinstance(value, dict):
-        return _object_fits(value, leaf, root, depth)
-    if isinstance(value, list):
-        return _list_fits(value, leaf, root, depth)
-    if isinstance(value, str):
-        return _within(len(value), leaf, "minLength", "maxLength")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        low, high = leaf.get("exclusiveMinimum"), leaf.get("exclusiveMaximum")
-        inside = (not _is(low) or value > low) and (not _is(high) or value < high)  # type: ignore[operator]
-        return inside and _within(value, leaf, "minimum", "maximum")
-    return True
-
-
-def _list_fits(value: list[Any], leaf: Mapping[str, Any], root: Any, depth: int) -> bool:
-    first, items = leaf.get("prefixItems"), leaf.get("items")
-    if isinstance(items, list | tuple):
-        first, items = items, leaf.get("additionalItems")
-    first = first if isinstance(first, list | tuple) else ()
-    shapes = [first[at] if at < len(first) else {} if items is None else items for at in range(len(value))]
-    inside = all(conforms(item, shape, root, depth + 1) for item, shape in zip(value, shapes, strict=True))
-    return inside and _within(len(value), leaf, "minItems", "maxItems")
-
-
-def _object_fits(value: dict[str, Any], leaf: Mapping[str, Any], root: Any, depth: int) -> bool:
-    properties, extra = leaf.get("properties"), leaf.get("additionalProperties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    if any(key not in value for key in names(leaf.get("required"))):
-        return False
-    return all(
-        conforms(part, properties.get(key, {} if extra is None else extra), root, depth + 1)
-        for key, part in value.items()
-    )
+def conforms(value: Any, schema: Any, root: Any) -> bool:
+    """Whether a JSON value fits a schema."""
+    return conform.fits(schema, value, root)
 
 
 def _within(size: float, leaf: Mapping[str, Any], low: str, high: str) -> bool:
     least, most = leaf.get(low), leaf.get(high)
-    return (not _is(least) or size >= least) and (not _is(most) or size <= most)  # type: ignore[operator]
-
-
-def _is(bound: Any) -> bool:
-    return isinstance(bound, int | float) and not isinstance(bound, bool)
+    return (not is_number(least) or size >= least) and (not is_number(most) or size <= most)

@@ -58,6 +58,45 @@ TABLE: list[tuple[Any, list[str], list[str]]] = [
     ({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10}, ["1", "9"], ["0", "10", "-1"]),
     ({"type": "integer", "minimum": 5, "exclusiveMinimum": True}, ["6"], ["5"]),
     ({"type": "integer", "minimum": 10**30}, [str(10**9)], ["x"]),
+    ({"type": "integer"}, ["1234567890123456789", "-18446744073709551615"], ["1" * 21, "1.0", "1e3"]),
+    ({"type": "integer", "minimum": 2**53 + 1, "maximum": 10**17 + 1}, ["9007199254740993", "100000000000000001"],
+     ["9007199254740992", "100000000000000002", "9007199254740993.0"]),
+    ({"type": "integer", "maximum": -(10**16)}, ["-10000000000000000", "-99999999999999999"], ["-9999999999999999", "0"]),
+    ({"type": "integer", "minimum": 10**15}, ["1000000000000000", "123456789012345678"], ["999999999999999"]),
+    ({"type": "number", "exclusiveMinimum": 100}, ["100.1", "100.000000000001", "12345678901234567"],
+     ["100", "100.000000000000001", "100.0"]),
+    ({"type": "number", "exclusiveMaximum": 100}, ["99.99"], ["99.999999999999999", "100"]),
+    ({"type": "number", "minimum": 0.30000000000000004, "maximum": 0.30000000000000004}, ["0.30000000000000004"], ["0.3"]),
+    ({"type": "number", "minimum": 1e-20, "maximum": 1e-19}, ["1e-20", "1e-19"], ["0", "1"]),
+    ({"type": "integer", "multipleOf": 5}, ["0", "-5", "15", "10000000000000000000005"], ["1", "-4", "05"]),
+    ({"type": "integer", "multipleOf": 7, "minimum": 1, "maximum": 30}, ["7", "28"], ["0", "8", "35"]),
+    ({"type": "number", "multipleOf": 0.25}, ["0.25", "-1.5", "3", "3.0", "2.50"], ["0.3", "1.125", "1."]),
+    ({"type": "number", "multipleOf": 0.01, "minimum": 0}, ["0.01", "19.99", "5"], ["0.001", "-1"]),
+    ({"type": "number", "minimum": -5, "exclusiveMinimum": True}, ["-4", "0.5"], ["-5", "-6"]),
+    ({"type": "string", "maxLength": 900}, ['"' + "x" * 900 + '"', '""', '"' + "\\n" * 900 + '"'], ['"' + "x" * 901 + '"']),
+    ({"type": "string", "minLength": 65, "maxLength": 4000}, ['"' + "ü" * 65 + '"', '"' + "x" * 4000 + '"'],
+     ['"' + "x" * 64 + '"', '"' + "x" * 4001 + '"']),
+    ({"type": "string", "pattern": "^[a-z@.]+$", "maxLength": 1000}, ['"' + "a" * 1000 + '"'], ['"' + "a" * 1001 + '"', '""']),
+    ({"type": "string", "maxLength": 3.0}, ['"abc"'], ['"abcd"']),
+    ({"enum": ["a", "b"], "const": "a"}, ['"a"'], ['"b"']),
+    ({"allOf": [{**obj((), a={}), "additionalProperties": False}, obj((), a={"type": "integer"}, b={})]},
+     ["{}", '{"a": 1}'], ['{"b": 1}', '{"a": "x"}']),
+    ({"type": "object", "required": ["a"]}, ['{"a": 1}', '{"a": null}'], ["{}", '{"b": 1}']),
+    ({**obj(("a", "z"), a={"type": "null"}), "additionalProperties": {"type": "integer"}},
+     ['{"a": null, "z": 3}'], ['{"a": null}', '{"a": null, "z": "x"}']),
+    ({**obj((), a={"type": "null"}, b={}), "minProperties": 1}, ['{"a": null}', '{"b": 1}'], ["{}"]),
+    ({"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1, "maxProperties": 2},
+     ['{"a": 1}', '{"a": 1, "b": 2}'], ["{}", '{"a": 1, "b": 2, "c": 3}']),
+    ({"type": "object", "patternProperties": {"^x": {"type": "integer"}, "^y": {"type": "null"}}},
+     ["{}", '{"x1": 1, "y": null}'], ['{"x": null}', '{"z": 1}']),
+    ({"type": "object", "patternProperties": {"^x": {"type": "integer"}}, "additionalProperties": {"type": "null"}},
+     ['{"x": 1, "a": null}'], ['{"x": null}', '{"a": 1}']),
+    ({"type": "object", "propertyNames": {"enum": ["a", "b"]}}, ['{"a": 1, "b": []}'], ['{"c": 1}']),
+    ({"type": "object", "propertyNames": {"pattern": "^[a-z]+$"}, "additionalProperties": {"type": "null"}},
+     ['{"ab": null}'], ['{"A": null}', '{"": null}', '{"a": 1}']),
+    ({"type": "array", "prefixItems": [{"type": "integer"}], "minItems": 3}, ['[1, "x", null]'], ["[1]", '["x", 1, 2]', "[1, 2]"]),
+    ({"type": "array", "items": {"type": "integer"}, "maxItems": 900}, ["[" + ", ".join("1" * 900) + "]"],
+     ["[" + ", ".join("1" * 901) + "]"]),
     ({"type": "number", "minimum": 0}, ["0", "1.5"], ["-1"]),
     ({"type": "number", "minimum": 0.5, "exclusiveMaximum": 2}, ["0.5", "1.99", "0.50"], ["0.49", "2", "2.0", "5e-1"]),
     ({"type": "number", "minimum": 5, "maximum": 3}, ["4", "9"], ["x"]),
@@ -113,9 +152,24 @@ def test_json_of_a_schema(schema: Any, within: list[str], without: list[str]) ->
 
 
 RAW: list[tuple[Any, list[str], list[str]]] = [
-    ({"type": "string"}, ["x", "", "a\nb", "1", "</p>", "a </parameter> b"], ["</parameter>", "a\n</parameter>\nb", "\x01"]),
-    ({"type": "string", "maxLength": 3}, ["", "a\nb"], ["abcd", "</x"]),
+    (
+        {"type": "string"},
+        ["x", "", "a\nb", "1", "</p>", "a </parameter> b"],
+        ["</parameter>", "a\n</parameter>\nb", "\x01"],
+    ),
+    ({"type": "string", "maxLength": 3}, ["", "a\nb", "</x", "\n\n\n", " x "], ["abcd", "\nab\n", "    "]),
+    ({"type": "string", "maxLength": 400}, ["", "x" * 400, "</p>" * 100, "\n" * 400], ["x" * 401, "</parameter>"]),
     ({"type": "string", "minLength": 1}, ["x", "\n"], [""]),
+    ({"type": "string", "minLength": 70}, ["x" * 70, "\n" * 70, "y" * 5000], ["x" * 69, " " * 69]),
+    ({"type": "string", "minLength": 33, "maxLength": 999}, ["x" * 33, "</" * 499], ["x" * 32, "x" * 1000]),
+    ({"type": "string", "pattern": "^[ab]*$", "maxLength": 900}, ["a" * 900, ""], ["a" * 901, "c"]),
+    ({"enum": ["", "a"]}, ["", "a"], ["b", " "]),
+    ({"type": ["string", "integer"], "maxLength": 90}, ["x" * 90, "12"], ["x" * 91]),
+    (
+        {"anyOf": [{"type": "string", "maxLength": 90}, {"type": "integer", "multipleOf": 5}]},
+        ["x" * 90, "15"],
+        ["13", "x" * 91],
+    ),
     ({"type": "string", "pattern": "^\\d+$"}, ["12"], ["", "x"]),
     ({"type": "string", "format": "date"}, ["2024-01-31"], ["today"]),
     ({"enum": ["a b", 'c"', "1"]}, ["a b", 'c"', "1"], ["a", '"a b"']),
@@ -170,7 +224,11 @@ def test_named_sets_become_choices_and_leave_no_trace() -> None:
                                     a=open_set, b=unknown, **{"x-choices": {"type": "integer"}}))  # fmt: skip
     kept, bound = gbnf.bind([plain, spec], {"people": ("Ann", "Bo", "Ann"), "none": ()})
     assert kept is plain
-    assert bound.parameters["properties"]["to"]["items"] == {"type": "string", "description": "who", "enum": ["Ann", "Bo"]}
+    assert bound.parameters["properties"]["to"]["items"] == {
+        "type": "string",
+        "description": "who",
+        "enum": ["Ann", "Bo"],
+    }
     assert bound.parameters["properties"]["a"] == bound.parameters["properties"]["b"] == {"type": "string"}
     assert bound.parameters["properties"]["x-choices"] == {"type": "integer"}, "a parameter may have that name"
     assert spec.parameters["properties"]["b"] is unknown and "x-choices" in unknown

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...values import ToolSpec
-from .. import gbnf, gbnf_pattern, gbnf_regular, gbnf_rules, gbnf_text
-from ..gbnf_shape import names
+from .. import gbnf, gbnf_regular, gbnf_rules, gbnf_shape, gbnf_text
 from . import _gemma
 
 _MARK = "\ue000"
 """Stands for the quote while rules are made; texts that hold it themselves are left out."""
-_COUNTED = gbnf_regular.MAX_STATES // 3
 _NAME = r"[a-zA-Z_] [a-zA-Z0-9_]{0,63}"
 _PRIMITIVES = {
     "value": 'string | number | "true" | "false" | "null" | list | object',
@@ -50,64 +48,53 @@ class Values(gbnf_rules.Rules):
         return super().leaf({key: value for key, value in leaf.items() if key != "enum"}, name, root)
 
     def _string(self, leaf: Mapping[str, Any], name: str) -> str:
-        found = self.texts(leaf, gbnf_text.RAW)
-        within = None if found is None else _without_quote(found)
-        if within is not None:
-            text = self.language(f"{name}-text", within, quoted=False, end=_MARK)
-            return self.share(name, f"{gbnf.literal(_MARK)} {text}")
+        found = self.held(leaf, f"{name}-text", gbnf_text.RAW, quoted=False, end=_MARK, within=(_without_quote,))
+        if found is not None:
+            return self.share(name, f"{gbnf.literal(_MARK)} {found}")
         low, high = self.lengths(leaf)
         if not low and (high is None or high == self.max_string):
             return self.use("string")
         return self._whole(name, low, high)
 
     def _whole(self, name: str, low: int, high: int | None) -> str:
-        """Any text of so many characters. Where they are too many to be counted exactly it has no "<"."""
-        mark = gbnf.literal(_MARK)
-        if max(low, high or 0) > _COUNTED:
-            char = rf"[^<{gbnf_text.CONTROL}]"
-            return self.share(name, f"{mark} {char}{gbnf_rules.times(low, high)} {mark}")
-        return self.share(name, f"{mark} {self.language(f'{name}-text', _texts(low, high), quoted=False, end=_MARK)}")
+        """Any text of so many characters. Where they are counted it is without the beginning of a quote."""
+        free = not low and high is None
+        counted = None if free else self.counted(_texts(_gemma.QUOTE[:3]), low, high, end=_MARK)
+        found = counted or self.language(f"{name}-text", _texts(_gemma.QUOTE), quoted=False, end=_MARK)
+        return self.share(name, f"{gbnf.literal(_MARK)} {found}")
 
     def _object(self, leaf: Mapping[str, Any], name: str, root: Any) -> str:
         """Properties in alphabetical order, the optional ones or not."""
-        properties = leaf.get("properties")
-        known = [(k, v) for k, v in properties.items() if _key(k)] if isinstance(properties, Mapping) else []
-        known = [(key, shape) for key, shape in known if shape is not False]
+        known = [field for field in gbnf_shape.fields(leaf) if _key(field.name)]
         if not known:
-            return self._map(leaf, name, root, "properties" in leaf)
-        required = set(names(leaf.get("required")))
+            return self._map(leaf, name, root)
         end = first = later = '"}"'
         pairs = [
-            (key in required, f"{gbnf.literal(_key(key))} {self.schema(shape, f'{name}-{number}', root)}")
-            for number, (key, shape) in enumerate(sorted(known, key=lambda pair: pair[0].lower()))
+            (field.required, f"{gbnf.literal(_key(field.name))} {self.schema(field.schema, f'{name}-{number}', root)}")
+            for number, field in enumerate(sorted(known, key=lambda field: field.name.lower()))
         ]
-        for needed, pair in reversed(pairs):
+        some = not self.detail and (gbnf_shape.is_count(leaf.get("minProperties")) or 0) > 0
+        for number, (needed, pair) in enumerate(reversed(pairs)):
             begun = self.share(f"{name}-next", f'"," {pair} {later}' + ("" if needed else f" | {later}"))
-            first = self.share(f"{name}-first", f"{pair} {later}" + ("" if needed else f" | {first}"))
+            none = "" if needed or (some and not number) else f" | {first}"
+            first = self.share(f"{name}-first", f"{pair} {later}{none}")
             later = begun
         return self.share(name, f'"{{" {first}') if first != end else self.share(name, '"{}"')
 
-    def _map(self, leaf: Mapping[str, Any], name: str, root: Any, closed: bool) -> str:
-        extra, patterns = leaf.get("additionalProperties", not closed), leaf.get("patternProperties")
-        key = self.use("key")
-        if isinstance(patterns, Mapping) and len(patterns) == 1 and not self.detail:
-            ((pattern, extra),) = patterns.items()
-            found = (
-                gbnf_pattern.strings((pattern,), 0, self.max_string, gbnf_text.LINE)
-                if isinstance(pattern, str)
-                else None
-            )
-            within = None if found is None else _without_quote(found)
-            if within is not None:
-                key = f"{gbnf.literal(_MARK)} {self.language(f'{name}-key', within, quoted=False, end=_MARK)}"
-        if extra is False:
-            return self.share(name, '"{}"')
-        value = self.schema(extra, f"{name}-value", root) if isinstance(extra, Mapping) and extra else self.use("value")
-        return self.share(name, f'"{{" ({key} ":" {value} ("," {key} ":" {value})*)? "}}"')
+    comma = '","'
+    key_chars = gbnf_text.LINE
+
+    def key(self, name: str, names: gbnf_regular.Dfa) -> str:
+        within = _without_quote(names)
+        if within is None:
+            return self.any_key()
+        return f'{gbnf.literal(_MARK)} {self.language(name, within, quoted=False, end=_MARK)} ":"'
+
+    def any_key(self) -> str:
+        return self.use("key") + ' ":"'
 
     def text(self, root: str) -> str:
-        """Lists are built as JSON ones are, with a space behind the comma, which goes here."""
-        found = super().text(root).replace('", "', '","')
+        found = super().text(root)
         return re.sub(r'(?<= )""(?= @)|(?<=" )""', "", found.replace(_MARK, f'" {gbnf.token(_gemma.QUOTE)} "'))
 
 
@@ -130,20 +117,16 @@ def _fits(text: str) -> bool:
     return all(any(low <= ord(char) <= high for low, high in gbnf_text.RAW) for char in text)
 
 
-@functools.lru_cache(64)
-def _texts(low: int, high: int | None) -> gbnf_regular.Dfa:
-    chars = gbnf_regular.Chars(gbnf_text.RAW)
-    return gbnf_regular.both(_no_quote(), gbnf_regular.length(low, None if high is None else max(low, high), chars))
-
-
-@functools.lru_cache(1)
-def _no_quote() -> gbnf_regular.Dfa:
-    return gbnf_regular.without(gbnf_regular.containing([gbnf_regular.text(_gemma.QUOTE)]))
+@functools.lru_cache(4)
+def _texts(mark: str) -> gbnf_regular.Dfa:
+    """Text without the mark."""
+    free = gbnf_regular.without(gbnf_regular.containing([gbnf_regular.text(mark)]))
+    return gbnf_regular.both(free, gbnf_regular.length(0, None, gbnf_regular.Chars(gbnf_text.RAW)))
 
 
 def _without_quote(texts: gbnf_regular.Dfa) -> gbnf_regular.Dfa | None:
     try:
-        found = gbnf_regular.both(texts, _no_quote())
+        found = gbnf_regular.both(texts, _texts(_gemma.QUOTE))
     except gbnf_regular.TooLarge:
         return None
     return None if found.empty else found
@@ -153,10 +136,8 @@ def _without_quote(texts: gbnf_regular.Dfa) -> gbnf_regular.Dfa | None:
 def calls(specs: Sequence[ToolSpec], *, before: str, after: str) -> str:
     """A grammar for `before` NAME ARGUMENTS `after`, both pieces of GBNF."""
     rules = Values()
-    found = [
-        (spec.name, rules.arguments(spec.parameters, f"t{index}", gbnf.budget(specs)))
-        for index, spec in enumerate(specs)
-        if _fits(spec.name) and not set(spec.name) & set(' {}\n"')
-    ]
+    known = [spec for spec in specs if _fits(spec.name) and not set(spec.name) & set(' {}\n"')]
+    bodies = rules.arguments([spec.parameters for spec in known], gbnf.TOTAL)
+    found = [(spec.name, body) for spec, body in zip(known, bodies, strict=True)]
     call = rules.branches("call", found) if found else f"{_NAME} {rules.use('object')}"
     return rules.text(f"{before} {call} {after}")

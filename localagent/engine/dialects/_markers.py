@@ -34,11 +34,9 @@ def today() -> date:
 def schema_calls(specs: Sequence[ToolSpec], *, between: str) -> str:
     """A grammar for NAME `between` ARGUMENTS. `between` is a piece of GBNF, so it may name control tokens."""
     rules = gbnf.Rules()
-    calls = [
-        (spec.name, f"{between} {rules.arguments(spec.parameters, f't{index}', gbnf.budget(specs))}")
-        for index, spec in enumerate(specs)
-        if _NAME.fullmatch(spec.name)
-    ]
+    known = [spec for spec in specs if _NAME.fullmatch(spec.name)]
+    bodies = rules.arguments([spec.parameters for spec in known], gbnf.TOTAL)
+    calls = [(spec.name, f"{between} {body}") for spec, body in zip(known, bodies, strict=True)]
     call = rules.branches("call", calls) if calls else f"[a-zA-Z0-9_.-]{{1,64}} {between} {rules.use('object')}"
     return rules.text(call)
 

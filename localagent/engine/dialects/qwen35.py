@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...values import Image, Message, Text, ToolCall, ToolSpec
-from .. import gbnf
+from .. import gbnf, gbnf_shape
 from ..base import CallGrammar, ImageData, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
 from . import _chatml as chatml
 from ._collect import Forms
@@ -112,7 +112,5 @@ def call_segments(call: ToolCall) -> list[Segment]:
 
 def _types(spec: ToolSpec) -> dict[str, frozenset[str]]:
     """The JSON types each parameter may have; empty where the schema does not say."""
-    properties = spec.parameters.get("properties")
-    if not isinstance(properties, Mapping):
-        return {}
-    return {name: gbnf.json_types(schema, spec.parameters) for name, schema in properties.items()}
+    shapes = gbnf_shape.properties(spec.parameters)
+    return {name: gbnf.json_types(schema, spec.parameters) for name, schema in shapes.items()}
