@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,12 @@ def _refuse(name: str) -> Any:
     raise ValueError(name)
 
 
-_STRICT = json.JSONDecoder(parse_constant=_refuse)
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if abs(value) < float("inf") else _refuse(text)
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 class _Reader:
@@ -143,7 +149,10 @@ class _Reader:
         if number and not _WORD.match(self.text, number.end()):
             self.at = number.end()
             self.open_end = self.at >= len(self.text)
-            return self._done(_number(number.group()))
+            value = _number(number.group())
+            if abs(value) == sys.float_info.max:
+                self._mend("a number too large")
+            return self._done(value)
         if not self.stack:
             return self._top_word()
         if char == "]" and isinstance(self.stack[-1], list):
@@ -274,7 +283,7 @@ def _number(text: str) -> int | float:
     if re.fullmatch(r"[-+]?\d+", text) and len(text) < _MAX_DIGITS:
         return int(text)
     value = float(text)
-    return value if abs(value) < float("inf") else 0
+    return max(-sys.float_info.max, min(sys.float_info.max, value))
 
 
 def _clean(text: str) -> str:

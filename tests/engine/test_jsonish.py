@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import time
 from typing import Any
 
@@ -22,6 +23,8 @@ MENDED: list[tuple[str, Any]] = [
     ('{"p": "C:\\dir"}', {"p": "C:\\dir"}),
     ('{"a": , "b": 1}', {"a": None, "b": 1}),
     ("[NaN, +5, .5]", [None, 5, 0.5]),
+    ("[1e999, -1e400]", [sys.float_info.max, -sys.float_info.max]),
+    ("9" * 5000, sys.float_info.max),
 ]
 
 
@@ -30,6 +33,14 @@ def test_what_models_write_is_mended_and_said(text: str, value: Any) -> None:
     found = jsonish.read(text)
     assert found and found.repairs
     assert found.value == value and not found.cut
+
+
+def test_no_digit_of_a_whole_number_is_lost() -> None:
+    assert jsonish.read("[12345678901234567890123, 9007199254740993]").value == [
+        12345678901234567890123,
+        9007199254740993,
+    ]
+    assert jsonish.read("{a: 12345678901234567891}").value == {"a": 12345678901234567891}
 
 
 def test_good_json_is_left_alone() -> None:
@@ -78,10 +89,10 @@ HARD = [
 
 @pytest.mark.parametrize("text", HARD, ids=range(len(HARD)))
 def test_hard_texts_take_linear_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     jsonish.read(text)
     jsonish.Scanner().feed(text)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_never_raises_and_keeps_what_was_good() -> None:
