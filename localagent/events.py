@@ -45,6 +45,19 @@ class TurnStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineProgress:
+    """The answer has not begun.
+
+    `what` is `loading` (the model, `fraction` of it is there), `queued` (`before` other answers
+    come first) or `waiting` (for the memory of a model that is busy).
+    """
+
+    what: Literal["loading", "queued", "waiting"]
+    fraction: float = 0.0
+    before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PrefillProgress:
     """`done` of `total` prompt tokens are in the engine, `cached` of them without work."""
 
@@ -158,6 +171,7 @@ class TurnEnded:
 
 Event = (
     TurnStarted
+    | EngineProgress
     | PrefillProgress
     | TextDelta
     | ThinkingDelta

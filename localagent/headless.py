@@ -24,6 +24,7 @@ from .agent.session import Session
 from .errors import LocalAgentError
 from .events import (
     ChangesCommitted,
+    EngineProgress,
     Event,
     MessageDone,
     Notice,
@@ -182,10 +183,10 @@ class Reporter:
         if self._quiet:
             return
         match event:
+            case EngineProgress() if self._live:
+                self._passing(_waiting(event))
             case PrefillProgress() if self._live and event.total - event.cached > 256:
-                self._progress = True
-                sys.stderr.write(f"\r\x1b[Kreading {event.done}/{event.total} tokens")
-                sys.stderr.flush()
+                self._passing(f"reading {event.done}/{event.total} tokens")
             case MessageDone() if event.message.calls and event.message.text.strip():
                 self._line("2", shown.visible(event.message.text.strip()))
             case ToolStarted():
@@ -207,6 +208,12 @@ class Reporter:
             case _:
                 pass
 
+    def _passing(self, text: str) -> None:
+        """A line that the next one takes the place of."""
+        self._progress = True
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
     def _line(self, code: str, text: str) -> None:
         self._clear()
         print(self._style(code, text), file=sys.stderr, flush=True)
@@ -215,6 +222,16 @@ class Reporter:
         if self._progress:
             sys.stderr.write("\r\x1b[K")
             self._progress = False
+
+
+def _waiting(event: EngineProgress) -> str:
+    match event.what:
+        case "loading":
+            return f"loading the model: {event.fraction:.0%}"
+        case "queued":
+            return f"waiting for {event.before} other {'answer' if event.before == 1 else 'answers'}"
+        case "waiting":
+            return "waiting: the memory is taken by a model that is still answering"
 
 
 def _first_line(result: ToolResult) -> str:

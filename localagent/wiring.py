@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _COUNTED = 20_000
 _OWN_FOLDERS = (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir, paths.runtime_dir)
 
+_begun: set[asyncio.Future[None]] = set()
+
 Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
 
 
@@ -44,6 +47,8 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     log = transcript.Transcript(resumed or transcript.new_id())
     stored, unreadable = _stored_rules(workspace)
     steps, recovered = journal()
+    # The model is loaded while the tools are described; the first request ends that, and finds it there.
+    _begin(engine.prepare((), (), Options()))
     setting = Setting(
         engine=engine,
         registry=await registry(workspace, log.spill, deny),
@@ -57,6 +62,13 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         notices=(*recovered, *unreadable),
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> None:
+    """Run it beside everything else; it ends with the event loop at the latest."""
+    task = asyncio.ensure_future(work)
+    _begun.add(task)
+    task.add_done_callback(_begun.discard)
 
 
 def check(args: argparse.Namespace) -> None:

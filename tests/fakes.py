@@ -36,6 +36,7 @@ class ScriptedEngine:
         self._steps = list(steps)
         self._delay = delay
         self.asked: list[tuple[list[Message], tuple[ToolSpec, ...]]] = []
+        self.prepared: list[tuple[list[Message], tuple[ToolSpec, ...]]] = []
         self.closed = False
 
     async def stream(
@@ -54,6 +55,9 @@ class ScriptedEngine:
             yield MessageDone(Message("assistant", (Text(step),)), Usage(10, 5, 3))
         else:
             yield MessageDone(Message("assistant", calls=tuple(step)), Usage(10, 5, 3))
+
+    async def prepare(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> None:
+        self.prepared.append((list(messages), tuple(specs)))
 
     async def close(self) -> None:
         self.closed = True

@@ -164,7 +164,7 @@ def test_the_event_stream_is_the_transcript(work: Path, capsys: pytest.CaptureFi
     assert streamed[0]["event"] == "TurnStarted" and streamed[-1]["event"] == "TurnEnded"
     folder = next((Path(os.environ["LOCALAGENT_STATE_DIR"]) / "sessions").iterdir())
     stored = [json.loads(line) for line in (folder / "transcript.jsonl").read_text().splitlines()]
-    passing = {"TextDelta", "ThinkingDelta", "PrefillProgress", "ToolOutput"}
+    passing = {"TextDelta", "ThinkingDelta", "EngineProgress", "PrefillProgress", "ToolOutput"}
     assert stored == [line for line in streamed if line["event"] not in passing]
 
 

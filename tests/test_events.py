@@ -11,6 +11,7 @@ CALL = v.ToolCall("call_1", "write_file", {"path": "a", "content": "x\n"})
 CHANGE = v.Change("write", "/w/a", content="/tmp/blob", before="", after="00", size=2)
 SAMPLES = [
     e.TurnStarted("s", v.Message("user", (v.Text("hi"), v.Image("ab"))), "m", "ask", "/w", 1.5, "Folder: /w"),
+    e.EngineProgress("queued", before=2),
     e.PrefillProgress(1, 2, 1),
     e.TextDelta("é"),
     e.ThinkingDelta("hm"),

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ..engine.base import Delta, Engine, Options, Surprise
 from ..engine.judge import MOST_NEWS, Judge
-from ..events import MessageDone, PrefillProgress
+from ..events import EngineProgress, MessageDone, PrefillProgress
 from ..values import Message, Text, ToolCall, ToolSpec, Usage
 from . import evidence
 
@@ -104,6 +104,9 @@ class Judged:
     async def close(self) -> None:
         await self._engine.close()
 
+    async def prepare(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> None:
+        await self._engine.prepare(messages, specs, options)
+
     async def stream(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncGenerator[Delta, None]:
@@ -128,7 +131,7 @@ class Judged:
             draft = self._engine.stream(messages, specs, replace(options, tool_choice="required"))
             async with aclosing(draft) as deltas:
                 async for delta in deltas:
-                    if isinstance(delta, PrefillProgress):
+                    if isinstance(delta, (EngineProgress, PrefillProgress)):
                         yield delta
                         continue
                     if isinstance(delta, MessageDone):

@@ -1,7 +1,7 @@
 """One turn: the model answers, its calls are carried out, until it has nothing to call.
 
     TurnStarted (by the session)
-      PrefillProgress* (ThinkingDelta | TextDelta)* MessageDone      one answer
+      EngineProgress* PrefillProgress* (ThinkingDelta | TextDelta)* MessageDone      one answer
       [ApprovalAsked ApprovalGiven] ToolStarted ToolOutput*          one call
         [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished
       ... again, until an answer without calls, or a budget is spent

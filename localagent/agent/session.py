@@ -94,6 +94,16 @@ class Session:
             self._record(TurnEnded("failed", error=Failure("bug", f"{type(error).__name__}: {error}")))
             raise
 
+    async def prepare(self, draft: str) -> None:
+        """Let the engine read ahead what the next `send` will begin with: the conversation, and a text in the making.
+
+        For a front end where a person types: call it at the start, after a turn, and while they
+        write, each time with all of the text so far ("" for none) and the earlier call cancelled.
+        It returns when that is read or when somebody else needs the engine, and never raises.
+        """
+        messages = context.for_model([*self.history, Message("user", (Text(draft),))])
+        await self.setting.engine.prepare(messages, self.setting.registry.specs(), self.setting.options)
+
     def _surroundings(self, goal: str, piped: str) -> str:
         """What lies in the folder and what the goal names there, as far as it may be read unasked."""
         looking = ToolSpec("read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",))

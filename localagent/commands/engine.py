@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(dest="what", metavar="status|stop")
     parser.set_defaults(what="status", json=False)
-    status = what.add_parser("status", help="which model is loaded, since when, with how much memory")
+    status = what.add_parser("status", help="which models are loaded with how much memory, and what waits")
     status.add_argument("--json", action="store_true")
     what.add_parser("stop", help="end the engine; the next request starts it again")
 
@@ -30,6 +32,32 @@ def run(args: argparse.Namespace) -> int:
     elif status is None:
         print("The engine is not running; the next request starts it.")
     else:
-        for key, value in status.items():
-            print(f"{key:>14}  {value}")
+        print("\n".join(_lines(status)))
     return 0
+
+
+def _lines(status: dict[str, Any]) -> Iterator[str]:
+    """The engine itself, then each model in memory, then what is being answered and what waits."""
+    for key in ("state", "pid", "uptime_s", "idle_s", "idle_limit_s", "answered", "clients"):
+        yield f"{key:>14}  {status.get(key, '')}"
+    yield f"{'memory':>14}  {_size(status.get('memory_bytes', 0))}"
+    models = status.get("models", ())
+    if not models:
+        yield "No model is loaded."
+    for model in models:
+        kept = (
+            f", {model['snapshots']} conversations kept in {_size(model['snapshot_bytes'])}"
+            if model["snapshots"]
+            else ""
+        )
+        yield (
+            f"{model['model']}{' (in use)' if model['busy'] else ''}\n"
+            f"    {_size(model['memory_bytes'])} with {model['used']} of {model['context']} tokens in use{kept}; "
+            f"threads {model['threads']}, layers on a GPU {model['gpu_layers']}"
+        )
+    for job in status.get("queue", ()):
+        yield f"{job['state']} for {job['seconds']} s, priority {job['priority']}: {job['model']}"
+
+
+def _size(size: int) -> str:
+    return f"{size / (1 << 30):.2f} GiB"

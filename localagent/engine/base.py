@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from ..events import MessageDone, PrefillProgress, TextDelta, ThinkingDelta
+from ..events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from ..values import Generated, Message, Timings, ToolCall, ToolSpec, Usage
 
 # ---------------------------------------------------------------- what the host is asked
@@ -174,7 +174,7 @@ class Logprobs:
     tokens: tuple[TokenLogprob, ...]
 
 
-Delta = PrefillProgress | TextDelta | ThinkingDelta | Logprobs | MessageDone
+Delta = EngineProgress | PrefillProgress | TextDelta | ThinkingDelta | Logprobs | MessageDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,5 +240,14 @@ class Engine(Protocol):
     def stream(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncGenerator[Delta, None]: ...
+
+    async def prepare(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> None:
+        """Get ready for a request that begins like this, as far as nobody else needs the engine.
+
+        A user message at the end may still be being written. Without messages only the model is
+        loaded. Never raises: what cannot be prepared will be said by `stream`. Cancel it when the
+        request will not come.
+        """
+        ...
 
     async def close(self) -> None: ...

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import EngineError, LocalAgentError
 from . import protocol
-from .protocol import Request, Score
+from .protocol import Prompted
 from .runner import Job, Runner
 
 log = logging.getLogger("localagent.engine")
@@ -147,6 +147,8 @@ class Connection:
                     self._submit(id_, frame, protocol.request_from_json)
                 case "score":
                     self._submit(id_, frame, protocol.score_from_json)
+                case "prepare":
+                    self._submit(id_, frame, protocol.prepare_from_json)
                 case "cancel":
                     if job := self._jobs.get(id_):
                         self._host.runner.cancel(job)
@@ -160,9 +162,7 @@ class Connection:
         except protocol.BadRequest as error:
             self._refuse(id_, str(error))
 
-    def _submit(
-        self, id_: int | str, frame: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Request | Score]
-    ) -> None:
+    def _submit(self, id_: int | str, frame: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Prompted]) -> None:
         if frame.get("version") != protocol.VERSION:
             error = EngineError("The running engine is of another version.", "Run `localagent engine stop`.")
             self._send({"id": id_, **protocol.error_to_json(error), "kind": "version"})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
-from ..errors import EngineError, UsageError
-from ..events import MessageDone, PrefillProgress, TextDelta, ThinkingDelta
+from ..errors import EngineError, LocalAgentError, UsageError
+from ..events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from ..values import Generated, Message, Text, Timings, ToolSpec, Usage
 from . import protocol, resident
 from .base import (
@@ -32,6 +33,8 @@ from .base import (
 from .fenced import FenceParser
 from .model import ModelFile
 from .resident import log_path, socket_path, status, stop
+
+_WORD = re.compile(r"[^\W_](?=\s)")
 
 __all__ = ["LocalEngine", "log_path", "socket_path", "status", "stop"]
 
@@ -74,6 +77,8 @@ class LocalEngine:
         async with aclosing(self._events(protocol.request_to_json(request))) as events:
             async for event in events:
                 match event["event"]:
+                    case "loading" | "queued" | "waiting":
+                        yield EngineProgress(event["event"], event.get("fraction", 0.0), event.get("before", 0))
                     case "prefill":
                         yield PrefillProgress(event["done"], event["total"], event["cached"])
                     case "token":
@@ -86,6 +91,11 @@ class LocalEngine:
                         for delta in _deltas(parser, event["text"]):
                             yield delta
                         yield self._done(parser, tuple(ids), event, tools=bool(known))
+
+    async def prepare(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> None:
+        """See `base.Engine`. Returns when it is read, or when somebody else needs the engine."""
+        with suppress(LocalAgentError):
+            await self._told(protocol.prepare_to_json(self._ahead(messages, specs, options)))
 
     async def score(
         self,
@@ -105,7 +115,7 @@ class LocalEngine:
         prompt = self._prompt(messages, specs, thinking)
         texts = tuple((Template(text),) for text in candidates)
         request = protocol.Score(**prompt, candidates=texts, priority=priority, client=client)
-        return (await self._told(request)).get("scores", [])
+        return (await self._told(protocol.score_to_json(request))).get("scores", [])
 
     async def surprise(
         self,
@@ -124,13 +134,14 @@ class LocalEngine:
         history, shown = [self._own(message) for message in messages], _bound(specs, {})
         users = [index for index, message in enumerate(history) if message.role == "user"]
         said = self._place(history, users[-1], shown, thinking, prompt["segments"]) if users else (0, 0)
-        told = await self._told(protocol.Score(**prompt, said=said, priority=priority, client=client))
+        request = protocol.Score(**prompt, said=said, priority=priority, client=client)
+        told = await self._told(protocol.score_to_json(request))
         return Surprise(tuple(told.get("said", ())), *_cost(told))
 
-    async def _told(self, request: protocol.Score) -> dict[str, Any]:
-        """The event that ends a scoring."""
+    async def _told(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The event that ends an answer of no text."""
         told: dict[str, Any] = {}
-        async with aclosing(self._events(protocol.score_to_json(request))) as events:
+        async with aclosing(self._events(request)) as events:
             async for event in events:
                 told = event
         return told
@@ -167,6 +178,22 @@ class LocalEngine:
             "marks": tuple(marks),
             "fixed": marks[0] if marks else 0,
         }
+
+    def _ahead(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> protocol.Prepare:
+        """The part of the prompt that will not change when the last user message goes on."""
+        file = self._file
+        if not messages:
+            return protocol.Prepare(file.path, file.context, (), threads=self._threads, client=options.client)
+        last = messages[-1]
+        if last.role != "user":
+            return protocol.Prepare(**self._prompt(messages, specs, options.thinking), client=options.client)
+        settled = _settled(last.text)
+        written = [*messages[:-1], replace(last, parts=(Text(settled or "…"),))]
+        prompt = self._prompt(written, specs, options.thinking)
+        history, shown = [self._own(message) for message in written], _bound(specs, {})
+        first, behind = self._place(history, len(history) - 1, shown, options.thinking, prompt["segments"])
+        prompt["segments"] = prompt["segments"][: behind if settled else first]
+        return protocol.Prepare(**prompt, client=options.client)
 
     def _grammar(self, specs: Sequence[ToolSpec], options: Options) -> CallGrammar:
         if options.schema:
@@ -300,6 +327,12 @@ def _callable(specs: Sequence[ToolSpec], options: Options) -> Sequence[ToolSpec]
         names = ", ".join(spec.name for spec in specs) or "none"
         raise UsageError(f"There is no tool {options.tool!r} to call.", f"There are: {names}.")
     return found
+
+
+def _settled(draft: str) -> str:
+    """The words of a text in the making whose tokens will be the same whatever follows."""
+    words = list(_WORD.finditer(draft))
+    return draft[: words[-1].end()] if words else ""
 
 
 def _logprob(told: Sequence[Any]) -> TokenLogprob:

@@ -71,6 +71,15 @@ def shared(one: Sequence[int], other: Sequence[int]) -> int:
     return at
 
 
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """A conversation in the middle of its answer: its whole state, and the snapshots that need its tokens in place."""
+
+    whole: Snapshot | None
+    partial: tuple[Snapshot, ...]
+    fixed: int
+
+
 class Prefix:
     """One context's tokens and snapshots. `budget` bounds the snapshots in bytes."""
 
@@ -80,6 +89,7 @@ class Prefix:
         self.tokens: array[int] = array("i")
         self.dirty = False
         self.snapshots: list[Snapshot] = []
+        self._suspended: list[Snapshot] = []
         self._fixed = 0
         self._clock = 0
 
@@ -131,6 +141,37 @@ class Prefix:
         if length == len(self.tokens) and self.backend.last_position() == length - 1:
             return True
         return self._reach(length) == length and self._rewind(length)
+
+    def suspend(self) -> Suspended | None:
+        """Lend the context to another conversation, up to `resume`; None where the state cannot be had.
+
+        Nothing that is forgotten meanwhile for want of room is lost to this one.
+        """
+        if self.dirty or self.backend.last_position() != len(self.tokens) - 1:
+            return None
+        whole = None
+        if self.tokens:
+            state = self.backend.save(False)
+            if state is None:
+                return None
+            whole = Snapshot(self.tokens[:], state, False, False, 0)
+            self._suspended.append(whole)
+        return Suspended(whole, tuple(s for s in self.snapshots if self._in_place(s)), self._fixed)
+
+    def resume(self, held: Suspended) -> None:
+        """Be exactly where `suspend` was called, with nothing to sample from. Raises `EngineError` where that fails."""
+        if held.whole is None:
+            self._reset()
+        elif not self._restore(held.whole, len(held.whole.tokens)):
+            self.dirty = True
+            raise EngineError("The engine could not go on with an interrupted answer.", "Run it again.")
+        self.release(held)
+        self._fixed = held.fixed
+        self.snapshots += [s for s in held.partial if not any(s is other for other in self.snapshots)]
+
+    def release(self, held: Suspended) -> None:
+        """Nobody will go on with that conversation."""
+        self._suspended = [s for s in self._suspended if s is not held.whole]
 
     # ------------------------------------------------------------ going on
 
@@ -233,7 +274,7 @@ class Prefix:
         self.backend.clear()
         self.tokens, self.dirty = array("i"), False
         if not self.backend.load(snapshot.state, False):
-            self.snapshots.remove(snapshot)
+            self.snapshots = [s for s in self.snapshots if s is not snapshot]
             return False
         if length < len(snapshot.tokens) and not self.backend.truncate(length):
             return False
@@ -271,7 +312,8 @@ class Prefix:
             self._keep(partial=False, pinned=True)
 
     def _keep(self, *, partial: bool, pinned: bool) -> None:
-        known = next((s for s in self.snapshots if s.partial == partial and s.tokens == self.tokens), None)
+        kept = (*self.snapshots, *self._suspended)
+        known = next((s for s in kept if s.partial == partial and s.tokens == self.tokens), None)
         if known:
             known.pinned |= pinned
             self._touch(known)

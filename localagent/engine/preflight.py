@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError, ModelMissing
@@ -30,21 +31,36 @@ def check_file(path: str) -> os.stat_result:
     return facts
 
 
-def check_model(path: str, context: int, *, gpu: bool = False) -> None:
-    """Raises `ModelError` for a damaged header, missing tensors, or (without a GPU) too little memory."""
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes: `weights` of the file or its pieces, `state` with the buffers whatever the context, `per_token` of context."""
+
+    weights: int
+    state: int
+    per_token: int
+
+    def at(self, context: int) -> int:
+        return self.weights + self.state + self.per_token * context
+
+
+def need(path: str) -> Need:
+    """What the model takes. Raises `ModelError` for a damaged header or missing tensors."""
     header = gguf.read(Path(path))
-    free = available_memory()
-    if gpu or free is None:
-        return
     memory = header.memory()
     per_token, state = (memory.kv_per_token, memory.state) if memory else (0, 0)
-    fixed = sum(part.stat().st_size for part in gguf.pieces(Path(path), header)) + state + _COMPUTE
-    need = fixed + per_token * context
-    if need <= free:
+    weights = sum(part.stat().st_size for part in gguf.pieces(Path(path), header))
+    return Need(weights, state + _COMPUTE, per_token)
+
+
+def check_model(path: str, context: int, *, gpu: bool = False) -> None:
+    """Raises `ModelError` for a damaged header, missing tensors, or (without a GPU) too little memory."""
+    needed, free = need(path), available_memory()
+    if gpu or free is None or needed.at(context) <= free:
         return
-    fits = (free - fixed) // per_token // 1024 * 1024 if per_token else 0
+    room = free - needed.at(0)
+    fits = room // needed.per_token // 1024 * 1024 if needed.per_token else 0
     raise ModelError(
-        f"{os.path.basename(path)} with a context of {context} tokens needs {need / _GIB:.1f} GiB of memory "
+        f"{os.path.basename(path)} with a context of {context} tokens needs {needed.at(context) / _GIB:.1f} GiB of memory "
         f"and {free / _GIB:.1f} GiB are free.",
         f"A context of {fits} tokens would fit." if fits >= 2048 else "Close other programs or choose a smaller model.",
     )

@@ -3,8 +3,9 @@
 A frame is a 4-byte big-endian length and that many bytes of JSON, at most 64 MiB. Every
 request is an object with `op` and `id`; every event of its answer repeats the `id`.
 
-    generate  -> queued* loading* prefill* token* (done | error)
-    score     -> queued* loading* prefill* (done | error)
+    generate  -> queued* waiting* loading* prefill* token* (done | error)
+    score     -> queued* waiting* loading* prefill* (done | error)
+    prepare   -> queued* loading* (done | error)
     cancel    -> the running answer ends with `done`, stop `cancelled`
     status    -> status
     stop      -> ok, and the host ends
@@ -33,7 +34,7 @@ from ..errors import (
 from ..values import Generated
 from .base import CallGrammar, ImageData, Sampling, Segment, Template, Trigger, Untrusted
 
-VERSION = 2
+VERSION = 3
 MAX_FRAME = 64 << 20
 MAX_LOGPROBS = 20
 MAX_TEXTS = 64
@@ -127,6 +128,14 @@ class Score(Prompted):
     said: tuple[int, int] = (0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Prepare(Prompted):
+    """Read this prompt ahead, behind everything else; anything else that comes ends it, with stop `cancelled`.
+
+    Without segments only the model is loaded.
+    """
+
+
 def _segment(value: Segment) -> dict[str, Any]:
     match value:
         case Template(text):
@@ -172,6 +181,10 @@ def score_to_json(score: Score) -> dict[str, Any]:
     return {"op": "score", **_prompted(score), "candidates": candidates, "said": list(score.said)}
 
 
+def prepare_to_json(prepare: Prepare) -> dict[str, Any]:
+    return {"op": "prepare", **_prompted(prepare)}
+
+
 def _prompted(request: Prompted) -> dict[str, Any]:
     return {
         "version": VERSION,
@@ -214,6 +227,12 @@ def score_from_json(value: Mapping[str, Any]) -> Score:
             candidates=tuple(tuple(map(_read_segment, candidate)) for candidate in value["candidates"]),
             said=(_within(first, 0, 1 << 22), _within(behind, first, 1 << 22)),
         )
+
+
+def prepare_from_json(value: Mapping[str, Any]) -> Prepare:
+    """Raises `BadRequest` for anything that is not a whole request."""
+    with _whole():
+        return Prepare(**_read_prompted(value))
 
 
 @contextmanager

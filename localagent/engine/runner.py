@@ -1,64 +1,54 @@
-"""The one inference thread: it owns the model, and answers one request after the other."""
+"""The one inference thread: it owns the models, and answers one request after the other.
+
+A request that may not wait is answered in the middle of one that may: between two tokens or
+batches, or in the middle of a long batch. What was interrupted goes on afterwards from where
+it was, its sampler and grammar having lived on, so `_frames` is a stack, the running one last.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EngineError, LocalAgentError, ModelError
-from . import pace, preflight
-from .protocol import Prompted, Request, Score, error_to_json
+from ..errors import EngineError, LocalAgentError
+from . import loaded as loading
+from . import preflight
+from .loaded import Key, Loaded, Models
+from .protocol import Prepare, Score, error_to_json
+from .queue import Emit, Job, Turns, before, goes_on, nothing_done
 
 if TYPE_CHECKING:
-    from .grammars import Grammars
-    from .llama import Context, Model
-    from .prefix import Prefix
+    import numpy as np
 
+    from .prefix import Suspended
+
+__all__ = ["Emit", "Job", "Runner"]
 log = logging.getLogger("localagent.engine")
 LOOK_S = 15.0
 """How often an idle host looks whether other programs need its memory."""
-REMEMBERED = 1024
-"""Clients whose last turn is known."""
-Emit = Callable[[dict[str, Any]], None]
 
 
-@dataclass(eq=False)
-class Job:
-    """One request in the queue. `emit` may be called from any thread; the last event is done or error."""
+@dataclass(eq=False, slots=True)
+class Frame:
+    """A job that has begun. `held` is the state of its context while another job has that.
 
-    request: Request | Score
-    client: int
-    emit: Emit
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    number: int = 0
-    since: float = 0.0
+    `away` are the seconds it stood interrupted while its prompt was read, and since.
+    """
 
-    @property
-    def turn(self) -> int | str:
-        """Whose turn it takes."""
-        return self.request.client or self.client
+    job: Job
+    loaded: Loaded | None = None
+    held: Suspended | None = None
+    logits: list[np.ndarray] = field(default_factory=list)
+    speaking: bool = False
+    away: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
-
-@dataclass(slots=True)
-class Loaded:
-    key: tuple[Any, ...]
-    model: Model
-    context: Context
-    prefix: Prefix
-    grammars: Grammars
-    pace: pace.Pace
-    offloaded: str
-
-    def close(self) -> None:
-        self.grammars.close()
-        self.context.close()
-        self.model.close()
+    def emit(self, event: dict[str, Any]) -> None:
+        self.speaking = self.speaking or event["event"] == "token"
+        self.job.emit(event)
 
 
 class Runner:
@@ -67,11 +57,13 @@ class Runner:
     def __init__(self) -> None:
         self._wake = threading.Condition()
         self._waiting: list[Job] = []
-        self._current: Job | None = None
-        self._loaded: Loaded | None = None
-        self._served: dict[int | str, int] = {}
-        self._count = self._turns = 0
-        self._closing = False
+        self._frames: list[Frame] = []
+        self._models = Models()
+        self._turns = Turns()
+        self._answered = 0
+        self._closing = self._unload = False
+        # Something came that goes before the running job, and nobody has looked at it yet.
+        self._pressing = False
         self._busy_until = time.monotonic()
         self._state = "idle"
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -80,35 +72,47 @@ class Runner:
     # ------------------------------------------------------------ from the I/O thread
 
     def submit(self, job: Job) -> int:
-        """Queue a job; returns how many stand before it."""
+        """Queue a job; returns how many are answered before it. Whatever only reads ahead makes room for it."""
         with self._wake:
-            self._count += 1
-            job.number = self._count
-            # Whoever is new goes before those served since, and behind those who have waited longer.
-            job.since = self._turns - 0.5
+            for ahead in [other for other in self._waiting if other.ahead]:
+                self._waiting.remove(ahead)
+                ahead.end(nothing_done())
+            self._turns.join(job)
             self._waiting.append(job)
+            if self._frames:
+                self._press(self._frames[-1], job)
             self._wake.notify()
-            return len(self._waiting) - 1 + (self._current is not None)
+            return before(job, self._waiting, [frame.job for frame in self._frames])
 
     def cancel(self, job: Job) -> None:
         with self._wake:
             job.cancelled.set()
-            if job is self._current and self._loaded is not None:
-                self._loaded.context.abort(True)
-            elif job in self._waiting:
+            frame = next((frame for frame in self._frames if frame.job is job), None)
+            if job in self._waiting:
                 self._waiting.remove(job)
-                job.emit(_nothing_done())
+                job.end(nothing_done())
+            elif frame is not None and frame is not self._frames[-1]:
+                # It is let go of where it would go on.
+                job.end(nothing_done())
+            elif frame is not None and frame.loaded is not None:
+                frame.loaded.context.abort(True)
 
     def forget(self, client: int) -> None:
         """A client is gone."""
         with self._wake:
-            self._served.pop(client, None)
+            self._turns.forget(client)
+
+    def unload_idle(self) -> None:
+        """Free, as soon as the running batch or token is done, every model that no answer is being made with."""
+        with self._wake:
+            self._unload = self._pressing = True
+            self._wake.notify()
 
     def close(self) -> bool:
-        """Break off everything and free the model; False where the thread is still in llama.cpp."""
+        """Break off everything and free the models; False where the thread is still in llama.cpp."""
         with self._wake:
             self._closing = True
-            jobs = [*self._waiting, *([self._current] if self._current else [])]
+            jobs = [*self._waiting, *(frame.job for frame in self._frames)]
             self._wake.notify()
         for job in jobs:
             self.cancel(job)
@@ -118,164 +122,264 @@ class Runner:
     def idle_for(self) -> float:
         """Seconds since the last answer ended, 0 while one is made or waits."""
         with self._wake:
-            return 0.0 if self._current or self._waiting else time.monotonic() - self._busy_until
+            return 0.0 if self._frames or self._waiting else time.monotonic() - self._busy_until
 
     def status(self) -> dict[str, Any]:
-        loaded = self._loaded
+        """`model` and what follows it are of the model used last; `models` has them all, `queue` who waits for what."""
+        with self._wake:
+            waiting, frames = self._turns.order(self._waiting), tuple(self._frames)
+        models = self._models.all()
+        busy = [frame.loaded for frame in frames]
+        told = [one.status(one in busy) for one in reversed(models)]
+        last = told[0] if told else {"model": None, "context": 0, "used": 0, "threads": 0, "gpu_layers": ""}
         return {
             "state": self._state,
-            "waiting": len(self._waiting),
-            "answered": self._count - len(self._waiting) - (self._current is not None),
-            "model": loaded.key[0] if loaded else None,
-            "context": loaded.context.n_ctx if loaded else 0,
-            "used": len(loaded.prefix.tokens) if loaded else 0,
-            "threads": loaded.context.threads if loaded else 0,
-            "gpu_layers": loaded.offloaded if loaded else "",
-            "snapshots": len(loaded.prefix.snapshots) if loaded else 0,
-            "snapshot_bytes": loaded.prefix.used if loaded else 0,
+            "waiting": len(waiting),
+            "answered": self._answered,
+            **{name: last[name] for name in ("model", "context", "used", "threads", "gpu_layers")},
+            "snapshots": sum(one["snapshots"] for one in told),
+            "snapshot_bytes": sum(one["snapshot_bytes"] for one in told),
+            "models": told,
+            "queue": [
+                *(_told(f.job, self._state if f is frames[-1] else "interrupted") for f in reversed(frames)),
+                *(_told(job, "waiting for memory" if job.blocked else "waiting") for job in waiting),
+            ],
         }
+
+    def _press(self, running: Frame, job: Job) -> None:
+        """Let the running job know that this one goes before it, or that reading ahead is over."""
+        if running.job.ahead:
+            same = running.job.request.path == job.request.path
+            running.job.given_up = True
+            if not same:
+                running.job.cancelled.set()
+            # The batch in hand is waited for where the newcomer needs it anyhow.
+            if same and goes_on(running.job.request.segments, job.request.segments):
+                return
+        elif job.priority >= running.job.priority:
+            return
+        self._pressing = True
+        if running.loaded is not None:
+            running.loaded.context.leave()
 
     # ------------------------------------------------------------ the inference thread
 
     def _run(self) -> None:
-        while (job := self._next()) is not None:
-            try:
-                event = self._answer(job)
-            except LocalAgentError as error:
-                event = error_to_json(error)
-            except Exception:
-                log.exception("an answer failed")
-                self._drop()
-                event = error_to_json(EngineError("The engine failed; its log says why.", "Run it again."))
+        while (frame := self._next()) is not None:
+            self._serve(frame)
+        self._models.unload_idle((), "the engine ends")
+
+    def _next(self) -> Frame | None:
+        while True:
             with self._wake:
-                self._current = None
-                self._state = "idle"
-                self._busy_until = time.monotonic()
-            job.emit(event)
-        self._drop()
+                while not (self._waiting or self._closing or self._unload):
+                    if not self._wake.wait(LOOK_S) and self._models.all() and preflight.memory_is_short():
+                        self._unload = True
+                if self._closing:
+                    return None
+            self._unload_if_asked()
+            if (frame := self._take(None)) is not None:
+                return frame
 
-    def _next(self) -> Job | None:
+    def _unload_if_asked(self) -> None:
+        if self._unload:
+            self._unload = False
+            self._models.unload_idle(self._busy(), "its memory is wanted")
+
+    def _busy(self) -> list[Loaded]:
+        return [frame.loaded for frame in self._frames if frame.loaded is not None]
+
+    def _take(self, below: int | None) -> Frame | None:
+        """Begin with the first waiting job that can run now, of a smaller priority number than `below` if given."""
         with self._wake:
-            while not self._waiting and not self._closing:
-                if not self._wake.wait(LOOK_S) and self._loaded is not None and preflight.memory_is_short():
-                    log.info("memory is short: the model is unloaded")
-                    self._loaded.close()
-                    self._loaded = None
-            if self._closing:
-                return None
-            job = min(self._waiting, key=lambda j: (j.request.priority, self._served.get(j.turn, j.since), j.number))
-            self._waiting.remove(job)
-            self._turns += 1
-            self._served[job.turn] = self._turns
-            if len(self._served) > REMEMBERED:
-                del self._served[min(self._served, key=lambda turn: self._served[turn])]
-            self._current = job
-            if self._loaded is not None:
-                self._loaded.context.abort(False)
-            return job
+            self._pressing = False
+            queue = self._turns.order(self._waiting)
+        for job in queue:
+            if below is not None and job.priority >= below:
+                break
+            if not self._admit(job):
+                continue
+            with self._wake:
+                if job in self._waiting:
+                    self._waiting.remove(job)
+                    self._turns.serve(job)
+                    self._frames.append(frame := Frame(job))
+                    return frame
+        return None
 
-    def _answer(self, job: Job) -> dict[str, Any]:
+    def _admit(self, job: Job) -> bool:
+        """Make room for a job beside those interrupted; False where it has to wait for them, which is told once."""
+        if not self._frames:
+            return True
+        try:
+            wanted = loading.key(job.request)
+            found = self._models.find(wanted)
+            if found is not None:
+                return all(self._lend(frame) for frame in self._frames if frame.loaded is found)
+            if self._models.in_the_way(wanted, self._busy()) is not None:
+                return True
+        except LocalAgentError:
+            return True  # it fails when its turn comes
+        if not job.blocked:
+            job.blocked = True
+            job.emit({"event": "waiting", "for": "memory"})
+        return False
+
+    def _lend(self, frame: Frame) -> bool:
+        """Put away the state of an interrupted job, so that another may use its context."""
+        loaded = frame.loaded
+        if loaded is None or frame.held is not None:
+            return True
+        free, context = preflight.available_memory(), loaded.context
+        if free is not None and free < (loaded.need - loaded.weights) * len(loaded.prefix.tokens) // context.n_ctx:
+            return False
+        logits = context.held_logits()
+        held = loaded.prefix.suspend()
+        if held is not None:
+            frame.held, frame.logits = held, logits
+        return held is not None
+
+    def _give_way(self) -> None:
+        """Answer whatever goes before the running job, then be exactly where it was. Raises `EngineError`."""
+        frame, began = self._frames[-1], time.monotonic()
+        threads = frame.loaded.context.threads if frame.loaded else 0
+        self._unload_if_asked()
+        while not frame.job.stopped() and (other := self._take(frame.job.priority)) is not None:
+            self._serve(other)
+        loaded = frame.loaded
+        if loaded is None:
+            return
+        if frame.held is not None:
+            held, frame.held = frame.held, None
+            if frame.job.stopped():
+                loaded.prefix.release(held)
+            else:
+                loaded.prefix.resume(held)
+                loaded.context.put_back_logits(frame.logits)
+            frame.logits = []
+        with self._wake:
+            loaded.context.abort(frame.job.cancelled.is_set())
+        loaded.context.set_threads(threads)
+        self._state = "answering"
+        frame.away[frame.speaking] += time.monotonic() - began
+
+    def _left(self) -> None:
+        """A batch was left in the middle."""
+        from .prefix import Cancelled
+
+        frame = self._frames[-1]
+        if not frame.job.stopped():
+            self._give_way()
+        if frame.job.stopped():
+            raise Cancelled
+
+    def _serve(self, frame: Frame) -> None:
+        """Run a job to its end. The frame is the last one, before and afterwards not there."""
+        try:
+            event = self._answer(frame)
+        except LocalAgentError as error:
+            event = error_to_json(error)
+        except Exception:
+            log.exception("an answer failed")
+            event = error_to_json(EngineError("The engine failed; its log says why.", "Run it again."))
+            if frame.loaded is not None and frame.loaded not in [other.loaded for other in self._frames[:-1]]:
+                self._models.unload(frame.loaded, "an answer failed")
+        for name, away in zip(("prefill_ms", "decode_ms"), frame.away, strict=True):
+            if away and event["event"] == "done":
+                event["timings"][name] = max(0.0, event["timings"][name] - away * 1e3)
+        with self._wake:
+            self._frames.pop()
+            self._answered += not frame.job.ahead
+            self._busy_until = time.monotonic()
+            if not self._frames:
+                self._state = "idle"
+        frame.job.end(event)
+
+    def _answer(self, frame: Frame) -> dict[str, Any]:
         from .answer import Answer
+        from .reading import read_ahead
         from .score import Scoring
 
-        loaded, load_ms = self._load(job)
+        job, request = frame.job, frame.job.request
+        loaded, load_ms = self._load(frame)
         if loaded is None:
-            return _nothing_done()
-        request, threads = job.request, job.request.threads
-        if threads:
-            loaded.context.set_threads(threads)
-        self._state = "answering"
-        step = (lambda _: None) if threads else loaded.pace.step
-        stopped = job.cancelled.is_set
-        if isinstance(request, Score):
-            event = Scoring(loaded.context, loaded.prefix, request, job.emit, stopped).run()
+            return nothing_done()
+        context, prefix = loaded.context, loaded.prefix
+        with self._wake:
+            frame.loaded = loaded
+            context.abort(job.cancelled.is_set())
+            context.left, context.pressing = self._left, lambda: self._pressing
+        if request.threads:
+            context.set_threads(request.threads)
+        step = (lambda _: None) if request.threads else loaded.pace.step
+        self._state = "reading ahead" if job.ahead else "answering"
+
+        def stopped() -> bool:
+            if self._pressing and not job.stopped():
+                self._give_way()
+            return job.stopped()
+
+        if isinstance(request, Prepare):
+            event = read_ahead(loaded, request, stopped)
+        elif isinstance(request, Score):
+            event = Scoring(context, prefix, request, frame.emit, stopped).run()
         else:
-            event = Answer(loaded.context, loaded.prefix, loaded.grammars, request, job.emit, stopped, step).run()
+            event = Answer(context, prefix, loaded.grammars, request, frame.emit, stopped, step).run()
         event["timings"]["load_ms"] = load_ms
         return event
 
-    def _load(self, job: Job) -> tuple[Loaded | None, float]:
+    def _load(self, frame: Frame) -> tuple[Loaded | None, float]:
         """The model the job names, loaded now where it is not yet; None where the job was cancelled."""
-        request = job.request
-        facts = preflight.check_file(request.path)
-        key = (request.path, facts.st_size, facts.st_mtime_ns, request.context)
-        if self._loaded is not None and self._loaded.key == key:
-            return self._loaded, 0.0
-        self._drop()
+        job = frame.job
+        wanted = loading.key(job.request)
+        if (found := self._models.find(wanted)) is not None:
+            # Loaded for another while this one waited.
+            return found, max(0.0, found.ready - job.arrived) * 1e3
         self._state = "loading"
         began = time.monotonic()
-        from . import grammars, llama, prefix
-
-        preflight.check_model(request.path, request.context, gpu=llama.supports_gpu())
-
+        self._make_room(wanted)
         told = 0.0
 
         def progress(fraction: float) -> bool:
             nonlocal told
             if fraction - told >= 0.02:
                 told = fraction
-                job.emit({"event": "loading", "fraction": round(fraction, 3)})
+                self._tell_loading(job, fraction)
             return not job.cancelled.is_set()
 
-        job.emit({"event": "loading", "fraction": 0.0})
+        self._tell_loading(job, 0.0)
         try:
-            model, context = _open(request, progress)
+            made = self._models.load(wanted, job.request.threads, progress)
         except EngineError:
             if job.cancelled.is_set():
                 return None, 0.0
             raise
-        budget = preflight.snapshot_budget()
-        with self._wake:
-            held = prefix.Prefix(context, budget=budget)
-            steps = pace.Pace(context, pace.default_threads())
-            compiled = grammars.Grammars(model)
-            self._loaded = Loaded(key, model, context, held, compiled, steps, _offloaded(llama.log_tail(200)))
-            if job.cancelled.is_set():
-                context.abort(True)
         seconds = time.monotonic() - began
-        log.info("loaded %s in %.2f s (%d tokens of context)", os.path.basename(request.path), seconds, context.n_ctx)
-        return self._loaded, seconds * 1e3
+        log.info("loaded %s in %.2f s (%d tokens of context)", os.path.basename(wanted[0]), seconds, made.context.n_ctx)
+        return made, seconds * 1e3
 
-    def _drop(self) -> None:
+    def _tell_loading(self, job: Job, fraction: float) -> None:
+        """Whoever waits for the same model wants to know too."""
         with self._wake:
-            loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            loaded.close()
+            same = [other for other in self._waiting if other.request.path == job.request.path]
+        for one in (job, *same):
+            one.emit({"event": "loading", "fraction": round(fraction, 3)})
+
+    def _make_room(self, wanted: Key) -> None:
+        busy = self._busy()
+        idle = [held for held in self._models.all() if held not in busy]
+        for held in idle:
+            if held.key[0] == wanted[0] and held.key[:3] != wanted[:3]:
+                self._models.unload(held, "its file has changed")
+        gone = self._models.in_the_way(wanted, busy)
+        for held in idle if gone is None else gone:
+            self._models.unload(held, f"{os.path.basename(wanted[0])} needs its memory")
 
 
-def _open(request: Prompted, progress: Callable[[float], bool]) -> tuple[Model, Context]:
-    """Model and context; where a GPU has too little memory with fewer layers on it, down to none."""
-    from .llama import Context, Model, supports_gpu
-
-    threads = request.threads or pace.default_threads()
-    layers = 0
-    for share in (1.0, 0.75, 0.5, 0.25):
-        model = None
-        try:
-            model = Model(request.path, gpu_layers=int(layers * share) if layers else -1, progress=progress)
-            layers = model.n_layer + 1
-            return model, Context(model, n_ctx=request.context, threads=threads)
-        except ModelError:
-            if model is not None:
-                model.close()
-            if not supports_gpu():
-                raise
-            layers = layers or 64
-    model = Model(request.path, gpu_layers=0, progress=progress)
-    return model, Context(model, n_ctx=request.context, threads=threads)
-
-
-def _offloaded(log: list[str]) -> str:
-    """How many layers llama.cpp says it put on a GPU, as "33/33"; "0" where it put none."""
-    found = [m[1] for line in log if (m := re.search(r"offloaded (\d+/\d+) layers", line))]
-    return found[-1] if found else "0"
-
-
-def _nothing_done() -> dict[str, Any]:
+def _told(job: Job, state: str) -> dict[str, Any]:
     return {
-        "event": "done",
-        "stop": "cancelled",
-        "text": "",
-        "usage": {"input": 0, "cached": 0, "output": 0},
-        "timings": {"load_ms": 0.0, "prefill_ms": 0.0, "decode_ms": 0.0},
+        "state": state,
+        "model": job.request.path,
+        "priority": job.priority,
+        "seconds": round(time.monotonic() - job.arrived, 1),
     }

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..engine.base import Delta, Options, unfenced
-from ..events import MessageDone, TextDelta
+from ..events import EngineProgress, MessageDone, TextDelta
 from ..values import Message, Text, ToolSpec
 from . import checked
 from .checked import together
@@ -30,6 +30,9 @@ class Answers:
         before = self._recall.restore(model.id, options.client, chat.messages)
         async with aclosing(_answer(model, before, chat.specs, options)) as deltas:
             async for delta in deltas:
+                # The answer has not begun: what fails now still gets a status of its own.
+                if isinstance(delta, EngineProgress):
+                    continue
                 if not isinstance(delta, MessageDone):
                     yield delta
                     continue

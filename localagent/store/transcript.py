@@ -16,11 +16,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import StoreError, UsageError
-from ..events import Event, MessageDone, PrefillProgress, TextDelta, ThinkingDelta, ToolOutput, from_json, to_json
+from ..events import (
+    EngineProgress,
+    Event,
+    MessageDone,
+    PrefillProgress,
+    TextDelta,
+    ThinkingDelta,
+    ToolOutput,
+    from_json,
+    to_json,
+)
 from ..values import Generated
 from .paths import state_dir
 
-_PASSING = (PrefillProgress, TextDelta, ThinkingDelta, ToolOutput)
+_PASSING = (EngineProgress, PrefillProgress, TextDelta, ThinkingDelta, ToolOutput)
 
 
 def sessions_dir() -> Path:

@@ -18,7 +18,7 @@ class Queue:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.order: list[int | str] = []
         self.steps, self.begun = threading.Semaphore(0), threading.Semaphore(0)
-        monkeypatch.setattr(Runner, "_answer", self._answer)
+        monkeypatch.setattr(Runner, "_answer", lambda _, frame: self._answer(frame.job))
         self.runner = Runner()
         self.connections = 0
 
