@@ -214,9 +214,9 @@ class Runner:
         try:
             wanted = loading.key(job.request)
             found = self._models.find(wanted)
-            if found is not None:
-                return all(self._lend(frame) for frame in self._frames if frame.loaded is found)
-            if self._models.in_the_way(wanted, self._busy()) is not None:
+            if found is not None and all(self._lend(frame) for frame in self._frames if frame.loaded is found):
+                return True
+            if found is None and self._models.in_the_way(wanted, self._busy()) is not None:
                 return True
         except LocalAgentError:
             return True  # it fails when its turn comes

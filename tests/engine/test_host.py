@@ -203,15 +203,26 @@ def test_models_that_cannot_be_loaded_leave_the_host_alive(hosted: Any, tiny: st
     hosted(body)
 
 
-def test_another_model_takes_the_place(hosted: Any, tiny: str, dense: str):
+def test_status_tells_every_model_and_what_waits(hosted: Any, tiny: str, dense: str):
     async def body(_: Any) -> None:
         client = await Client.open()
-        for path in (tiny, dense, tiny):
-            assert (await client.answer(path))[-1]["timings"]["load_ms"] > 0
+        for path, loads in ((tiny, True), (dense, True), (tiny, False)):
+            assert ((await client.answer(path))[-1]["timings"]["load_ms"] > 0) == loads
+        client.ask(tiny, id_=1, max_tokens=3000, grammar=ENDLESS)
+        await client.until("token")
+        client.ask(dense, id_=2, priority=1)
+        await client.until("queued")
         client.send({"op": "status", "id": 9})
-        status = await client.event()
+        status = (await client.until("status"))[-1]
         assert status["model"] == tiny and status["context"] == 4096 and status["memory_bytes"] > 1 << 20
         assert status["pid"] != os.getpid() and status["answered"] == 3
+        assert [(one["model"], one["busy"]) for one in status["models"]] == [(tiny, True), (dense, False)]
+        assert [(one["model"], one["state"]) for one in status["queue"]] == [(tiny, "answering"), (dense, "waiting")]
+        from localagent.commands import engine
+
+        shown = "\n".join(engine._lines(status))
+        assert f"{tiny} (in use)" in shown and f"priority 1: {dense}" in shown and " of 4096 tokens in use" in shown
+        client.send({"op": "cancel", "id": 1})
 
     hosted(body)
 

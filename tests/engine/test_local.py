@@ -21,7 +21,7 @@ from localagent.engine.base import CallGrammar, Logprobs, Options, Sampling, Tri
 from localagent.engine.local import LocalEngine
 from localagent.engine.model import ModelFile
 from localagent.errors import EngineError, ModelError, ModelMissing, PromptTooLong, UsageError
-from localagent.events import MessageDone, PrefillProgress, TextDelta
+from localagent.events import EngineProgress, MessageDone, PrefillProgress, TextDelta
 from localagent.values import Generated, Message, Text, ToolSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,6 +178,80 @@ def test_json_of_a_schema_is_whole_whatever_the_limit(engine: Any):
             assert done.cut == (done.stop == "length")
             ended.append(done.stop)
         assert "length" in ended and set(ended) <= {"length", "end"}
+
+    _stopping(body)
+
+
+def test_a_request_finds_what_was_prepared_while_it_was_written(engine: Any, tmp_path: Path):
+    async def body() -> None:
+        one, words = engine(), "please count the words of this long request and then tell me " * 5
+        await one.prepare([], [], Options())
+        status = await local.status()
+        assert status and status["state"] == "idle" and [m["used"] for m in status["models"]] == [0]
+        for typed in ("", "ple", words[:100], words[:200], words):
+            await one.prepare([SYSTEM, _user(typed)], [], Options())
+        status = await local.status()
+        assert status and status["answered"] == 0
+        done = (await _all(one, [SYSTEM, _user(words + "quickly")]))[-1]
+        assert done.timings.load_ms == 0 and 0 < done.usage.input_tokens - done.usage.cached_tokens < 40
+        # An answer that ended is part of what the next request begins with.
+        history = [SYSTEM, _user(words + "quickly"), done.message]
+        await one.prepare([*history, _user("")], [], Options())
+        again = (await _all(one, [*history, _user("thanks")]))[-1]
+        assert again.usage.input_tokens - again.usage.cached_tokens < 25
+        await one.prepare([*history], [], Options())
+
+    _stopping(body)
+
+
+def test_nothing_comes_of_what_cannot_be_prepared(engine: Any, tiny: str, plain: Any, tmp_path: Path):
+    async def body() -> None:
+        await LocalEngine(ModelFile("t", tiny), plain(), start=False).prepare([_user("hi ")], [], Options())
+        assert await local.status() is None
+        await engine(str(tmp_path / "gone.gguf")).prepare([_user("hi ")], [], Options())
+        await engine().prepare([_user("too long " * 5000)], [], Options())
+        task = asyncio.create_task(engine().prepare([_user("some words " * 300)], [], Options()))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert isinstance((await _all(engine(), [_user("hi")]))[-1], MessageDone)
+
+    _stopping(body)
+
+
+@pytest.mark.parametrize(
+    ("draft", "settled"),
+    [
+        ("", ""),
+        ("word", ""),
+        ("word ", "word"),
+        ("two wor", "two"),
+        ("an end. Nex", "an"),
+        ("line one\n\n  tw", "line one"),
+        ("sum: 12 + 34 = ", "sum: 12 + 34"),
+        ("größe ändern b", "größe ändern"),
+        ("... --- ...", ""),
+    ],
+)
+def test_only_words_that_cannot_change_any_more_are_read_ahead(draft: str, settled: str):
+    assert local._settled(draft) == settled
+
+
+def test_who_waits_is_told_for_what(engine: Any):
+    async def body() -> None:
+        one, other = engine(call=ENDLESS), engine()
+        told = []
+        async with aclosing(one.stream([_user("long")], [], Options(max_tokens=4000))) as stream:
+            async for delta in stream:
+                told.append(delta)
+                if isinstance(delta, TextDelta):
+                    break
+            waiting = asyncio.create_task(_all(other, [_user("short")], Options(max_tokens=1)))
+            await asyncio.sleep(0.2)
+        assert told[0] == EngineProgress("loading")
+        assert 0.5 < max(d.fraction for d in told if isinstance(d, EngineProgress)) <= 1
+        assert (await waiting)[0] == EngineProgress("queued", before=1)
 
     _stopping(body)
 
