@@ -98,8 +98,9 @@ class Session:
         """Let the engine read ahead what the next `send` will begin with: the conversation, and a text in the making.
 
         For a front end where a person types: call it at the start, after a turn, and while they
-        write, each time with all of the text so far ("" for none) and the earlier call cancelled.
-        It returns when that is read or when somebody else needs the engine, and never raises.
+        write, each time with all of the text so far ("" for none). An earlier call may be cancelled
+        or left alone: a later one ends it. It returns when the text is read or when somebody else
+        needs the engine, and never raises.
         """
         messages = context.for_model([*self.history, Message("user", (Text(draft),))])
         await self.setting.engine.prepare(messages, self.setting.registry.specs(), self.setting.options)

@@ -86,8 +86,12 @@ class Runner:
 
     def cancel(self, job: Job) -> None:
         with self._wake:
-            job.cancelled.set()
             frame = next((frame for frame in self._frames if frame.job is job), None)
+            if frame is not None and job.ahead and not self._closing:
+                # Whoever types on asks again at once, and needs the batch in hand: only somebody else breaks it off.
+                job.given_up = True
+                return
+            job.cancelled.set()
             if job in self._waiting:
                 self._waiting.remove(job)
                 job.end(nothing_done())

@@ -17,7 +17,7 @@ from .llama import CANDIDATE, Chain, Context, Model
 
 SHORT = 32
 """Batches up to this many tokens are waited for."""
-LONG_S = 0.25
+LONG_S = 0.4
 """A batch that takes longer is worth a copy of the recurrent state, so that it can be left."""
 
 

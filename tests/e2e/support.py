@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -112,13 +113,18 @@ class Host(threading.Thread):
             if len(head) < 4:
                 return
             request = json.loads(stream.read(struct.unpack(">I", head)[0]))
-            self.requests.append(request)
-            self.asked.set()
 
             def send(event: dict[str, Any]) -> None:
                 body = json.dumps({"id": request["id"], **event}).encode()
                 connection.sendall(struct.pack(">I", len(body)) + body)
 
+            if request["op"] == "prepare":
+                # Nothing is read ahead here; the client may be gone before it hears that.
+                with contextlib.suppress(OSError):
+                    send({"event": "done", "stop": "end", "text": ""})
+                return
+            self.requests.append(request)
+            self.asked.set()
             step = self._script.pop(0) if self._script else "All is well."
             try:
                 if callable(step):

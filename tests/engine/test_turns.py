@@ -375,18 +375,21 @@ def test_only_the_newest_text_waits_to_be_read(runner: Runner, tiny: str):
     assert done.ids == _alone(_job(tiny))
 
 
-def test_what_was_cancelled_while_it_was_read_ahead_stays_read(runner: Runner, model: str, monkeypatch: pytest.MonkeyPatch):
-    """A connection that closes frees the engine, and costs at most the batch in hand."""
+@pytest.mark.parametrize(("request_of", "batch"), [(lambda path: _ahead(path, *LONG), 2), (_job, 3)], ids=["ahead", "job"])
+def test_what_was_read_when_it_was_cancelled_stays_read(
+    runner: Runner, model: str, monkeypatch: pytest.MonkeyPatch, request_of: Any, batch: int
+):
+    """Reading ahead ends its batch, since whoever types on needs that; a request breaks it off, and loses no more."""
     monkeypatch.setattr(yielding, "LONG_S", 0.0)
     plain, batches = Yielding._may_leave, []
 
     def cancel(self: Yielding, on: bool) -> None:
         plain(self, on)
         batches.append(on)
-        if batches.count(True) == 3 and on:
-            runner.cancel(ahead.job)
+        if batches.count(True) == batch and on:
+            runner.cancel(asked.job)
 
     monkeypatch.setattr(Yielding, "_may_leave", cancel)
-    ahead = Asked(runner, _ahead(model, *LONG))
-    assert ahead.wait()["stop"] == "cancelled"
+    asked = Asked(runner, request_of(model))
+    assert asked.wait()["stop"] == "cancelled"
     assert Asked(runner, _job(model)).wait()["usage"]["cached"] in (1024, 1025)
