@@ -34,7 +34,8 @@ from .fenced import FenceParser
 from .model import ModelFile
 from .resident import log_path, socket_path, status, stop
 
-_WORD = re.compile(r"[^\W_](?=\s)")
+# The end of a word, behind which a space or punctuation stands already: what follows changes no token of it.
+_WORD = re.compile(r"[^\W_](?=[\s!-/:-@\[-`{-~\u2000-\u206f\u3000-\u303f\uff01-\uff0f\uff1a-\uff20])")
 
 __all__ = ["LocalEngine", "log_path", "socket_path", "status", "stop"]
 

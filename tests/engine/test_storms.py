@@ -149,11 +149,11 @@ def test_after_the_host_was_killed_at_any_moment(storm: Storm):
     async def body() -> None:
         for _ in range(TIMES):
             await storm.check()
-            # Whoever had heard nothing yet is answered by the next host.
             long = storm.ask("dense", "long", max_tokens=3000)
             told = await asyncio.gather(storm.disturb(), long, die(), return_exceptions=True)
-            assert all(one is None or "stopped while answering" in str(one) for one in (told[0], told[2]))
-            assert isinstance(told[1], EngineError) and "stopped while answering" in str(told[1])
+            # Whoever had heard nothing yet is answered by the next host, everybody else is told.
+            broken = [one for one in told if isinstance(one, BaseException)]
+            assert all(isinstance(one, EngineError) and "stopped while answering" in str(one) for one in broken), broken
             await storm.check()
 
     _run(body)
