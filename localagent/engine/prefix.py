@@ -160,12 +160,12 @@ class Prefix:
 
     def resume(self, held: Suspended) -> None:
         """Be exactly where `suspend` was called, with nothing to sample from. Raises `EngineError` where that fails."""
+        self.release(held)
         if held.whole is None:
             self._reset()
         elif not self._restore(held.whole, len(held.whole.tokens)):
             self.dirty = True
             raise EngineError("The engine could not go on with an interrupted answer.", "Run it again.")
-        self.release(held)
         self._fixed = held.fixed
         self.snapshots += [s for s in held.partial if not any(s is other for other in self.snapshots)]
 
