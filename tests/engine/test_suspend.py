@@ -8,7 +8,6 @@ from localagent.engine.prefix import Prefix
 from localagent.errors import EngineError
 from tests.engine.test_prefix import Pretended
 
-
 A, B = list(range(1, 900)), list(range(2000, 2700))
 
 
