@@ -16,6 +16,7 @@ from . import pace, preflight
 from .protocol import Prompted, Request, Score, error_to_json
 
 if TYPE_CHECKING:
+    from .archive import Archive
     from .grammars import Grammars
     from .llama import Context, Model
     from .prefix import Prefix
@@ -51,11 +52,24 @@ class Loaded:
     model: Model
     context: Context
     prefix: Prefix
+    archive: Archive
     grammars: Grammars
     pace: pace.Pace
     offloaded: str
 
+    def told(self) -> dict[str, Any]:
+        """What of prompts was read and what came from the disk, in tokens, and what lies there."""
+        archive = self.archive
+        return {
+            "tokens_read": self.prefix.read,
+            "tokens_restored": self.prefix.restored,
+            "disk_snapshots": archive.files,
+            "disk_bytes": archive.bytes,
+            **({"disk_trouble": archive.trouble} if archive.trouble else {}),
+        }
+
     def close(self) -> None:
+        self.archive.close()
         self.grammars.close()
         self.context.close()
         self.model.close()
@@ -71,7 +85,7 @@ class Runner:
         self._loaded: Loaded | None = None
         self._served: dict[int | str, int] = {}
         self._count = self._turns = 0
-        self._closing = False
+        self._closing = self._own = False
         self._busy_until = time.monotonic()
         self._state = "idle"
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -133,6 +147,7 @@ class Runner:
             "gpu_layers": loaded.offloaded if loaded else "",
             "snapshots": len(loaded.prefix.snapshots) if loaded else 0,
             "snapshot_bytes": loaded.prefix.used if loaded else 0,
+            **(loaded.told() if loaded else {}),
         }
 
     # ------------------------------------------------------------ the inference thread
@@ -152,15 +167,18 @@ class Runner:
                 self._state = "idle"
                 self._busy_until = time.monotonic()
             job.emit(event)
+            self._write_down(job.request)
         self._drop()
 
     def _next(self) -> Job | None:
         with self._wake:
             while not self._waiting and not self._closing:
-                if not self._wake.wait(LOOK_S) and self._loaded is not None and preflight.memory_is_short():
-                    log.info("memory is short: the model is unloaded")
-                    self._loaded.close()
-                    self._loaded = None
+                if not self._wake.wait(LOOK_S) and self._loaded is not None:
+                    self._wake.release()
+                    try:
+                        self._look()
+                    finally:
+                        self._wake.acquire()
             if self._closing:
                 return None
             job = min(self._waiting, key=lambda j: (j.request.priority, self._served.get(j.turn, j.since), j.number))
@@ -173,6 +191,25 @@ class Runner:
             if self._loaded is not None:
                 self._loaded.context.abort(False)
             return job
+
+    def _look(self) -> None:
+        """Nobody has asked for a while."""
+        if preflight.memory_is_short():
+            log.info("memory is short: the model is unloaded")
+            self._drop()
+        elif self._loaded is not None and self._own:
+            self._own = False
+            self._loaded.prefix.park()
+            self._loaded.archive.work(self._wanted)
+
+    def _write_down(self, request: Prompted) -> None:
+        """Between two answers. What other programs ask, who name themselves, leaves no conversation on the disk."""
+        self._own = not request.client
+        if self._loaded is not None:
+            self._loaded.archive.work(self._wanted)
+
+    def _wanted(self) -> bool:
+        return bool(self._waiting) or self._closing
 
     def _answer(self, job: Job) -> dict[str, Any]:
         from .answer import Answer
@@ -204,7 +241,7 @@ class Runner:
         self._drop()
         self._state = "loading"
         began = time.monotonic()
-        from . import grammars, llama, prefix
+        from . import archive, grammars, llama, prefix
 
         preflight.check_model(request.path, request.context, gpu=llama.supports_gpu())
 
@@ -225,11 +262,12 @@ class Runner:
                 return None, 0.0
             raise
         budget = preflight.snapshot_budget()
+        kept = archive.Archive(archive.key(request.path, context.layout, llama.build_info()))
         with self._wake:
-            held = prefix.Prefix(context, budget=budget)
+            held = prefix.Prefix(context, budget=budget, archive=kept)
             steps = pace.Pace(context, pace.default_threads())
             compiled = grammars.Grammars(model)
-            self._loaded = Loaded(key, model, context, held, compiled, steps, _offloaded(llama.log_tail(200)))
+            self._loaded = Loaded(key, model, context, held, kept, compiled, steps, _offloaded(llama.log_tail(200)))
             if job.cancelled.is_set():
                 context.abort(True)
         seconds = time.monotonic() - began

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from localagent.engine.prefix import Cancelled, Prefix, shared
+from localagent.engine.prefix import Cancelled, Prefix
+from localagent.engine.snapshots import shared
 from localagent.errors import EngineError
 
 
@@ -54,6 +55,9 @@ class Pretended:
 
     def clear(self) -> None:
         self.attention, self.state = [], []
+
+    def size(self, partial: bool) -> int:
+        return 3
 
     def save(self, partial: bool) -> Any:
         return bytes(64), tuple(self.state), None if partial else tuple(self.attention)
