@@ -154,6 +154,9 @@ class Archive:
         name = f"{'fixed' if fixed else 'session'}-{digest}{snapfile.SUFFIX}"
         if name in self._entries or time.monotonic() < self._not_before:
             return
+        if not fixed:
+            for older in [known for known in self._waiting if known.startswith("session-")]:
+                del self._waiting[older]
         self._waiting[name] = tuple(snapshots)
 
     @property
@@ -231,7 +234,7 @@ def key(path: str, layout: str, build: str) -> dict[str, Any]:
     pieces = gguf.pieces(Path(path), gguf.read(Path(path)))
     engine = f"{metadata.version('llama-cpp-python')} {build}"
     return {
-        "model": [reuse.known_sha256(piece) or _facts(piece) for piece in pieces],
+        "model": [reuse.recorded(piece) or _facts(piece) for piece in pieces],
         "engine": engine,
         "layout": layout,
     }

@@ -108,13 +108,6 @@ def remember(path: Path, sha256: str) -> None:
         _change(lambda records: records.__setitem__(str(path), {**facts, "sha256": sha256}))
 
 
-def known_sha256(path: Path) -> str:
-    """What is recorded of the file as it is now; "" where nobody hashed it."""
-    facts, record = _facts(path), _records().get(str(path), {})
-    same = facts is not None and {key: record.get(key) for key in facts} == facts
-    return str(record.get("sha256", "")) if same else ""
-
-
 def forget(found: Iterable[Path]) -> None:
     """Drop the records of these files."""
     gone = {str(path) for path in found}
