@@ -63,7 +63,7 @@ class Archive:
         self._entries: dict[str, Entry] = {}
         self._waiting: dict[str, tuple[Snapshot, ...]] = {}
         self._writing: tuple[str, Iterator[None]] | None = None
-        self._not_before = 0.0
+        self._not_before = -PAUSE_S
         self.trouble = ""
         self.files = self.bytes = 0
         if self._limit:
@@ -147,12 +147,12 @@ class Archive:
     def offer(self, snapshots: Sequence[Snapshot], *, fixed: bool) -> None:
         """Keep a whole state, and partial ones on its way, when there is time. They must not change any more."""
         whole = snapshots[0]
-        if not self._limit or len(whole.tokens) < _TOO_SHORT:
+        if not self.takes or len(whole.tokens) < _TOO_SHORT:
             return
         lengths = ",".join(str(len(s.tokens)) for s in snapshots)
         digest = hashlib.sha256(whole.tokens.tobytes() + lengths.encode()).hexdigest()[:24]
         name = f"{'fixed' if fixed else 'session'}-{digest}{snapfile.SUFFIX}"
-        if name in self._entries or time.monotonic() < self._not_before:
+        if name in self._entries:
             return
         if not fixed:
             for older in [known for known in self._waiting if known.startswith("session-")]:
@@ -160,9 +160,9 @@ class Archive:
         self._waiting[name] = tuple(snapshots)
 
     @property
-    def waits(self) -> bool:
-        """Whether something is to be written."""
-        return bool(self._waiting)
+    def takes(self) -> bool:
+        """Whether anything would be written."""
+        return self._limit > 0 and time.monotonic() >= self._not_before
 
     def work(self, stop: Callable[[], bool]) -> None:
         """Write what waits until `stop` says so, looked at every MiB; the next call goes on from there."""
@@ -179,8 +179,7 @@ class Archive:
         about = {"key": self._key, "lengths": [len(s.tokens) for s in self._waiting[name][1:]]}
         whole = self._waiting[name][0]
         sections = [whole.tokens.tobytes(), *(s.state for s in self._waiting[name])]
-        path = snapfile.paths.cache_dir() / "snapshots" / self._name / name
-        self._writing = name, _checked(path, about, sections)
+        self._writing = name, _steps(self._name, name, about, sections)
 
     def _step(self, stop: Callable[[], bool]) -> None:
         assert self._writing is not None
@@ -232,12 +231,8 @@ class Archive:
 def key(path: str, layout: str, build: str) -> dict[str, Any]:
     """What a saved state depends on: the model by its sha256 (or its files' facts), the engine, the state's form."""
     pieces = gguf.pieces(Path(path), gguf.read(Path(path)))
-    engine = f"{metadata.version('llama-cpp-python')} {build}"
-    return {
-        "model": [reuse.recorded(piece) or _facts(piece) for piece in pieces],
-        "engine": engine,
-        "layout": layout,
-    }
+    model = [reuse.recorded(piece) or _facts(piece) for piece in pieces]
+    return {"model": model, "engine": f"{metadata.version('llama-cpp-python')} {build}", "layout": layout}
 
 
 def _facts(path: Path) -> str:
@@ -253,12 +248,12 @@ def limit_bytes() -> int:
         return LIMIT_MB << 20
 
 
-def _checked(path: Path, about: Mapping[str, Any], sections: Sequence[Any]) -> Iterator[None]:
-    """The steps of writing, where there is room. Raises OSError or StoreError."""
-    snapfile.folder(path.parent.name)
-    if shutil.disk_usage(path.parent).free < sum(map(len, sections)) + RESERVE:
+def _steps(folder: str, name: str, about: Mapping[str, Any], sections: Sequence[Any]) -> Iterator[None]:
+    """Of writing a file, where there is room for it. Raises OSError or StoreError."""
+    place = snapfile.folder(folder)
+    if shutil.disk_usage(place).free < sum(map(len, sections)) + RESERVE:
         raise StoreError("there is too little room on the disk")
-    yield from snapfile.write(path, about, sections)
+    yield from snapfile.write(place / name, about, sections)
 
 
 def _section(file: Any, section: snapfile.Section) -> Any:

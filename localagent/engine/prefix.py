@@ -124,7 +124,12 @@ class Prefix:
 
     def park(self) -> None:
         """Offer the conversation to the archive, with the points it may have to return to."""
-        if self.archive is None or self.dirty or len(self.tokens) < max(self._turn, self._fixed + WORTH):
+        if (
+            self.archive is None
+            or not self.archive.takes
+            or self.dirty
+            or len(self.tokens) < max(self._turn, self._fixed + WORTH)
+        ):
             return
         if self.backend.size(False) > self.snapshots.budget or (state := self.backend.save(False)) is None:
             return

@@ -82,6 +82,18 @@ class Given(Prefix):
         return 0
 
 
+def put_back(prefix: Prefix, batches: Sequence[tuple[int, ...] | int]) -> None:
+    """Make a clean context hold what these batches make."""
+    backend: Any = prefix.backend
+    for batch in batches:
+        if isinstance(batch, int):
+            assert backend.truncate(batch)
+            del prefix.tokens[batch:]
+        else:
+            assert backend._decode(batch, 1) == 0
+            prefix.tokens.extend(batch)
+
+
 class Direct(LocalEngine):
     """The engine with its host in this process; prompts, requests and answers are the product's own.
 
@@ -140,13 +152,7 @@ class Direct(LocalEngine):
         context = llama.Context(self.loaded, n_ctx=CONTEXT, threads=1)
         try:
             prefix, ids = Given(context), []
-            for batch in self.prefix.made:
-                if isinstance(batch, int):
-                    assert context.truncate(batch)
-                    del prefix.tokens[batch:]
-                else:
-                    assert context._decode(batch, 1) == 0
-                    prefix.tokens.extend(batch)
+            put_back(prefix, self.prefix.made)
             self._run(context, prefix, self.last, lambda event: ids.extend(event.get("ids", ())))
             return ids
         finally:

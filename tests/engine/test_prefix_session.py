@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +13,6 @@ from localagent.engine.prefix import ROLLING
 from localagent.engine.snapshots import shared
 from localagent.events import MessageDone
 from localagent.values import Message, Text, ToolResult, ToolSpec
-
-
-def _replayed() -> Any:
-    spec = importlib.util.spec_from_file_location("replayed", Path(__file__).with_name("replayed.py"))
-    assert spec and spec.loader
-    module = sys.modules["replayed"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -90,8 +79,8 @@ class Talk:
 
 
 @pytest.fixture(params=["tiny", "dense"])
-def talk(request: pytest.FixtureRequest) -> Iterator[Talk]:
-    engine = _replayed().Direct(request.getfixturevalue(request.param))
+def talk(request: pytest.FixtureRequest, replayed: Any) -> Iterator[Talk]:
+    engine = replayed.Direct(request.getfixturevalue(request.param))
     yield Talk(engine)
     engine.shut()
 
@@ -129,7 +118,9 @@ def test_a_session_of_twenty_turns_computes_only_what_is_new(talk: Talk) -> None
     recurrent = talk.engine.context.recurrent
     evaluated, new, divergences = (sum(column) for column in zip(*talk.spent, strict=True))
     allowed = new + (ROLLING * divergences if recurrent else 0)
-    print(f"\nrecurrent={recurrent} evaluated={evaluated} new={new} divergences={divergences} ratio={evaluated / new:.3f}")
+    print(
+        f"\nrecurrent={recurrent} evaluated={evaluated} new={new} divergences={divergences} ratio={evaluated / new:.3f}"
+    )
     assert divergences > 15
     assert evaluated <= 1.05 * allowed
     for spent, fresh, diverged in talk.spent:
