@@ -107,10 +107,12 @@ class Archive:
 
     # ------------------------------------------------------------ reading
 
-    def find(self, goal: array[int], limit: int, recurrent: bool) -> Found | None:
-        """What serves most of the first `limit` tokens of `goal`."""
+    def find(self, goal: array[int], limit: int, recurrent: bool, room: int) -> Found | None:
+        """What serves most of the first `limit` tokens of `goal`, in a context of `room` tokens."""
         best: Found | None = None
         for entry in self._entries.values():
+            if len(entry.tokens) > room:
+                continue
             common = min(shared(entry.tokens, goal), limit)
             partial = recurrent and common < len(entry.tokens)
             length = max((n for n in entry.lengths if n <= common), default=0) if partial else common

@@ -221,7 +221,7 @@ class Prefix:
         live = common if grows else self._reach(common)
         way = max(self.snapshots.ways(goal, limit, self.backend.recurrent), key=lambda w: w.length, default=None)
         near = max(live, way.length if way else 0)
-        found = self.archive.find(goal, limit, self.backend.recurrent) if self.archive else None
+        found = self._on_disk(goal, limit)
         if found and found.length >= near + WORTH:
             self._stash(common)
             return found.length if self._fetch(found) else self._reuse(goal)
@@ -279,6 +279,11 @@ class Prefix:
             return False
         self._holds(way.whole.tokens[: way.length])
         return True
+
+    def _on_disk(self, goal: array[int], limit: int) -> Found | None:
+        if self.archive is None:
+            return None
+        return self.archive.find(goal, limit, self.backend.recurrent, self.backend.n_ctx)
 
     def _fetch(self, found: Found) -> bool:
         """Load it from the disk; where that fails the file is gone."""

@@ -217,6 +217,14 @@ def test_a_state_that_the_engine_refuses_is_dropped(recurrent: bool) -> None:
     assert _files() == []
 
 
+def test_a_smaller_context_leaves_larger_states_alone(recurrent: bool) -> None:
+    _, talk = _spoken(recurrent)
+    again = _start(recurrent)
+    again.backend.n_ctx = 1000
+    assert _right(again, [*HEAD, 1, 2]) == 700
+    assert _right(_start(recurrent), [*talk, 1]) == len(talk)
+
+
 def test_a_full_disk_loses_nothing_and_is_told(recurrent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     _, talk = _spoken(recurrent)
     before = {path.name: path.read_bytes() for path in _files()}
