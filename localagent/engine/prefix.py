@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROLLING = 512
 """Tokens at most between two snapshots of a recurrent context: what a divergence costs it beyond what is new."""
 NEAR = 64
-"""A snapshot so few tokens behind another is not made."""
+"""A snapshot so few tokens behind another is not made, but where a message begins."""
 WORTH = 256
 """Fewer tokens than this are computed again rather than copied as a whole."""
 MARKS = 2
@@ -151,12 +151,13 @@ class Prefix:
         if cached - last >= NEAR:
             self._keep(partial=True)
             last = cached
-        wanted = {*marks, fixed, length, *([tail] if cached < self._turn else [])}
+        places = {*marks, fixed}
+        wanted = {*places, length, *([tail] if cached < self._turn else [])}
         for mark in sorted(m for m in wanted if cached < m <= length):
             while mark - last > ROLLING:
                 last += ROLLING
                 cuts.append(last)
-            if mark == fixed or mark - last >= NEAR:
+            if mark in places or mark - last >= NEAR:
                 last = mark
                 cuts.append(last)
         self._next = last + ROLLING
