@@ -45,18 +45,25 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     if not models:
         yield "No model is loaded."
     for model in models:
-        kept = (
-            f", {model['snapshots']} conversations kept in {_size(model['snapshot_bytes'])}"
-            if model["snapshots"]
-            else ""
-        )
-        yield (
-            f"{model['model']}{' (in use)' if model['busy'] else ''}\n"
-            f"    {_size(model['memory_bytes'])} with {model['used']} of {model['context']} tokens in use{kept}; "
-            f"threads {model['threads']}, layers on a GPU {model['gpu_layers']}"
-        )
+        yield from _model(model)
     for job in status.get("queue", ()):
         yield f"{job['state']} for {job['seconds']} s, priority {job['priority']}: {job['model']}"
+
+
+def _model(model: dict[str, Any]) -> Iterator[str]:
+    yield f"{model['model']}{' (in use)' if model['busy'] else ''}"
+    yield (
+        f"    {_size(model['memory_bytes'])} with {model['used']} of {model['context']} tokens in use; "
+        f"threads {model['threads']}, layers on a GPU {model['gpu_layers']}"
+    )
+    yield f"    {model['tokens_read']} tokens read, {model['tokens_restored']} restored from the disk"
+    if model["snapshots"] or model["disk_snapshots"]:
+        yield (
+            f"    states kept: {model['snapshots']} in {_size(model['snapshot_bytes'])} of memory, "
+            f"{model['disk_snapshots']} in {_size(model['disk_bytes'])} on the disk"
+        )
+    if model["disk_trouble"]:
+        yield f"    nothing is written to the disk: {model['disk_trouble']}"
 
 
 def _size(size: int) -> str:

@@ -27,7 +27,8 @@ class Prompt:
     """Tokens of all segments, and the token lengths at which snapshots are worth keeping.
 
     `ends` are the token lengths behind each segment, the first without any.
-    `opener` is the token that opens a message, `role` what follows it where it is the model's own turn.
+    `opener` is the token that opens a message, `role` what follows it where it is the model's own turn,
+    `tail` the length up to where that turn is opened: later prompts repeat that much.
     """
 
     tokens: list[int]
@@ -36,6 +37,7 @@ class Prompt:
     fixed: int
     opener: int | None
     role: tuple[int, ...]
+    tail: int = 0
 
 
 def tokenize(model: Model, request: Prompted) -> Prompt:
@@ -53,7 +55,8 @@ def tokenize(model: Model, request: Prompted) -> Prompt:
         ends.append(len(tokens))
     length = [ends[min(m, len(ends) - 1)] for m in (*request.marks, request.fixed)]
     marks, fixed = tuple(length[:-1]), length[-1] if request.fixed else 0
-    return Prompt(tokens, tuple(ends), marks, fixed, opener, _role(model, tokens, opener))
+    tail = 0 if opener is None else len(tokens) - 1 - tokens[::-1].index(opener)
+    return Prompt(tokens, tuple(ends), marks, fixed, opener, _role(model, tokens, opener), tail)
 
 
 def spell(model: Model, segment: Segment) -> Sequence[int]:
@@ -121,6 +124,7 @@ class Answer:
                 [*prompt.tokens, *(token for spoken in forced for token in spoken.ids)],
                 marks=prompt.marks,
                 fixed=prompt.fixed,
+                tail=prompt.tail,
                 progress=lambda done, total, kept: self._emit(
                     {"event": "prefill", "done": done, "total": total, "cached": kept}
                 ),

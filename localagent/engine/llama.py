@@ -292,7 +292,7 @@ class Chain:
 
 
 class Context:
-    """One sequence of tokens in a model: the backend of `prefix.Prefix`."""
+    """One sequence of tokens in a model: the backend of `prefix.Prefix`. A saved state has the form `layout`."""
 
     def __init__(self, model: Model, *, n_ctx: int, threads: int) -> None:
         params = L.llama_context_default_params()
@@ -310,11 +310,10 @@ class Context:
                 f"There is not enough memory for a context of {params.n_ctx} tokens.",
                 "Choose a smaller context or a smaller model, or close other programs.",
             )
-        self.model = model
-        self.recurrent = model.recurrent
-        self.n_batch = N_BATCH
+        self.model, self.recurrent = model, model.recurrent
+        self.layout = f"k{params.type_k} v{params.type_v} flash{params.flash_attn_type} swa{int(params.swa_full)}"
+        self.n_batch, self.threads = N_BATCH, threads
         self.n_ctx: int = L.llama_n_ctx(self._context)
-        self.threads = threads
         self._memory = L.llama_get_memory(self._context)
         self._ready = 0
         self._flag = ctypes.create_string_buffer(2)
@@ -370,10 +369,13 @@ class Context:
         self._ready = 0
         L.llama_memory_clear(self._memory, True)
 
+    def size(self, partial: bool) -> int:
+        """Bytes that `save` would take."""
+        return int(L.llama_state_seq_get_size_ext(self._context, 0, L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY * partial))
+
     def save(self, partial: bool) -> Any | None:
         """The sequence's state; only its recurrent part where `partial`. None where it cannot be had."""
-        flags = L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
-        size = L.llama_state_seq_get_size_ext(self._context, 0, flags)
+        size, flags = self.size(partial), L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY * partial
         buffer = (ctypes.c_uint8 * size)()
         if not size or L.llama_state_seq_get_data_ext(self._context, buffer, size, 0, flags) != size:
             return None
@@ -381,7 +383,7 @@ class Context:
 
     def load(self, state: Any, partial: bool) -> bool:
         self._ready = 0
-        flags = L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
+        flags = L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY * partial
         return bool(L.llama_state_seq_set_data_ext(self._context, state, len(state), 0, flags))
 
     def logits(self, back: int = 1) -> np.ndarray:

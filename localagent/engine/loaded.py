@@ -15,9 +15,11 @@ from . import fit, pace, preflight, room
 from .protocol import Prompted
 
 if TYPE_CHECKING:
+    from .archive import Archive
     from .grammars import Grammars
     from .llama import Model
-    from .prefix import Prefix, Snapshot
+    from .prefix import Prefix
+    from .snapshots import Snapshot
     from .yielding import Yielding
 
 log = logging.getLogger("localagent.engine")
@@ -25,26 +27,45 @@ Key = tuple[str, int, int, int]
 """Path, size in bytes and time of change in ns of the file, and the tokens of context."""
 
 
+_NOTHING: dict[str, Any] = {
+    "model": None,
+    "context": 0,
+    "used": 0,
+    "threads": 0,
+    "gpu_layers": "",
+    "tokens_read": 0,
+    "tokens_restored": 0,
+    "disk_snapshots": 0,
+    "disk_bytes": 0,
+    "disk_trouble": "",
+}
+"""What is told of the model used last, where there is none."""
+
+
 @dataclass(slots=True, eq=False)
 class Loaded:
     """One model with its context. `need` and `weights` as in `room.Share`; `ahead` is where reading ahead ended last.
 
-    `ready` is the monotonic time at which it was loaded.
+    `own` says whether its conversation is the user's own and not yet parked, `ready` is the monotonic time at which it
+    was loaded.
     """
 
     key: Key
     model: Model
     context: Yielding
     prefix: Prefix
+    archive: Archive
     grammars: Grammars
     pace: pace.Pace
     offloaded: str
     need: int
     weights: int
     ahead: Snapshot | None = None
+    own: bool = False
     ready: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:
+        self.archive.close()
         self.grammars.close()
         self.context.close()
         self.model.close()
@@ -60,6 +81,11 @@ class Loaded:
             "threads": self.context.threads,
             "gpu_layers": self.offloaded,
             "busy": busy,
+            "tokens_read": self.prefix.read,
+            "tokens_restored": self.prefix.restored,
+            "disk_snapshots": self.archive.files,
+            "disk_bytes": self.archive.bytes,
+            "disk_trouble": self.archive.trouble,
         }
 
 
@@ -78,6 +104,21 @@ class Models:
 
     def all(self) -> tuple[Loaded, ...]:
         return tuple(self._loaded)
+
+    def status(self, busy: Collection[Loaded | None]) -> dict[str, Any]:
+        """`models` has them all, the last used first; the same facts beside it are that one's, or sums."""
+        told = [one.status(one in busy) for one in reversed(self.all())]
+        last = told[0] if told else _NOTHING
+        sums = {name: sum(one[name] for one in told) for name in ("snapshots", "snapshot_bytes")}
+        return {**{name: last[name] for name in _NOTHING}, **sums, "models": told}
+
+    def write_down(self, stop: Callable[[], bool], *, park: bool = False) -> None:
+        """Write snapshots to the disk until `stop`; with `park` those of the conversations as they stand, too."""
+        for loaded in self.all():
+            if park and loaded.own:
+                loaded.own = False
+                loaded.prefix.park()
+            loaded.archive.work(stop)
 
     def find(self, wanted: Key) -> Loaded | None:
         """It is the one used last from now on."""
@@ -102,17 +143,19 @@ class Models:
 
     def load(self, wanted: Key, threads: int | None, progress: Callable[[float], bool]) -> Loaded:
         """Raises `ModelError`, or `EngineError` where `progress` gave up."""
-        from . import grammars, llama, prefix
+        from . import archive, grammars, llama, prefix
 
         path, context = wanted[0], wanted[3]
         preflight.check_model(path, context, gpu=llama.supports_gpu())
         needed = self._need(wanted)
         model, made = _open(path, context, threads or pace.default_threads(), progress)
+        kept = archive.Archive(archive.key(path, made.layout, llama.build_info()))
         loaded = Loaded(
             wanted,
             model,
             made,
-            prefix.Prefix(made, budget=preflight.snapshot_budget()),
+            prefix.Prefix(made, budget=preflight.snapshot_budget(), archive=kept),
+            kept,
             grammars.Grammars(model),
             pace.Pace(made, pace.default_threads()),
             _offloaded(llama.log_tail(200)),

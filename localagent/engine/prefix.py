@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import EngineError, PromptTooLong
+from .snapshots import Snapshot, Snapshots, Suspended, Way, begins, shared
 
-ROLLING = 4096
-"""Tokens between the snapshots of a long prefill."""
+if TYPE_CHECKING:
+    from .archive import Archive, Found
+
+ROLLING = 512
+"""Tokens at most between two snapshots of a recurrent context: what a divergence costs it beyond what is new."""
+NEAR = 64
+"""A snapshot so few tokens behind another is not made, but where a message begins."""
 WORTH = 256
-"""Fewer tokens than this are computed again rather than copied."""
+"""Fewer tokens than this are computed again rather than copied as a whole."""
+MARKS = 2
+"""As many points to return to behind the start of its last turn are parked with a conversation."""
 
 
 class Backend(Protocol):
@@ -35,6 +42,8 @@ class Backend(Protocol):
 
     def clear(self) -> None: ...
 
+    def size(self, partial: bool) -> int: ...
+
     def save(self, partial: bool) -> Any | None: ...
 
     def load(self, state: Any, partial: bool) -> bool: ...
@@ -44,54 +53,22 @@ class Cancelled(Exception):
     """Somebody asked to stop. The sequence knows what it still holds."""
 
 
-@dataclass(slots=True)
-class Snapshot:
-    """State after `tokens`. A partial one holds the recurrent part only and needs its tokens in place."""
-
-    tokens: array[int]
-    state: Any
-    partial: bool
-    pinned: bool
-    used: int
-
-    @property
-    def size(self) -> int:
-        return len(self.state) + self.tokens.itemsize * len(self.tokens)
-
-
-def shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    limit = min(len(one), len(other))
-    step, at = 512, 0
-    while at < limit and one[at : at + step] == other[at : at + step]:
-        at += step
-    at = min(at, limit)
-    while at < limit and one[at] == other[at]:
-        at += 1
-    return at
-
-
-@dataclass(frozen=True, slots=True)
-class Suspended:
-    """A conversation in the middle of its answer: its whole state, and the snapshots that need its tokens in place."""
-
-    whole: Snapshot | None
-    partial: tuple[Snapshot, ...]
-    fixed: int
-
-
 class Prefix:
-    """One context's tokens and snapshots. `budget` bounds the snapshots in bytes."""
+    """One context's tokens and snapshots. `budget` bounds the snapshots in memory, in bytes.
 
-    def __init__(self, backend: Backend, *, budget: int = 1 << 30) -> None:
+    `archive` keeps on disk what outlives the process. `read` counts the tokens that prompts cost,
+    `restored` those that came from the disk instead.
+    """
+
+    def __init__(self, backend: Backend, *, budget: int = 1 << 30, archive: Archive | None = None) -> None:
         self.backend = backend
-        self.budget = budget
+        self.archive = archive
         self.tokens: array[int] = array("i")
         self.dirty = False
-        self.snapshots: list[Snapshot] = []
-        self._suspended: list[Snapshot] = []
-        self._fixed = 0
-        self._clock = 0
+        self.snapshots = Snapshots(budget)
+        self.read = self.restored = 0
+        self._fixed = self._turn = 0
+        self._next = 0
 
     def sync(
         self,
@@ -99,14 +76,16 @@ class Prefix:
         *,
         marks: Sequence[int] = (),
         fixed: int = 0,
+        tail: int = 0,
         progress: Callable[[int, int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> int:
         """Make the context hold exactly `target`, ready to sample; returns the tokens kept without work.
 
-        `marks` are lengths worth a snapshot, `fixed` the length of the part every conversation
-        starts with (0 = unknown). `progress(done, total, cached)` follows each batch. Raises
-        `Cancelled`, or `EngineError` where the prompt does not fit or decoding fails.
+        `marks` are lengths worth a snapshot, the last of them where the newest turn begins; `fixed`
+        is the length of the part every conversation starts with, `tail` that up to which the
+        conversation will be repeated (0 = unknown). `progress(done, total, cached)` follows each
+        batch. Raises `Cancelled`, or `EngineError` where the prompt does not fit or decoding fails.
         """
         goal = array("i", target)
         if not goal:
@@ -118,20 +97,21 @@ class Prefix:
             )
         cached = self._reuse(goal)
         self._fixed = fixed if 0 < fixed < len(goal) else 0
-        cuts = {m for m in (*marks, self._fixed) if cached < m <= len(goal)} if self.backend.recurrent else set()
-        if cuts or self.backend.recurrent:
-            cuts |= set(range((cached // ROLLING + 1) * ROLLING, len(goal), ROLLING)) | {len(goal)}
-        self._advance(goal, cached, sorted(cuts), progress, stop)
+        self._turn = max((m for m in marks if m <= len(goal)), default=0)
+        self._advance(goal, cached, self._cuts(len(goal), cached, marks, tail), progress, stop)
         return cached
 
     def extend(self, tokens: Sequence[int], decode: Callable[[Sequence[int]], int] | None = None) -> None:
         """Decode a few tokens more, by another way of the backend's if given. Raises `Cancelled` where it was aborted."""
         self._decode(array("i", tokens), decode)
+        if self.backend.recurrent and len(self.tokens) >= self._next:
+            self.keep()
 
     def keep(self) -> None:
         """Take care that `back` returns to this length."""
         if self.backend.recurrent:
-            self._keep(partial=True, pinned=False)
+            self._next = len(self.tokens) + ROLLING
+            self._keep(partial=True)
 
     def back(self, target: Sequence[int]) -> bool:
         """Return to exactly `target`, with nothing to sample from there; False where that would take work."""
@@ -154,26 +134,66 @@ class Prefix:
             state = self.backend.save(False)
             if state is None:
                 return None
-            whole = Snapshot(self.tokens[:], state, False, False, 0)
-            self._suspended.append(whole)
-        return Suspended(whole, tuple(s for s in self.snapshots if self._in_place(s)), self._fixed)
+            whole = Snapshot(self.tokens[:], state, False)
+            self.snapshots.lend(whole)
+        partial = tuple(s for s in self.snapshots if self._in_place(s))
+        return Suspended(whole, partial, self._fixed, self._turn, self._next)
 
     def resume(self, held: Suspended) -> None:
         """Be exactly where `suspend` was called, with nothing to sample from. Raises `EngineError` where that fails."""
         self.release(held)
         if held.whole is None:
             self._reset()
-        elif not self._restore(held.whole, len(held.whole.tokens)):
-            self.dirty = True
+        elif not self._restore(Way(held.whole, None, len(held.whole.tokens))):
             raise EngineError("The engine could not go on with an interrupted answer.", "Run it again.")
-        self._fixed = held.fixed
-        self.snapshots += [s for s in held.partial if not any(s is other for other in self.snapshots)]
+        self._fixed, self._turn, self._next = held.fixed, held.turn, held.next_
+        self.snapshots.give_back(held.partial)
 
     def release(self, held: Suspended) -> None:
         """Nobody will go on with that conversation."""
-        self._suspended = [s for s in self._suspended if s is not held.whole]
+        if held.whole is not None:
+            self.snapshots.end_loan(held.whole)
+
+    def park(self) -> None:
+        """Offer the conversation to the archive, with the points it may have to return to."""
+        if (
+            self.archive is None
+            or not self.archive.takes
+            or self.dirty
+            or len(self.tokens) < max(self._turn, self._fixed + WORTH)
+        ):
+            return
+        if self.backend.size(False) > self.snapshots.budget or (state := self.backend.save(False)) is None:
+            return
+        ways = [s for s in self.snapshots if s.partial and self._in_place(s) and len(s.tokens) > self._fixed]
+        ways.sort(key=lambda s: len(s.tokens))
+        turn = [s for s in ways if len(s.tokens) <= self._turn][-1:]
+        rest = [s for s in ways if len(s.tokens) > self._turn]
+        self.archive.offer([Snapshot(self.tokens[:], state, False), *turn, *rest[:MARKS]], fixed=False)
 
     # ------------------------------------------------------------ going on
+
+    def _cuts(self, length: int, cached: int, marks: Sequence[int], tail: int) -> list[int]:
+        """The lengths at which to make a snapshot on the way from `cached` to `length`."""
+        fixed = self._fixed if cached < self._fixed else 0
+        if not self.backend.recurrent:
+            return [fixed] if fixed >= WORTH else []
+        near = (len(s.tokens) for s in self.snapshots if len(s.tokens) <= cached and begins(self.tokens, s.tokens))
+        last, cuts = max(near, default=0), []
+        if cached - last >= NEAR:
+            self._keep(partial=True)
+            last = cached
+        places = {*marks, fixed}
+        wanted = {*places, length, *([tail] if cached < self._turn else [])}
+        for mark in sorted(m for m in wanted if cached < m <= length):
+            while mark - last > ROLLING:
+                last += ROLLING
+                cuts.append(last)
+            if mark in places or mark - last >= NEAR:
+                last = mark
+                cuts.append(last)
+        self._next = last + ROLLING
+        return cuts
 
     def _advance(
         self,
@@ -191,11 +211,19 @@ class Prefix:
                 raise Cancelled
             end = min([at + self.backend.n_batch, len(goal), *(c for c in cuts if c > at)])
             self._decode(goal[at:end])
+            self.read += end - at
             at = end
             if at in cuts:
-                self._keep(partial=True, pinned=at == self._fixed)
+                self._at_cut(at)
             if progress:
                 progress(at, len(goal), cached)
+
+    def _at_cut(self, length: int) -> None:
+        whole = self._keep(partial=False, pinned=True) if length == self._fixed >= WORTH else None
+        if whole is not None and self.archive is not None:
+            self.archive.offer([whole], fixed=True)
+        if whole is None and self.backend.recurrent:
+            self._keep(partial=True, pinned=length == self._fixed)
 
     def _decode(self, tokens: array[int], decode: Callable[[Sequence[int]], int] | None = None) -> None:
         if self.dirty or self.backend.last_position() != len(self.tokens) - 1:
@@ -219,38 +247,37 @@ class Prefix:
 
     def _reuse(self, goal: array[int]) -> int:
         """Bring the context to the longest prefix of `goal` that can be had, short of all of it."""
-        common = min(shared(self.tokens, goal), len(goal) - 1)
+        limit = len(goal) - 1
+        common = min(shared(self.tokens, goal), limit)
         whole = not self.dirty and self.backend.last_position() == len(self.tokens) - 1
-        if whole and common == len(self.tokens):
+        grows = whole and common == len(self.tokens)
+        live = common if grows else self._reach(common)
+        way = max(self.snapshots.ways(goal, limit, self.backend.recurrent), key=lambda w: w.length, default=None)
+        near = max(live, way.length if way else 0)
+        found = self._on_disk(goal, limit)
+        if found and found.length >= near + WORTH:
+            self._stash(common)
+            return found.length if self._fetch(found) else self._reuse(goal)
+        if way and way.length >= live + WORTH // 4:
+            self._stash(common)
+            if self._restore(way):
+                self.snapshots.touch(way.whole)
+                return way.length
+            self.snapshots.remove(way.whole)
+            return self._reset()
+        if grows:
             return common
-        live = self._reach(common)
-        best, usable = self._best(goal)
         self._stash(common)
-        if best and usable >= live + WORTH // 4 and self._restore(best, usable):
-            return usable
         return live if self._rewind(live) else self._reset()
 
     def _reach(self, length: int) -> int:
         """The longest length up to `length` that the context can return to in place."""
         if not self.backend.recurrent:
             return length
-        return max((len(s.tokens) for s in self.snapshots if self._in_place(s) and len(s.tokens) <= length), default=0)
+        return max((len(s.tokens) for s in self.snapshots if len(s.tokens) <= length and self._in_place(s)), default=0)
 
     def _in_place(self, snapshot: Snapshot) -> bool:
-        return snapshot.partial and self.tokens[: len(snapshot.tokens)] == snapshot.tokens
-
-    def _best(self, goal: array[int]) -> tuple[Snapshot | None, int]:
-        """The whole-state snapshot that saves most, and how much of it serves."""
-        best, most = None, 0
-        for snapshot in self.snapshots:
-            if snapshot.partial:
-                continue
-            common = min(shared(snapshot.tokens, goal), len(goal) - 1)
-            if self.backend.recurrent and common < len(snapshot.tokens):
-                continue
-            if common > most:
-                best, most = snapshot, common
-        return best, most
+        return snapshot.partial and begins(self.tokens, snapshot.tokens)
 
     def _rewind(self, length: int) -> bool:
         """Return to `length`, which `_reach` named."""
@@ -259,79 +286,94 @@ class Prefix:
             return True
         if self.backend.recurrent:
             found = next((s for s in self.snapshots if len(s.tokens) == length and self._in_place(s)), None)
+            self.dirty = True
             # The recurrent part first: cutting the attention part is refused while the other is ahead.
             if found is None or not self.backend.load(found.state, True):
                 return False
-            self._touch(found)
+            self.snapshots.touch(found)
         if not self.backend.truncate(length) or self.backend.last_position() != length - 1:
             return False
-        del self.tokens[length:]
-        self.dirty = False
-        self._forget_beyond()
+        self._holds(self.tokens[:length])
         return True
 
-    def _restore(self, snapshot: Snapshot, length: int) -> bool:
+    def _restore(self, way: Way) -> bool:
+        """Load it; where that fails the context is of no use before a `_reset`."""
         self.backend.clear()
-        self.tokens, self.dirty = array("i"), False
-        if not self.backend.load(snapshot.state, False):
-            self.snapshots = [s for s in self.snapshots if s is not snapshot]
+        self.tokens, self.dirty = array("i"), True
+        if not self.backend.load(way.whole.state, False):
             return False
-        if length < len(snapshot.tokens) and not self.backend.truncate(length):
+        if way.partial is not None:
+            if not self.backend.load(way.partial.state, True):
+                return False
+            self.snapshots.touch(way.partial)
+        if way.length < len(way.whole.tokens) and not self.backend.truncate(way.length):
             return False
-        if self.backend.last_position() != length - 1:
+        if self.backend.last_position() != way.length - 1:
             return False
-        self.tokens = snapshot.tokens[:length]
-        self._touch(snapshot)
-        self._forget_beyond()
+        self._holds(way.whole.tokens[: way.length])
+        return True
+
+    def _on_disk(self, goal: array[int], limit: int) -> Found | None:
+        if self.archive is None:
+            return None
+        return self.archive.find(goal, limit, self.backend.recurrent, self.backend.n_ctx)
+
+    def _fetch(self, found: Found) -> bool:
+        """Load it from the disk; where that fails the file is gone."""
+        assert self.archive is not None
+        whole, *partial = self.archive.read(found) or [None]
+        if whole is None:
+            return False
+        if not self._restore(Way(whole, partial[-1] if found.partial else None, found.length)):
+            self.archive.reject(found)
+            self._reset()
+            return False
+        for snapshot in (*partial, *([whole] if whole.pinned else [])):
+            if self.snapshots.find(snapshot.tokens, partial=snapshot.partial) is None:
+                self.snapshots.add(snapshot)
+        self.snapshots.tidy(self.tokens)
+        self.restored += found.length
         return True
 
     def _reset(self) -> int:
         self.backend.clear()
-        self.tokens, self.dirty = array("i"), False
-        self._forget_beyond()
+        self._holds(array("i"))
         return 0
 
-    def _forget_beyond(self) -> None:
-        """Drop partial snapshots whose tokens are no longer in place."""
-        self.snapshots = [s for s in self.snapshots if not s.partial or self._in_place(s)]
+    def _holds(self, tokens: array[int]) -> None:
+        """The context holds exactly these now."""
+        self.tokens, self.dirty = tokens, False
+        self.snapshots.tidy(tokens)
 
     # ------------------------------------------------------------ snapshots
 
     def _stash(self, common: int) -> None:
-        """Another conversation comes: keep this one whole, and its fixed part, if that is worth a copy."""
-        if common > self._fixed + WORTH // 4 or len(self.tokens) - common < WORTH:
+        """Another conversation comes, or another course of this one: keep it whole, if that is worth a copy."""
+        if common > max(self._turn - 1, self._fixed + WORTH // 4) or len(self.tokens) - common < WORTH:
             return
         if self.dirty and (self.backend.recurrent or not self.backend.truncate(len(self.tokens))):
             return
-        self.dirty = False
         if self.backend.last_position() != len(self.tokens) - 1:
             return
-        self._keep(partial=False, pinned=False)
-        fixed = self._fixed
-        if fixed >= WORTH and common < fixed and self._reach(fixed) == fixed and self._rewind(fixed):
-            self._keep(partial=False, pinned=True)
+        self.dirty = False
+        self._keep(partial=False)
 
-    def _keep(self, *, partial: bool, pinned: bool) -> None:
-        kept = (*self.snapshots, *self._suspended)
-        known = next((s for s in kept if s.partial == partial and s.tokens == self.tokens), None)
+    def _keep(self, *, partial: bool, pinned: bool = False) -> Snapshot | None:
+        """A snapshot of what the context holds; None where there is no room or no state to be had."""
+        known = self.snapshots.find(self.tokens, partial=partial)
         if known:
             known.pinned |= pinned
-            self._touch(known)
-            return
-        state = self.backend.save(partial)
-        if state is None:
-            return
-        snapshot = Snapshot(self.tokens[:], state, partial, pinned, 0)
-        self._touch(snapshot)
-        self.snapshots.append(snapshot)
-        while self.used > self.budget and self.snapshots:
-            self.snapshots.remove(min(self.snapshots, key=lambda s: (s.pinned, s.used)))
-
-    def _touch(self, snapshot: Snapshot) -> None:
-        self._clock += 1
-        snapshot.used = self._clock
+            self.snapshots.touch(known)
+            return known
+        if self.backend.size(partial) > self.snapshots.budget or (state := self.backend.save(partial)) is None:
+            return None
+        made = Snapshot(self.tokens[:], state, partial, pinned)
+        if not self.snapshots.add(made):
+            return None
+        self.snapshots.tidy(self.tokens)
+        return made
 
     @property
     def used(self) -> int:
         """Bytes held by snapshots."""
-        return sum(s.size for s in self.snapshots)
+        return self.snapshots.used

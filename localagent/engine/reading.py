@@ -8,9 +8,10 @@ from typing import Any
 
 from .answer import tokenize
 from .loaded import Loaded
-from .prefix import Cancelled, Snapshot, shared
+from .prefix import Cancelled
 from .protocol import Prepare
 from .queue import nothing_done
+from .snapshots import Snapshot, shared
 
 
 def read_ahead(loaded: Loaded, request: Prepare, stop: Callable[[], bool]) -> dict[str, Any]:
@@ -43,5 +44,6 @@ def _only_one(loaded: Loaded, before: list[Snapshot]) -> None:
     new = [s for s in prefix.snapshots if s.partial and s.tokens == prefix.tokens]
     if not new or any(new[0] is known for known in before):
         return
-    prefix.snapshots = [s for s in prefix.snapshots if s is not loaded.ahead]
+    if loaded.ahead is not None:
+        prefix.snapshots.remove(loaded.ahead)
     loaded.ahead = new[0]

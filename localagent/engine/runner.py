@@ -11,44 +11,20 @@ import logging
 import os
 import threading
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import EngineError, LocalAgentError
 from . import loaded as loading
 from . import preflight
+from .frames import Frame
 from .loaded import Key, Loaded, Models
 from .protocol import Prepare, Score, error_to_json
 from .queue import Emit, Job, Turns, before, goes_on, nothing_done
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from .prefix import Suspended
 
 __all__ = ["Emit", "Job", "Runner"]
 log = logging.getLogger("localagent.engine")
 LOOK_S = 15.0
 """How often an idle host looks whether other programs need its memory."""
-
-
-@dataclass(eq=False, slots=True)
-class Frame:
-    """A job that has begun. `held` is the state of its context while another job has that.
-
-    `away` are the seconds it stood interrupted while its prompt was read, and since.
-    """
-
-    job: Job
-    loaded: Loaded | None = None
-    held: Suspended | None = None
-    logits: list[np.ndarray] = field(default_factory=list)
-    speaking: bool = False
-    away: list[float] = field(default_factory=lambda: [0.0, 0.0])
-
-    def emit(self, event: dict[str, Any]) -> None:
-        self.speaking = self.speaking or event["event"] == "token"
-        self.job.emit(event)
 
 
 class Runner:
@@ -132,18 +108,11 @@ class Runner:
         """`model` and what follows it are of the model used last; `models` has them all, `queue` who waits for what."""
         with self._wake:
             waiting, frames = self._turns.order(self._waiting), tuple(self._frames)
-        models = self._models.all()
-        busy = [frame.loaded for frame in frames]
-        told = [one.status(one in busy) for one in reversed(models)]
-        last = told[0] if told else {"model": None, "context": 0, "used": 0, "threads": 0, "gpu_layers": ""}
         return {
             "state": self._state,
             "waiting": len(waiting),
             "answered": self._answered,
-            **{name: last[name] for name in ("model", "context", "used", "threads", "gpu_layers")},
-            "snapshots": sum(one["snapshots"] for one in told),
-            "snapshot_bytes": sum(one["snapshot_bytes"] for one in told),
-            "models": told,
+            **self._models.status([frame.loaded for frame in frames]),
             "queue": [
                 *(_told(f.job, self._state if f is frames[-1] else "interrupted") for f in reversed(frames)),
                 *(_told(job, "waiting for memory" if job.blocked else "waiting") for job in waiting),
@@ -171,19 +140,30 @@ class Runner:
     def _run(self) -> None:
         while (frame := self._next()) is not None:
             self._serve(frame)
+            self._models.write_down(self._wanted)
         self._models.unload_idle((), "the engine ends")
 
     def _next(self) -> Frame | None:
         while True:
             with self._wake:
-                while not (self._waiting or self._closing or self._unload):
-                    if not self._wake.wait(LOOK_S) and self._models.all() and preflight.memory_is_short():
-                        self._unload = True
+                called = self._wake.wait_for(lambda: self._unload or self._wanted(), LOOK_S)
                 if self._closing:
                     return None
+            if not called:
+                self._look()
             self._unload_if_asked()
             if (frame := self._take(None)) is not None:
                 return frame
+
+    def _wanted(self) -> bool:
+        return bool(self._waiting) or self._closing
+
+    def _look(self) -> None:
+        """Nobody has asked for a while."""
+        if preflight.memory_is_short():
+            self._unload = True
+        else:
+            self._models.write_down(self._wanted, park=True)
 
     def _unload_if_asked(self) -> None:
         if self._unload:
@@ -218,7 +198,7 @@ class Runner:
         try:
             wanted = loading.key(job.request)
             found = self._models.find(wanted)
-            if found is not None and all(self._lend(frame) for frame in self._frames if frame.loaded is found):
+            if found is not None and all(frame.lend() for frame in self._frames if frame.loaded is found):
                 return True
             if found is None and self._models.in_the_way(wanted, self._busy()) is not None:
                 return True
@@ -228,20 +208,6 @@ class Runner:
             job.blocked = True
             job.emit({"event": "waiting", "for": "memory"})
         return False
-
-    def _lend(self, frame: Frame) -> bool:
-        """Put away the state of an interrupted job, so that another may use its context."""
-        loaded = frame.loaded
-        if loaded is None or frame.held is not None:
-            return True
-        free, context = preflight.available_memory(), loaded.context
-        if free is not None and free < (loaded.need - loaded.weights) * len(loaded.prefix.tokens) // context.n_ctx:
-            return False
-        logits = context.held_logits()
-        held = loaded.prefix.suspend()
-        if held is not None:
-            frame.held, frame.logits = held, logits
-        return held is not None
 
     def _give_way(self) -> None:
         """Answer whatever goes before the running job, then be exactly where it was. Raises `EngineError`."""
@@ -253,14 +219,7 @@ class Runner:
         loaded = frame.loaded
         if loaded is None:
             return
-        if frame.held is not None:
-            held, frame.held = frame.held, None
-            if frame.job.stopped():
-                loaded.prefix.release(held)
-            else:
-                loaded.prefix.resume(held)
-                loaded.context.put_back_logits(frame.logits)
-            frame.logits = []
+        frame.take_back()
         with self._wake:
             loaded.context.abort(frame.job.cancelled.is_set())
         loaded.context.set_threads(threads)
@@ -288,6 +247,9 @@ class Runner:
             event = error_to_json(EngineError("The engine failed; its log says why.", "Run it again."))
             if frame.loaded is not None and frame.loaded not in [other.loaded for other in self._frames[:-1]]:
                 self._models.unload(frame.loaded, "an answer failed")
+        if frame.loaded is not None and frame.job.request.segments:
+            # What other programs ask, who name themselves, and what was only typed leaves nothing on the disk.
+            frame.loaded.own = not frame.job.request.client and not frame.job.ahead
         for name, away in zip(("prefill_ms", "decode_ms"), frame.away, strict=True):
             if away and event["event"] == "done":
                 event["timings"][name] = max(0.0, event["timings"][name] - away * 1e3)

@@ -67,6 +67,7 @@ class Scoring:
             tokens,
             marks=prompt.marks,
             fixed=prompt.fixed,
+            tail=prompt.tail,
             progress=lambda done, total, kept: self._emit(
                 {"event": "prefill", "done": done, "total": total, "cached": kept}
             ),

@@ -21,18 +21,24 @@ from localagent.values import Message, ToolSpec
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _make_gguf() -> Any:
-    spec = importlib.util.spec_from_file_location("make_gguf", ROOT / "tests" / "make_gguf.py")
+def _helper(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["make_gguf"] = module
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture(scope="session")
 def gguf() -> Any:
-    return _make_gguf()
+    return _helper(ROOT / "tests" / "make_gguf.py")
+
+
+@pytest.fixture(scope="session")
+def replayed() -> Any:
+    """The module beside this one."""
+    return _helper(ROOT / "tests" / "engine" / "replayed.py")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from localagent.engine.prefix import Cancelled, Prefix, shared
+from localagent.engine.prefix import ROLLING, Cancelled, Prefix
+from localagent.engine.snapshots import shared
 from localagent.errors import EngineError
 
 
@@ -54,6 +55,9 @@ class Pretended:
 
     def clear(self) -> None:
         self.attention, self.state = [], []
+
+    def size(self, partial: bool) -> int:
+        return 3
 
     def save(self, partial: bool) -> Any:
         return bytes(64), tuple(self.state), None if partial else tuple(self.attention)
@@ -149,6 +153,32 @@ def test_two_conversations_in_turn_are_restored_not_computed(recurrent: bool):
     assert prefix.sync([*one, 1, 2, 3], fixed=600) == 1000
     assert prefix.sync([*two, 1, 2, 3], fixed=600) == 800
     assert prefix.sync([*one[:600], 9, 9], fixed=600) == 600
+
+
+@pytest.mark.parametrize("at", [5, 333, 900, 1411, 1999, 2300, 2807])
+def test_a_divergence_costs_a_recurrent_context_at_most_512_tokens_more(at: int):
+    prefix = Prefix(Pretended(True))
+    talk = list(range(2000))
+    prefix.sync(talk[:700], marks=[350], fixed=300, tail=690)
+    prefix.sync(talk, marks=[350], fixed=300, tail=1990)
+    for token in range(2000, 2820):
+        prefix.extend([token])
+        talk.append(token)
+    assert prefix.sync([*talk[:at], -1]) >= at - ROLLING
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_both_ways_from_a_fork_are_kept_and_the_points_on_them(recurrent: bool):
+    prefix = Prefix(Pretended(recurrent))
+    trunk = list(range(600))
+    one, two = [*trunk, *range(1000, 1700)], [*trunk, *range(2000, 2700)]
+    prefix.sync(trunk, marks=[500], fixed=300)
+    prefix.sync(one, marks=[1000], fixed=300)
+    assert prefix.sync(two, marks=[900], fixed=300) == 600
+    assert prefix.sync([*one, 1], marks=[1000], fixed=300) == 1300
+    assert prefix.sync([*two, 1], marks=[900], fixed=300) == 1300
+    # Back to the middle of the first way: its snapshots live on with its whole state.
+    assert prefix.sync([*one[:1005], 7], marks=[1000], fixed=300) == (1000 if recurrent else 1005)
 
 
 def test_snapshots_stay_within_the_budget_and_pinned_ones_go_last():
