@@ -282,6 +282,11 @@ class Prefix:
         snapshot = Snapshot(self.tokens[:], state, partial, pinned, 0)
         self._touch(snapshot)
         self.snapshots.append(snapshot)
+        self.shrink(self.budget)
+
+    def shrink(self, budget: int) -> None:
+        """Hold at most so many bytes of snapshots from now on; the pinned ones are dropped last."""
+        self.budget = budget
         while self.used > self.budget and self.snapshots:
             self.snapshots.remove(min(self.snapshots, key=lambda s: (s.pinned, s.used)))
 

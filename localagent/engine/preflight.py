@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ModelError, ModelMissing
-from . import gguf
+from .fit import gib
 
-_GIB = 1 << 30
-_COMPUTE = 200 << 20
-"""Buffers of llama.cpp for one batch of 512, and the process itself."""
+if TYPE_CHECKING:
+    from .plan import Plan
 
 
 def check_file(path: str) -> os.stat_result:
@@ -30,24 +29,14 @@ def check_file(path: str) -> os.stat_result:
     return facts
 
 
-def check_model(path: str, context: int, *, gpu: bool = False) -> None:
-    """Raises `ModelError` for a damaged header, missing tensors, or (without a GPU) too little memory."""
-    header = gguf.read(Path(path))
-    free = available_memory()
-    if gpu or free is None:
-        return
-    memory = header.memory()
-    per_token, state = (memory.kv_per_token, memory.state) if memory else (0, 0)
-    fixed = sum(part.stat().st_size for part in gguf.pieces(Path(path), header)) + state + _COMPUTE
-    need = fixed + per_token * context
-    if need <= free:
-        return
-    fits = (free - fixed) // per_token // 1024 * 1024 if per_token else 0
-    raise ModelError(
-        f"{os.path.basename(path)} with a context of {context} tokens needs {need / _GIB:.1f} GiB of memory "
-        f"and {free / _GIB:.1f} GiB are free.",
-        f"A context of {fits} tokens would fit." if fits >= 2048 else "Close other programs or choose a smaller model.",
-    )
+def check_memory(path: str, made: Plan) -> None:
+    """Raises `ModelError` where the plan needs more memory than is free."""
+    if made.short:
+        raise ModelError(
+            f"{os.path.basename(path)} with a context of {made.context} tokens needs {gib(made.memory)} GiB of memory "
+            f"and {gib(made.memory - made.short)} GiB are free.",
+            "Close other programs or choose a smaller model.",
+        )
 
 
 def refusal(path: str, log: Sequence[str]) -> ModelError:
@@ -67,43 +56,3 @@ def refusal(path: str, log: Sequence[str]) -> ModelError:
         f"The engine cannot load {path}: {reasons[0] if reasons else 'it does not say why'}.",
         "Fetch the file again or choose another model.",
     )
-
-
-def available_memory() -> int | None:
-    """Bytes that programs can still take, the cgroup's limit included; None where the system does not say."""
-    found = [_meminfo(), _cgroup_room()]
-    return min((n for n in found if n is not None), default=None)
-
-
-def _meminfo() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        return None
-    try:
-        import psutil
-    except ImportError:
-        return None
-    return int(psutil.virtual_memory().available)
-
-
-def _cgroup_room() -> int | None:
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        return None if limit == "max" else int(limit)
-    except (OSError, ValueError):
-        return None
-
-
-def memory_is_short() -> bool:
-    """Whether other programs are about to run out."""
-    free = available_memory()
-    return free is not None and free < _GIB // 4
-
-
-def snapshot_budget() -> int:
-    """Bytes to spend on snapshots of conversations: an eighth of what is free, at most 1 GiB."""
-    free = available_memory()
-    return _GIB // 4 if free is None else max(_GIB // 16, min(_GIB, free // 8))

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EngineError, LocalAgentError, ModelError
-from . import pace, preflight
-from .protocol import Prompted, Request, Score, error_to_json
+from ..errors import EngineError, LocalAgentError
+from . import pace, preflight, pressure
+from .protocol import Request, Score, error_to_json
 
 if TYPE_CHECKING:
     from .grammars import Grammars
     from .llama import Context, Model
+    from .plan import Plan
+    from .power import Saver
     from .prefix import Prefix
 
 log = logging.getLogger("localagent.engine")
@@ -53,7 +55,10 @@ class Loaded:
     prefix: Prefix
     grammars: Grammars
     pace: pace.Pace
+    saver: Saver
     offloaded: str
+    plan: Plan
+    note: str
 
     def close(self) -> None:
         self.grammars.close()
@@ -133,6 +138,8 @@ class Runner:
             "gpu_layers": loaded.offloaded if loaded else "",
             "snapshots": len(loaded.prefix.snapshots) if loaded else 0,
             "snapshot_bytes": loaded.prefix.used if loaded else 0,
+            "kv": loaded.plan.kv if loaded else "",
+            "note": loaded.note if loaded else "",
         }
 
     # ------------------------------------------------------------ the inference thread
@@ -157,10 +164,8 @@ class Runner:
     def _next(self) -> Job | None:
         with self._wake:
             while not self._waiting and not self._closing:
-                if not self._wake.wait(LOOK_S) and self._loaded is not None and preflight.memory_is_short():
-                    log.info("memory is short: the model is unloaded")
-                    self._loaded.close()
-                    self._loaded = None
+                if not self._wake.wait(LOOK_S):
+                    self._relieve(idle=True)
             if self._closing:
                 return None
             job = min(self._waiting, key=lambda j: (j.request.priority, self._served.get(j.turn, j.since), j.number))
@@ -174,6 +179,18 @@ class Runner:
                 self._loaded.context.abort(False)
             return job
 
+    def _relieve(self, *, idle: bool) -> None:
+        """Give back what other programs need: the snapshots first, then an idle model."""
+        if self._loaded is None:
+            return
+        found = pressure.relief(pressure.this_pressure(), self._loaded.prefix.used)
+        if found.unload and idle:
+            log.info("memory is short: the model is unloaded")
+            self._loaded.close()
+            self._loaded = None
+        else:
+            self._loaded.prefix.shrink(found.budget)
+
     def _answer(self, job: Job) -> dict[str, Any]:
         from .answer import Answer
         from .score import Scoring
@@ -184,6 +201,9 @@ class Runner:
         request, threads = job.request, job.request.threads
         if threads:
             loaded.context.set_threads(threads)
+        else:
+            loaded.pace.limit(loaded.saver.threads(request.power, loaded.plan.threads)[0])
+            loaded.pace.begin()
         self._state = "answering"
         step = (lambda _: None) if threads else loaded.pace.step
         stopped = job.cancelled.is_set
@@ -192,6 +212,7 @@ class Runner:
         else:
             event = Answer(loaded.context, loaded.prefix, loaded.grammars, request, job.emit, stopped, step).run()
         event["timings"]["load_ms"] = load_ms
+        self._relieve(idle=False)
         return event
 
     def _load(self, job: Job) -> tuple[Loaded | None, float]:
@@ -204,9 +225,10 @@ class Runner:
         self._drop()
         self._state = "loading"
         began = time.monotonic()
-        from . import grammars, llama, prefix
-
-        preflight.check_model(request.path, request.context, gpu=llama.supports_gpu())
+        from . import grammars, llama, loading, prefix
+        from .contention import Free
+        from .plan import Wanted
+        from .power import Saver
 
         told = 0.0
 
@@ -219,17 +241,20 @@ class Runner:
 
         job.emit({"event": "loading", "fraction": 0.0})
         try:
-            model, context = _open(request, progress)
+            opened = loading.opened(request.path, Wanted(request.context, request.threads), progress)
         except EngineError:
             if job.cancelled.is_set():
                 return None, 0.0
             raise
-        budget = preflight.snapshot_budget()
+        model, context = opened.model, opened.context
+        budget = pressure.relief(pressure.this_pressure(), 0).budget
         with self._wake:
             held = prefix.Prefix(context, budget=budget)
-            steps = pace.Pace(context, pace.default_threads())
-            compiled = grammars.Grammars(model)
-            self._loaded = Loaded(key, model, context, held, compiled, steps, _offloaded(llama.log_tail(200)))
+            steps = pace.Pace(context, opened.plan.threads, Free())
+            compiled, offloaded = grammars.Grammars(model), _offloaded(llama.log_tail(200))
+            self._loaded = Loaded(
+                key, model, context, held, compiled, steps, Saver(), offloaded, opened.plan, opened.note
+            )
             if job.cancelled.is_set():
                 context.abort(True)
         seconds = time.monotonic() - began
@@ -241,28 +266,6 @@ class Runner:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()
-
-
-def _open(request: Prompted, progress: Callable[[float], bool]) -> tuple[Model, Context]:
-    """Model and context; where a GPU has too little memory with fewer layers on it, down to none."""
-    from .llama import Context, Model, supports_gpu
-
-    threads = request.threads or pace.default_threads()
-    layers = 0
-    for share in (1.0, 0.75, 0.5, 0.25):
-        model = None
-        try:
-            model = Model(request.path, gpu_layers=int(layers * share) if layers else -1, progress=progress)
-            layers = model.n_layer + 1
-            return model, Context(model, n_ctx=request.context, threads=threads)
-        except ModelError:
-            if model is not None:
-                model.close()
-            if not supports_gpu():
-                raise
-            layers = layers or 64
-    model = Model(request.path, gpu_layers=0, progress=progress)
-    return model, Context(model, n_ctx=request.context, threads=threads)
 
 
 def _offloaded(log: list[str]) -> str:
