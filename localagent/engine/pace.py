@@ -26,14 +26,14 @@ class Pace:
     """Told how long each token took, it sets the threads.
 
     The first token that takes `SLOW` times the usual makes it step down, further where the token behind it is no
-    better. It goes back up when `free`, the processors that others leave us, says so, or else after a while; a try
-    is one token, and costs at most about a twentieth of the time. Every `AGAIN` tokens it tries whether fewer are
+    better. It goes back up when `free`, the processors that others leave us, says so, or else after a while (a long one
+    where it says that they are busy); a try is one token, and costs at most about a twentieth of the time. Every `AGAIN` tokens it tries whether fewer are
     faster. `limit` caps the threads, to save power.
     """
 
     SLOW, UNSURE = 3.0, 1.5
     FIRST, TRIAL, AGAIN = 2, 3, 400
-    SOON_S, LATER_S, COST, MOST_S = 0.5, 20.0, 20.0, 600.0
+    SOON_S, LATER_S, BUSY_S, COST, MOST_S = 0.5, 20.0, 300.0, 20.0, 600.0
     SPARE = 0.3
 
     def __init__(self, context: Threaded, full: int, free: Callable[[], float | None] = _nobody_knows) -> None:
@@ -54,7 +54,7 @@ class Pace:
             self._go(self._cap)
 
     def begin(self) -> None:
-        """An answer is about to be made: start with what others leave us now."""
+        """An answer, or the next part of its prompt, is about to be computed: with what others leave us now."""
         free = self._free()
         if free is not None:
             self._go(self._fitting(free))
@@ -122,7 +122,8 @@ class Pace:
         free = self._free()
         if free is not None and (fitting := self._fitting(free)) > threads:
             return fitting
-        if self._below_s < max(self._wait_s, self.LATER_S, self.COST * self._slow_s):
+        later = self.LATER_S if free is None else self.BUSY_S
+        if self._below_s < max(self._wait_s, later, self.COST * self._slow_s):
             return None
         return min(n for n in self._levels() if n > threads)
 
@@ -149,7 +150,7 @@ class Pace:
                 self._until_trial = self.FIRST
             else:
                 # There may be room for still more.
-                self._wait_s, self._slow_s, self._below_s = self.SOON_S, 0.0, self.LATER_S
+                self._wait_s, self._slow_s, self._below_s = self.SOON_S, 0.0, self.BUSY_S
 
     def _go(self, threads: int) -> None:
         self._trial = None

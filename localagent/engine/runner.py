@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, LocalAgentError
 from . import pace, preflight, pressure
+from .contention import Free
 from .protocol import Request, Score, error_to_json
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class Runner:
         self._closing = False
         self._busy_until = time.monotonic()
         self._state = "idle"
+        self._free = Free()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
@@ -198,19 +201,20 @@ class Runner:
         loaded, load_ms = self._load(job)
         if loaded is None:
             return _nothing_done()
-        request, threads = job.request, job.request.threads
+        request, threads, emit = job.request, job.request.threads, job.emit
         if threads:
             loaded.context.set_threads(threads)
         else:
             loaded.pace.limit(loaded.saver.threads(request.power, loaded.plan.threads)[0])
             loaded.pace.begin()
+            emit = functools.partial(_paced, loaded.pace, job.emit)
         self._state = "answering"
         step = (lambda _: None) if threads else loaded.pace.step
         stopped = job.cancelled.is_set
         if isinstance(request, Score):
-            event = Scoring(loaded.context, loaded.prefix, request, job.emit, stopped).run()
+            event = Scoring(loaded.context, loaded.prefix, request, emit, stopped).run()
         else:
-            event = Answer(loaded.context, loaded.prefix, loaded.grammars, request, job.emit, stopped, step).run()
+            event = Answer(loaded.context, loaded.prefix, loaded.grammars, request, emit, stopped, step).run()
         event["timings"]["load_ms"] = load_ms
         self._relieve(idle=False)
         return event
@@ -226,7 +230,6 @@ class Runner:
         self._state = "loading"
         began = time.monotonic()
         from . import grammars, llama, loading, prefix
-        from .contention import Free
         from .plan import Wanted
         from .power import Saver
 
@@ -241,7 +244,7 @@ class Runner:
 
         job.emit({"event": "loading", "fraction": 0.0})
         try:
-            opened = loading.opened(request.path, Wanted(request.context, request.threads), progress)
+            opened = loading.opened(request.path, Wanted(request.context), progress)
         except EngineError:
             if job.cancelled.is_set():
                 return None, 0.0
@@ -250,7 +253,7 @@ class Runner:
         budget = pressure.relief(pressure.this_pressure(), 0).budget
         with self._wake:
             held = prefix.Prefix(context, budget=budget)
-            steps = pace.Pace(context, opened.plan.threads, Free())
+            steps = pace.Pace(context, opened.plan.threads, self._free)
             compiled, offloaded = grammars.Grammars(model), _offloaded(llama.log_tail(200))
             self._loaded = Loaded(
                 key, model, context, held, compiled, steps, Saver(), offloaded, opened.plan, opened.note
@@ -266,6 +269,13 @@ class Runner:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()
+
+
+def _paced(steps: pace.Pace, emit: Emit, event: dict[str, Any]) -> None:
+    """Between the batches of a prompt, too, others may have begun or ended."""
+    if event["event"] == "prefill":
+        steps.begin()
+    emit(event)
 
 
 def _offloaded(log: list[str]) -> str:

@@ -125,14 +125,15 @@ class _Search:
 
     async def _fitting(self, load: Load, threads: int) -> Work:
         """As much work as takes about `_RUN_S` for reading and for writing."""
-        first = Work(threads, 64, 4)
+        work = Work(threads, 16, 2)
         for _ in range(2):  # the first run reads the file from the disk
-            took = await self._bench.run(load, first)
+            took = await self._bench.run(load, work)
             if took is None:
                 raise EngineError(f"The model cannot be measured: {self._bench.trouble}.", "See `localagent doctor`.")
-        read = min(_LARGEST_READ, max(32, round(64 * _RUN_S / max(took.read_s, 1e-6)) // 32 * 32))
-        write = min(64, max(4, round(4 * _RUN_S / max(took.write_s, 1e-6))))
-        return Work(threads, read, write)
+            read = round(work.read * _RUN_S / max(took.read_s, 1e-6)) // 16 * 16
+            write = round(work.write * _RUN_S / max(took.write_s, 1e-6))
+            work = Work(threads, min(_LARGEST_READ, max(16, read)), min(64, max(2, write)))
+        return work
 
     async def _compare(self, setting: Setting, load: Load, work: Work) -> dict[Any, list[float]]:
         """For each value the seconds of a usual step, from runs that take turns; none where it crashed."""

@@ -117,6 +117,8 @@ def test_an_answer_that_begins_while_others_are_busy_has_no_slow_token() -> None
     pace.begin()
     machine.decode(pace, 60)
     assert max(took for _, _, took in machine.tokens) < 0.2
+    machine.decode(pace, 1000)
+    assert max(took for _, _, took in machine.tokens) < 0.2
 
 
 def test_without_a_hint_the_second_slow_token_of_the_first_answer_is_the_last() -> None:

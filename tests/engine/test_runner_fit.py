@@ -1,0 +1,85 @@
+"""The runner and the machine: power, memory that runs short, and other programs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from localagent.engine import pressure, runner
+from localagent.engine.base import Template
+from localagent.engine.machine import GIB
+from localagent.engine.power import Mode
+from localagent.engine.pressure import Pressure
+from localagent.engine.protocol import Request
+from localagent.engine.runner import Job, Runner
+
+
+@pytest.fixture
+def made() -> Iterator[Runner]:
+    one = Runner()
+    yield one
+    assert one.close()
+
+
+def ask(one: Runner, path: str, power: Mode = "auto") -> dict[str, Any]:
+    """The event that ends an answer of two tokens."""
+    ended, last = threading.Event(), {}
+
+    def emit(event: dict[str, Any]) -> None:
+        if event["event"] in ("done", "error"):
+            last.update(event)
+            ended.set()
+
+    request = Request(path=path, context=512, segments=(Template("user file name"),), max_tokens=2, power=power)
+    one.submit(Job(request, 1, emit))
+    assert ended.wait(60)
+    return last
+
+
+def test_half_the_threads_save_power_and_what_was_loaded_is_told(made: Runner, tiny: str) -> None:
+    from localagent.engine.cores import this_cores
+
+    assert ask(made, tiny, "save")["event"] == "done"
+    status = made.status()
+    assert status["threads"] == max(1, this_cores().usable // 2)
+    assert (status["kv"], status["note"], status["gpu_layers"]) == ("f16", "", "0")
+
+
+def test_memory_that_runs_short_costs_the_snapshots_and_then_an_idle_model(
+    made: Runner, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(made, tiny)
+    assert made.status()["snapshots"] > 0
+    monkeypatch.setattr(pressure, "this_pressure", lambda: Pressure(16 * GIB, GIB // 8))
+    monkeypatch.setattr(runner, "LOOK_S", 0.05)
+    ask(made, tiny)
+    for _ in range(100):
+        if made.status()["model"] is None:
+            break
+        threading.Event().wait(0.05)
+    assert made.status()["model"] is None
+    # It is loaded again for whoever asks, and holds no snapshots while memory is short.
+    assert ask(made, tiny)["event"] == "done"
+
+
+def test_memory_that_is_short_takes_no_model_from_an_answer(made: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets: list[int] = []
+    prefix = SimpleNamespace(used=0, shrink=budgets.append)
+    monkeypatch.setattr(made, "_loaded", SimpleNamespace(prefix=prefix, close=lambda: budgets.append(-1)))
+    monkeypatch.setattr(pressure, "this_pressure", lambda: Pressure(16 * GIB, GIB // 8))
+    made._relieve(idle=False)
+    assert budgets == [0] and made._loaded is not None
+    made._relieve(idle=True)
+    assert budgets == [0, -1] and made._loaded is None
+
+
+def test_between_the_batches_of_a_prompt_the_pace_looks_again() -> None:
+    looked: list[str] = []
+    steps = cast("runner.pace.Pace", SimpleNamespace(begin=lambda: looked.append("looked")))
+    for event in ("prefill", "token", "prefill"):
+        runner._paced(steps, lambda told: looked.append(told["event"]), {"event": event})
+    assert looked == ["looked", "prefill", "token", "looked", "prefill"]
