@@ -67,14 +67,17 @@ def machine_key(machine: Machine) -> str:
     return f"{machine.name}; llama-cpp-python {engine}"
 
 
-def opened(path: str, wanted: Wanted, progress: Callable[[float], bool]) -> Opened:
-    """Load it. Raises `ModelError`, or `EngineError` where `progress` gave up."""
+def opened(path: str, wanted: Wanted, progress: Callable[[float], bool], make: type[Context] | None = None) -> Opened:
+    """Load it, with a context of the class `make` (None: `llama.Context`).
+
+    Raises `ModelError`, or `EngineError` where `progress` gave up.
+    """
     made = planned(path, wanted)
     preflight.check_memory(path, made)
     if not made.gpu_layers:
-        return Opened(*_load(path, made, progress), made)
+        return Opened(*_load(path, made, progress, make), made)
     try:
-        return Opened(*_load(path, made, progress), made)
+        return Opened(*_load(path, made, progress, make), made)
     except ModelError as error:
         failed: ModelError = error
     for share in _FEWER:
@@ -83,18 +86,20 @@ def opened(path: str, wanted: Wanted, progress: Callable[[float], bool]) -> Open
         log.warning("%s: %s", os.path.basename(path), note)
         less = fewer_layers(made, layers, f"with {made.gpu_layers} loading failed")
         try:
-            return Opened(*_load(path, less, progress), less, note)
+            return Opened(*_load(path, less, progress, make), less, note)
         except ModelError as error:
             failed = error
     raise failed
 
 
-def _load(path: str, made: Plan, progress: Callable[[float], bool]) -> tuple[Model, Context]:
-    from .llama import Context, Model
+def _load(
+    path: str, made: Plan, progress: Callable[[float], bool], make: type[Context] | None
+) -> tuple[Model, Context]:
+    from . import llama
 
-    model = Model(path, gpu_layers=made.gpu_layers, split=made.split, repack=made.repack, progress=progress)
+    model = llama.Model(path, gpu_layers=made.gpu_layers, split=made.split, repack=made.repack, progress=progress)
     try:
-        return model, Context(
+        return model, (make or llama.Context)(
             model, n_ctx=made.context, threads=made.threads, batch=made.batch, kv=made.kv, flash=made.flash
         )
     except ModelError:

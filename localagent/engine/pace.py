@@ -26,9 +26,9 @@ class Pace:
     """Told how long each token took, it sets the threads.
 
     The first token that takes `SLOW` times the usual makes it step down, further where the token behind it is no
-    better. It goes back up when `free`, the processors that others leave us, says so, or else after a while (a long one
-    where it says that they are busy); a try is one token, and costs at most about a twentieth of the time. Every `AGAIN` tokens it tries whether fewer are
-    faster. `limit` caps the threads, to save power.
+    better. It goes back up when `free`, the processors that others leave us, says so, or else after a while, a long
+    one where it says that they are busy; a try is one token, and costs about a twentieth of the time at most. Every
+    `AGAIN` tokens it tries whether fewer are faster. `limit` caps the threads, to save power.
     """
 
     SLOW, UNSURE = 3.0, 1.5

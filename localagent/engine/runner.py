@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import re
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, LocalAgentError
-from . import pace, preflight, pressure
+from . import governor, preflight, pressure
 from .contention import Free
 from .protocol import Request, Score, error_to_json
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from .grammars import Grammars
     from .llama import Context, Model
     from .plan import Plan
-    from .power import Saver
     from .prefix import Prefix
 
 log = logging.getLogger("localagent.engine")
@@ -56,8 +54,7 @@ class Loaded:
     context: Context
     prefix: Prefix
     grammars: Grammars
-    pace: pace.Pace
-    saver: Saver
+    governor: governor.Governor
     offloaded: str
     plan: Plan
     note: str
@@ -186,13 +183,10 @@ class Runner:
         """Give back what other programs need: the snapshots first, then an idle model."""
         if self._loaded is None:
             return
-        found = pressure.relief(pressure.this_pressure(), self._loaded.prefix.used)
-        if found.unload and idle:
+        if governor.relieve(self._loaded.prefix) and idle:
             log.info("memory is short: the model is unloaded")
             self._loaded.close()
             self._loaded = None
-        else:
-            self._loaded.prefix.shrink(found.budget)
 
     def _answer(self, job: Job) -> dict[str, Any]:
         from .answer import Answer
@@ -201,15 +195,9 @@ class Runner:
         loaded, load_ms = self._load(job)
         if loaded is None:
             return _nothing_done()
-        request, threads, emit = job.request, job.request.threads, job.emit
-        if threads:
-            loaded.context.set_threads(threads)
-        else:
-            loaded.pace.limit(loaded.saver.threads(request.power, loaded.plan.threads)[0])
-            loaded.pace.begin()
-            emit = functools.partial(_paced, loaded.pace, job.emit)
+        request = job.request
+        step, emit = loaded.governor.start(request, job.emit)
         self._state = "answering"
-        step = (lambda _: None) if threads else loaded.pace.step
         stopped = job.cancelled.is_set
         if isinstance(request, Score):
             event = Scoring(loaded.context, loaded.prefix, request, emit, stopped).run()
@@ -231,7 +219,6 @@ class Runner:
         began = time.monotonic()
         from . import grammars, llama, loading, prefix
         from .plan import Wanted
-        from .power import Saver
 
         told = 0.0
 
@@ -253,11 +240,9 @@ class Runner:
         budget = pressure.relief(pressure.this_pressure(), 0).budget
         with self._wake:
             held = prefix.Prefix(context, budget=budget)
-            steps = pace.Pace(context, opened.plan.threads, self._free)
-            compiled, offloaded = grammars.Grammars(model), _offloaded(llama.log_tail(200))
-            self._loaded = Loaded(
-                key, model, context, held, compiled, steps, Saver(), offloaded, opened.plan, opened.note
-            )
+            governs = governor.Governor(context, opened.plan.threads, self._free)
+            compiled, layers = grammars.Grammars(model), _offloaded(llama.log_tail(200))
+            self._loaded = Loaded(key, model, context, held, compiled, governs, layers, opened.plan, opened.note)
             if job.cancelled.is_set():
                 context.abort(True)
         seconds = time.monotonic() - began
@@ -269,13 +254,6 @@ class Runner:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()
-
-
-def _paced(steps: pace.Pace, emit: Emit, event: dict[str, Any]) -> None:
-    """Between the batches of a prompt, too, others may have begun or ended."""
-    if event["event"] == "prefill":
-        steps.begin()
-    emit(event)
 
 
 def _offloaded(log: list[str]) -> str:

@@ -219,7 +219,9 @@ def test_files_that_cannot_be_loaded(tiny: str, gguf: Any, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("kv", "flash", "repack", "batch"), [("q8_0", True, False, 128), ("f16", False, True, 256)])
-def test_every_choice_of_a_plan_loads_and_says_nearly_the_same(dense: str, kv: str, flash: bool, repack: bool, batch: int):
+def test_every_choice_of_a_plan_loads_and_says_nearly_the_same(
+    dense: str, kv: str, flash: bool, repack: bool, batch: int
+):
     usual = llama.Model(dense)
     other = llama.Model(dense, repack=repack, gpu_layers=0, split=(1, 2))
     said = []

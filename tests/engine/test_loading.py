@@ -58,7 +58,7 @@ class Card:
         monkeypatch.setattr(loading, "engine_machine", lambda: CARD)
         monkeypatch.setattr(loading, "_load", self._load)
 
-    def _load(self, path: str, made: Plan, progress: Any) -> tuple[str, str]:
+    def _load(self, path: str, made: Plan, progress: Any, make: Any) -> tuple[str, str]:
         self.tried.append(made.gpu_layers)
         if made.gpu_layers > self.takes:
             raise ModelError("There is not enough memory.")

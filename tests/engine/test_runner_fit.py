@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from localagent.engine import pressure, runner
 from localagent.engine.base import Template
+from localagent.engine.governor import Governor
 from localagent.engine.machine import GIB
 from localagent.engine.power import Mode
 from localagent.engine.pressure import Pressure
 from localagent.engine.protocol import Request
 from localagent.engine.runner import Job, Runner
+
+if TYPE_CHECKING:
+    from localagent.engine.contention import Free
 
 
 @pytest.fixture
@@ -74,12 +78,41 @@ def test_memory_that_is_short_takes_no_model_from_an_answer(made: Runner, monkey
     made._relieve(idle=False)
     assert budgets == [0] and made._loaded is not None
     made._relieve(idle=True)
-    assert budgets == [0, -1] and made._loaded is None
+    assert budgets == [0, 0, -1] and made._loaded is None
 
 
-def test_between_the_batches_of_a_prompt_the_pace_looks_again() -> None:
-    looked: list[str] = []
-    steps = cast("runner.pace.Pace", SimpleNamespace(begin=lambda: looked.append("looked")))
-    for event in ("prefill", "token", "prefill"):
-        runner._paced(steps, lambda told: looked.append(told["event"]), {"event": event})
-    assert looked == ["looked", "prefill", "token", "looked", "prefill"]
+class Threads:
+    threads = 4
+
+    def set_threads(self, threads: int) -> None:
+        self.threads = threads
+
+
+def governed(request: Request, events: list[str], free: list[float]) -> tuple[Threads, Any, Any]:
+    context = Threads()
+    one = Governor(context, 4, cast("Free", lambda: free[0]))
+    step, emit = one.start(request, lambda told: events.append(f"{told['event']} {context.threads}"))
+    return context, step, emit
+
+
+def test_between_the_batches_of_a_prompt_it_looks_again_whether_others_are_busy() -> None:
+    events, free = list[str](), [4.0]
+    context, step, emit = governed(Request("", 256, ()), events, free)
+    emit({"event": "prefill"})
+    free[0] = 3.0
+    emit({"event": "token"})
+    emit({"event": "prefill"})
+    free[0] = 4.0
+    emit({"event": "prefill"})
+    assert events == ["prefill 4", "token 4", "prefill 3", "prefill 4"]
+    for _ in range(3):
+        step(0.05)
+    assert context.threads in (3, 4)
+
+
+def test_threads_that_are_set_are_left_alone() -> None:
+    events, free = list[str](), [1.0]
+    context, step, emit = governed(Request("", 256, (), threads=3, power="save"), events, free)
+    emit({"event": "prefill"})
+    step(9.0)
+    assert context.threads == 3 and events == ["prefill 3"]
