@@ -39,7 +39,7 @@ def engine_machine() -> Machine:
         devices = llama.devices() if llama.supports_gpu() else []
     except (ImportError, OSError, RuntimeError):
         devices = []
-    return with_devices(this_machine(), devices)
+    return with_devices(this_machine(cards=False), devices)
 
 
 def planned(path: str, wanted: Wanted, machine: Machine | None = None) -> Plan:

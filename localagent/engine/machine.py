@@ -71,10 +71,10 @@ def _card(device: Mapping[str, Any]) -> Gpu:
     return Gpu(device["description"], device["total"], device["free"], metal or device["kind"] == "igpu")
 
 
-def this_machine(models: Path | None = None) -> Machine:
-    """This machine as it is now; `models` is the folder whose disk counts."""
+def this_machine(models: Path | None = None, *, cards: bool = True) -> Machine:
+    """This machine as it is now; `models` is the folder whose disk counts, and without `cards` none are looked for."""
     ram, available = memory()
-    return Machine(ram, available, disk_free(models) if models else 0, gpus(), this_cores(), _cpu())
+    return Machine(ram, available, disk_free(models) if models else 0, gpus() if cards else (), this_cores(), _cpu())
 
 
 def _cpu() -> str:

@@ -55,6 +55,11 @@ class Plan:
     short: int
     reasons: tuple[tuple[str, str], ...]
 
+    @property
+    def offloaded(self) -> str:
+        """The layers on graphics cards, as "33/33"; "0" where there are none."""
+        return f"{self.gpu_layers}/{self.layers}" if self.gpu_layers else "0"
+
     def reason(self, name: str) -> str:
         return dict(self.reasons)[name]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -55,7 +54,6 @@ class Loaded:
     prefix: Prefix
     grammars: Grammars
     governor: governor.Governor
-    offloaded: str
     plan: Plan
     note: str
 
@@ -135,7 +133,7 @@ class Runner:
             "context": loaded.context.n_ctx if loaded else 0,
             "used": len(loaded.prefix.tokens) if loaded else 0,
             "threads": loaded.context.threads if loaded else 0,
-            "gpu_layers": loaded.offloaded if loaded else "",
+            "gpu_layers": loaded.plan.offloaded if loaded else "",
             "snapshots": len(loaded.prefix.snapshots) if loaded else 0,
             "snapshot_bytes": loaded.prefix.used if loaded else 0,
             "kv": loaded.plan.kv if loaded else "",
@@ -217,7 +215,7 @@ class Runner:
         self._drop()
         self._state = "loading"
         began = time.monotonic()
-        from . import grammars, llama, loading, prefix
+        from . import grammars, loading, prefix
         from .plan import Wanted
 
         told = 0.0
@@ -241,8 +239,8 @@ class Runner:
         with self._wake:
             held = prefix.Prefix(context, budget=budget)
             governs = governor.Governor(context, opened.plan.threads, self._free)
-            compiled, layers = grammars.Grammars(model), _offloaded(llama.log_tail(200))
-            self._loaded = Loaded(key, model, context, held, compiled, governs, layers, opened.plan, opened.note)
+            compiled = grammars.Grammars(model)
+            self._loaded = Loaded(key, model, context, held, compiled, governs, opened.plan, opened.note)
             if job.cancelled.is_set():
                 context.abort(True)
         seconds = time.monotonic() - began
@@ -254,12 +252,6 @@ class Runner:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()
-
-
-def _offloaded(log: list[str]) -> str:
-    """How many layers llama.cpp says it put on a GPU, as "33/33"; "0" where it put none."""
-    found = [m[1] for line in log if (m := re.search(r"offloaded (\d+/\d+) layers", line))]
-    return found[-1] if found else "0"
 
 
 def _nothing_done() -> dict[str, Any]:

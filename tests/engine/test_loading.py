@@ -45,7 +45,7 @@ def test_what_was_measured_here_with_this_file_is_used(tiny: str) -> None:
 
 
 def test_too_little_memory_is_said_in_a_sentence(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "this_machine", lambda: Machine(GIB, 200 << 20, 0))
+    monkeypatch.setattr(loading, "this_machine", lambda **_: Machine(GIB, 200 << 20, 0))
     with pytest.raises(ModelError, match=r"context of 1024 tokens needs 0\.3 GiB of memory and 0\.2 GiB are free"):
         load(tiny)
 

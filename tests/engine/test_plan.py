@@ -157,5 +157,6 @@ def test_fewer_layers_are_the_same_plan() -> None:
     made = plan(machine(12, card(8), card(8)), NINE_B, WANTED)
     half = fewer_layers(made, 16, "it failed")
     assert (half.gpu_layers, half.context, half.reason("gpu_layers")) == (16, made.context, "it failed")
-    assert len(half.split) == 2
-    assert fewer_layers(made, 0, "it failed").split == ()
+    assert len(half.split) == 2 and half.offloaded == "16/33"
+    none = fewer_layers(made, 0, "it failed")
+    assert none.split == () and none.offloaded == "0"
