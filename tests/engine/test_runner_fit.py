@@ -11,7 +11,7 @@ import pytest
 
 from localagent.engine import pressure, runner
 from localagent.engine.base import Template
-from localagent.engine.governor import Governor
+from localagent.engine.governor import Governor, relieve
 from localagent.engine.machine import GIB
 from localagent.engine.power import Mode
 from localagent.engine.pressure import Pressure
@@ -20,6 +20,7 @@ from localagent.engine.runner import Job, Runner
 
 if TYPE_CHECKING:
     from localagent.engine.contention import Free
+    from localagent.engine.prefix import Prefix
 
 
 @pytest.fixture
@@ -70,15 +71,15 @@ def test_memory_that_runs_short_costs_the_snapshots_and_then_an_idle_model(
     assert ask(made, tiny)["event"] == "done"
 
 
-def test_memory_that_is_short_takes_no_model_from_an_answer(made: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_snapshots_go_before_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     budgets: list[int] = []
-    prefix = SimpleNamespace(used=0, shrink=budgets.append)
-    monkeypatch.setattr(made, "_loaded", SimpleNamespace(prefix=prefix, close=lambda: budgets.append(-1)))
     monkeypatch.setattr(pressure, "this_pressure", lambda: Pressure(16 * GIB, GIB // 8))
-    made._relieve(idle=False)
-    assert budgets == [0] and made._loaded is not None
-    made._relieve(idle=True)
-    assert budgets == [0, 0, -1] and made._loaded is None
+    holding = cast("Prefix", SimpleNamespace(used=GIB, shrink=budgets.append))
+    assert not relieve(holding) and budgets == [0]
+    holds_none = cast("Prefix", SimpleNamespace(used=0, shrink=budgets.append))
+    assert relieve(holds_none)
+    monkeypatch.setattr(pressure, "this_pressure", lambda: Pressure(16 * GIB, 8 * GIB))
+    assert not relieve(holding) and budgets[-1] == GIB
 
 
 class Threads:
