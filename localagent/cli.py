@@ -42,6 +42,7 @@ class Exit(IntEnum):
 COMMANDS = {
     "do": ("", "do one thing and print the answer"),
     "model": ("commands.model", "list, pull, use, inspect, check and remove models"),
+    "tune": ("commands.tune", "measure what makes a model fast on this machine, and remember it"),
     "engine": ("commands.engine", "show or stop the resident engine"),
     "serve": ("commands.serve", "answer other programs over HTTP, as the OpenAI API does"),
     "undo": ("commands.undo", "take back what the last step (or step N) changed"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .engine.catalogue import Entry
     from .engine.local import LocalEngine
+    from .engine.power import Mode as PowerMode
     from .store.settings import Settings
 
 
@@ -160,7 +161,8 @@ def engine_of(entry: Entry, path: Path, chosen: Settings) -> LocalEngine:
     from .engine.local import LocalEngine
 
     file = entry.model_file(path, context=chosen.context)
-    return LocalEngine(file, dialects.by_name(entry.dialect), idle_s=chosen.idle_s, threads=chosen.threads)
+    dialect, power = dialects.by_name(entry.dialect), cast("PowerMode", chosen.power)
+    return LocalEngine(file, dialect, idle_s=chosen.idle_s, threads=chosen.threads, power=power)
 
 
 def judged_engine(entry: Entry, path: Path, chosen: Settings) -> Engine:

@@ -12,6 +12,8 @@ _localagent() {{
     COMPREPLY=($(compgen -W "{names}" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = model ] && [ "$COMP_CWORD" -eq 2 ]; then
     COMPREPLY=($(compgen -W "list pull use info check rm" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = tune ] && [ "${{word:0:1}}" = - ]; then
+    COMPREPLY=($(compgen -W "--forget --anyway --json" -- "$word"))
   else
     COMPREPLY=($(compgen -f -- "$word"))
   fi
@@ -25,6 +27,8 @@ _localagent() {{
     compadd {names}
   elif [[ $words[2] == model ]] && (( CURRENT == 3 )); then
     compadd list pull use info check rm
+  elif [[ $words[2] == tune && $PREFIX == -* ]]; then
+    compadd -- --forget --anyway --json
   else
     _files
   fi
@@ -34,6 +38,7 @@ compdef _localagent localagent
 _FISH = """\
 complete -c localagent -n __fish_use_subcommand -f -a "{names}"
 complete -c localagent -n "__fish_seen_subcommand_from model" -f -a "list pull use info check rm"
+complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
 """
 
 

@@ -54,8 +54,10 @@ def _model(model: dict[str, Any]) -> Iterator[str]:
     yield f"{model['model']}{' (in use)' if model['busy'] else ''}"
     yield (
         f"    {_size(model['memory_bytes'])} with {model['used']} of {model['context']} tokens in use; "
-        f"threads {model['threads']}, layers on a GPU {model['gpu_layers']}"
+        f"threads {model['threads']}, layers on a GPU {model['gpu_layers']}, cache {model['kv']}"
     )
+    if model["note"]:
+        yield f"    {model['note']}"
     yield f"    {model['tokens_read']} tokens read, {model['tokens_restored']} restored from the disk"
     if model["snapshots"] or model["disk_snapshots"]:
         yield (

@@ -17,7 +17,8 @@ from .pulling import Bar, ask, fetch, obtain, offer, say
 if TYPE_CHECKING:
     import argparse
 
-    from ..engine.fit import Fit, Machine
+    from ..engine.fit import Fit
+    from ..engine.machine import Machine
     from ..store.settings import Settings
     from .check import Bench
 
@@ -65,8 +66,9 @@ def run(args: argparse.Namespace, bench: Bench) -> int:
 
 def _list(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
     from ..engine import fit
+    from ..engine.machine import this_machine
 
-    machine = fit.this_machine(reuse.folder())
+    machine = this_machine(reuse.folder())
     in_use = (chosen.model or known.default).lower()
     entries = [entry for entry in known.entries.values() if args.all or not entry.is_variant or _here(entry)]
     fits = {entry.id: fit.fits(entry, machine, chosen.context) for entry in entries}
@@ -172,8 +174,9 @@ def _facts(entry: Entry, fit: Fit) -> dict[str, Any]:
 
 
 def _table(head: list[str], rows: list[list[str]]) -> None:
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    for row in [head, *rows]:
+    shown = [head, *rows] if head else rows
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    for row in shown:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
@@ -225,15 +228,22 @@ def _use(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
 
 def _info(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
     from ..engine import fit
+    from ..engine.machine import this_machine
+    from . import planning
 
     entry = models.chosen(chosen, args.id, known)
-    found = fit.fits(entry, fit.this_machine(reuse.folder()), chosen.context)
+    found = fit.fits(entry, this_machine(reuse.folder()), chosen.context)
+    made = planning.plan_of(_here(entry), chosen)
     if args.json:
-        print(json.dumps(_facts(entry, found) | _more_facts(entry, found), indent=2))
+        plan = {"plan": made and planning.facts(made, chosen)}
+        print(json.dumps(_facts(entry, found) | _more_facts(entry, found) | plan, indent=2))
         return _DONE
     for name, value in _lines(entry, found, known):
         if value:
             print(f"{name + ':':14}{value}")
+    if made:
+        print("\nIt is loaded here with:")
+        _table([], [["", *row] for row in planning.rows(made, chosen)])
     return _DONE
 
 

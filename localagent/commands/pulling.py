@@ -42,9 +42,9 @@ def fetch(entry: Entry, chosen: Settings, *, source: str | None = None) -> Path:
 
 
 def _warn_if_too_big(entry: Entry, chosen: Settings) -> None:
-    from ..engine import fit
+    from ..engine import fit, machine
 
-    found = fit.fits(entry, fit.this_machine(), chosen.context)
+    found = fit.fits(entry, machine.this_machine(), chosen.context)
     if found.verdict == "too big":
         say(f"Note: {entry.id} is too big for this machine: {found.numbers()}.")
 

@@ -159,7 +159,6 @@ class Answer:
             if room <= 0:
                 self._cut = self._held is not None
                 return "length"
-            began = time.monotonic()
             token = sample(self._context, chain, self._held.grammar if self._held else None)
             if self._held and self._closes(self._held, token, room):
                 return "length"
@@ -173,8 +172,10 @@ class Answer:
                 return "stop"
             if self._over:
                 break
+            began = time.monotonic()
             self._prefix.extend(spoken.ids)
-            self._pace(time.monotonic() - began)
+            if len(spoken.ids) == 1:
+                self._pace(time.monotonic() - began)
         return "end"
 
     def _follow(self, token: int) -> Spoken:

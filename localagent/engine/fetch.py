@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from ..errors import DownloadError, StoreError, UsageError
 from ..store.lock import locked
-from . import fit, reuse
+from . import machine, reuse
 from .entry import Entry, Part
 from .partial import Corrupt, Partial, part_path, size_text
 
@@ -118,7 +118,7 @@ def _check_disk(entry: Entry, source: str) -> None:
         path = reuse.own_path(entry, part)
         here += sum(file.stat().st_size for file in (path, part_path(path)) if file.is_file())
     wheel = entry.packages.slice if entry.packages and source == "index" else 0
-    free, needed = fit.disk_free(folder), max(0, entry.bytes - here) + wheel + _SPARE
+    free, needed = machine.disk_free(folder), max(0, entry.bytes - here) + wheel + _SPARE
     if 0 < free < needed:
         raise StoreError(
             f"The disk of {folder} has {size_text(free)} free and {entry.id} needs {size_text(needed)} more.",

@@ -98,14 +98,16 @@ class Header:
         else:
             per_token = layers // interval * self.number("attention.head_count_kv", heads) * per_head * 2
         vocabulary = next((t.shape[-1] for t in self.tensors if t.name == "token_embd.weight"), 0)
-        return Memory(per_token, self._state(layers - layers // interval), 512 * 4 * (vocabulary + hidden))
+        state = (layers - layers // interval) * self.layer_state()
+        return Memory(per_token, state, 512 * 4 * (vocabulary + hidden))
 
-    def _state(self, linear_layers: int) -> int:
+    def layer_state(self) -> int:
+        """Bytes that a layer without full attention keeps, 0 where the model has none."""
         inner, state = self.number("ssm.inner_size"), self.number("ssm.state_size")
-        if not inner or not state or not linear_layers:
-            return 0
         kernel, groups = self.number("ssm.conv_kernel"), self.number("ssm.group_count")
-        return linear_layers * 4 * ((kernel - 1) * (inner + 2 * groups * state) + state * inner)
+        if not inner or not state or not kernel:
+            return 0
+        return 4 * ((kernel - 1) * (inner + 2 * groups * state) + state * inner)
 
 
 def read(path: Path, *, keep: frozenset[str] = frozenset(), whole: bool = True) -> Header:

@@ -23,9 +23,10 @@ from ..errors import EngineError, GrammarRefused, ModelError
 from .base import Sampling
 from .preflight import refusal
 from .vocabulary import CONTROL, USER_DEFINED, Vocabulary
+from .weights import OUTPUTS
 
 L: Any = _bindings
-N_BATCH, N_OUTPUTS = 512, 32
+N_BATCH, N_OUTPUTS = 512, OUTPUTS
 CANDIDATE = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
 _log: deque[str] = deque(maxlen=200)
 
@@ -78,8 +79,9 @@ def build_info() -> str:
 class Model(Vocabulary):
     """Weights and vocabulary of one GGUF file.
 
-    Raises `ModelError` where llama.cpp refuses the file. `progress(fraction)` is called
-    while loading and may return False to give up, which raises `EngineError`.
+    `gpu_layers` go to graphics cards (-1: all), `split` of them to each; `repack` copies weights into a form of the
+    processor's own. Raises `ModelError` where llama.cpp refuses the file. `progress(fraction)` is called while
+    loading and may return False to give up, which raises `EngineError`.
     """
 
     def __init__(
@@ -87,14 +89,16 @@ class Model(Vocabulary):
         path: str,
         *,
         gpu_layers: int = -1,
+        split: Sequence[int] = (),
+        repack: bool = False,
         progress: Callable[[float], bool] | None = None,
         vocab_only: bool = False,
     ) -> None:
         params = L.llama_model_default_params()
-        # Repacked weights cost memory and load time, and made prefill slower where it was measured.
-        params.use_extra_bufts = False
+        params.use_extra_bufts = repack
         params.load_mode = L.LLAMA_LOAD_MODE_MMAP
         params.n_gpu_layers = gpu_layers
+        params.tensor_split = (ctypes.c_float * L.llama_max_devices())(*split)
         params.vocab_only = vocab_only
         given_up = False
 
@@ -138,12 +142,6 @@ class Model(Vocabulary):
             if length < size:
                 return buffer.value.decode("utf-8", "replace")
             size = length + 1
-
-    @property
-    def description(self) -> str:
-        buffer = ctypes.create_string_buffer(256)
-        L.llama_model_desc(self._model, buffer, 256)
-        return buffer.value.decode("utf-8", "replace")
 
     @property
     def chat_template(self) -> str | None:
@@ -292,16 +290,23 @@ class Chain:
 
 
 class Context:
-    """One sequence of tokens in a model: the backend of `prefix.Prefix`. A saved state has the form `layout`."""
+    """One sequence of tokens in a model: the backend of `prefix.Prefix`. `kv` is f16 or q8_0; a saved state has the
+    form `layout`.
+    """
 
-    def __init__(self, model: Model, *, n_ctx: int, threads: int) -> None:
+    def __init__(
+        self, model: Model, *, n_ctx: int, threads: int, batch: int = N_BATCH, kv: str = "f16", flash: bool = True
+    ) -> None:
         params = L.llama_context_default_params()
         params.n_ctx = max(256, min(n_ctx, model.n_ctx_train or n_ctx))
-        params.n_batch = params.n_ubatch = N_BATCH
+        params.n_batch = params.n_ubatch = max(batch, N_OUTPUTS)
         params.n_seq_max = 1
         params.n_outputs_max = N_OUTPUTS
         params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = L.LLAMA_FLASH_ATTN_TYPE_AUTO
+        params.type_k = params.type_v = L.GGML_TYPE_Q8_0 if kv == "q8_0" else L.GGML_TYPE_F16
+        params.flash_attn_type = L.LLAMA_FLASH_ATTN_TYPE_AUTO if flash else L.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        if flash and kv != "f16":
+            params.flash_attn_type = L.LLAMA_FLASH_ATTN_TYPE_ENABLED
         params.no_perf = True
         _log.clear()
         self._context = L.llama_init_from_model(model._model, params)
@@ -312,8 +317,9 @@ class Context:
             )
         self.model, self.recurrent = model, model.recurrent
         self.layout = f"k{params.type_k} v{params.type_v} flash{params.flash_attn_type} swa{int(params.swa_full)}"
-        self.n_batch, self.threads = N_BATCH, threads
+        self.n_batch: int = L.llama_n_batch(self._context)
         self.n_ctx: int = L.llama_n_ctx(self._context)
+        self.threads = threads
         self._memory = L.llama_get_memory(self._context)
         self._ready = 0
         self._flag = ctypes.create_string_buffer(2)
@@ -338,8 +344,8 @@ class Context:
 
     def decode(self, tokens: Sequence[int]) -> int:
         """llama.cpp's return code: 0 done, 1 context full, 2 aborted, below 0 failed."""
-        if not 0 < len(tokens) <= N_BATCH:
-            raise ValueError(f"a batch has 1 to {N_BATCH} tokens")
+        if not 0 < len(tokens) <= self.n_batch:
+            raise ValueError(f"a batch has 1 to {self.n_batch} tokens")
         return self._decode(tokens, 1)
 
     def decode_all(self, tokens: Sequence[int]) -> int:

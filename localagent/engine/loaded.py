@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError
-from . import fit, pace, preflight, room
+from . import governor, loading, preflight, pressure, room, weights
+from .contention import Free
+from .layout import lay_out
+from .machine import this_machine
+from .plan import BATCH, Plan, Wanted
 from .protocol import Prompted
+from .weights import Weights
 
 if TYPE_CHECKING:
     from .archive import Archive
@@ -33,6 +36,8 @@ _NOTHING: dict[str, Any] = {
     "used": 0,
     "threads": 0,
     "gpu_layers": "",
+    "kv": "",
+    "note": "",
     "tokens_read": 0,
     "tokens_restored": 0,
     "disk_snapshots": 0,
@@ -56,8 +61,9 @@ class Loaded:
     prefix: Prefix
     archive: Archive
     grammars: Grammars
-    pace: pace.Pace
-    offloaded: str
+    governor: governor.Governor
+    plan: Plan
+    note: str
     need: int
     weights: int
     ahead: Snapshot | None = None
@@ -79,7 +85,9 @@ class Loaded:
             "snapshots": len(self.prefix.snapshots),
             "snapshot_bytes": self.prefix.used,
             "threads": self.context.threads,
-            "gpu_layers": self.offloaded,
+            "gpu_layers": self.plan.offloaded,
+            "kv": self.plan.kv,
+            "note": self.note,
             "busy": busy,
             "tokens_read": self.prefix.read,
             "tokens_restored": self.prefix.restored,
@@ -100,7 +108,8 @@ class Models:
 
     def __init__(self) -> None:
         self._loaded: list[Loaded] = []
-        self._needs: dict[Key, preflight.Need] = {}
+        self._known: dict[Key, Weights] = {}
+        self._free = Free()
 
     def all(self) -> tuple[Loaded, ...]:
         return tuple(self._loaded)
@@ -136,34 +145,40 @@ class Models:
             return []
         from . import llama
 
-        needed = self._need(wanted)
+        found = self._weights(wanted)
+        need = lay_out((), found, min(wanted[3], found.context or wanted[3]), BATCH).memory
         shares = [room.Share(held.need, held.weights, held in busy) for held in self._loaded]
-        gone = room.to_unload(needed.at(wanted[3]), shares, fit.this_machine(), gpu=llama.supports_gpu())
+        gone = room.to_unload(need, shares, this_machine(), gpu=llama.supports_gpu())
         return None if gone is None else [self._loaded[at] for at in gone]
 
-    def load(self, wanted: Key, threads: int | None, progress: Callable[[float], bool]) -> Loaded:
+    def load(self, wanted: Key, progress: Callable[[float], bool]) -> Loaded:
         """Raises `ModelError`, or `EngineError` where `progress` gave up."""
         from . import archive, grammars, llama, prefix
+        from .yielding import Yielding
 
-        path, context = wanted[0], wanted[3]
-        preflight.check_model(path, context, gpu=llama.supports_gpu())
-        needed = self._need(wanted)
-        model, made = _open(path, context, threads or pace.default_threads(), progress)
-        kept = archive.Archive(archive.key(path, made.layout, llama.build_info()))
+        opened = loading.opened(wanted[0], Wanted(wanted[3]), progress, Yielding)
+        model, context, made = opened.model, opened.context, opened.plan
+        kept = archive.Archive(archive.key(wanted[0], context.layout, llama.build_info()))
+        budget = pressure.relief(pressure.this_pressure(), 0).budget
         loaded = Loaded(
             wanted,
             model,
-            made,
-            prefix.Prefix(made, budget=preflight.snapshot_budget(), archive=kept),
+            context,
+            prefix.Prefix(context, budget=budget, archive=kept),
             kept,
             grammars.Grammars(model),
-            pace.Pace(made, pace.default_threads()),
-            _offloaded(llama.log_tail(200)),
-            needed.at(made.n_ctx),
-            needed.weights,
+            governor.Governor(context, made.threads, self._free),
+            made,
+            opened.note,
+            made.memory + made.gpu_memory,
+            self._weights(wanted).bytes,
         )
         self._loaded = [*self._loaded, loaded]
         return loaded
+
+    def relieve(self) -> bool:
+        """Give back the snapshots that other programs need the memory of; True where idle models should go, too."""
+        return governor.relieve([loaded.prefix for loaded in self.all()])
 
     def unload(self, loaded: Loaded, why: str) -> None:
         if loaded in self._loaded:
@@ -171,42 +186,14 @@ class Models:
             log.info("unloaded %s: %s", os.path.basename(loaded.key[0]), why)
             loaded.close()
 
-    def unload_idle(self, busy: Collection[Loaded], why: str) -> None:
+    def unload_idle(self, busy: Collection[Loaded | None], why: str) -> None:
         for loaded in self.all():
             if loaded not in busy:
                 self.unload(loaded, why)
 
-    def _need(self, wanted: Key) -> preflight.Need:
-        if wanted not in self._needs:
-            if len(self._needs) > 64:
-                self._needs.clear()
-            self._needs[wanted] = preflight.need(wanted[0])
-        return self._needs[wanted]
-
-
-def _open(path: str, n_ctx: int, threads: int, progress: Callable[[float], bool]) -> tuple[Model, Yielding]:
-    """Model and context; where a GPU has too little memory with fewer layers on it, down to none."""
-    from .llama import Model, supports_gpu
-    from .yielding import Yielding
-
-    layers = 0
-    for share in (1.0, 0.75, 0.5, 0.25, 0.0):
-        model = None
-        try:
-            wanted = int(layers * share) if layers or not share else -1
-            model = Model(path, gpu_layers=wanted, progress=progress)
-            layers = model.n_layer + 1
-            return model, Yielding(model, n_ctx=n_ctx, threads=threads)
-        except ModelError:
-            if model is not None:
-                model.close()
-            if not share or not supports_gpu():
-                raise
-            layers = layers or 64
-    raise AssertionError("the last try returns or raises")
-
-
-def _offloaded(log: list[str]) -> str:
-    """How many layers llama.cpp says it put on a GPU, as "33/33"; "0" where it put none."""
-    found = [m[1] for line in log if (m := re.search(r"offloaded (\d+/\d+) layers", line))]
-    return found[-1] if found else "0"
+    def _weights(self, wanted: Key) -> Weights:
+        if wanted not in self._known:
+            if len(self._known) > 64:
+                self._known.clear()
+            self._known[wanted] = weights.read(wanted[0])
+        return self._known[wanted]

@@ -32,6 +32,7 @@ from .base import (
 )
 from .fenced import FenceParser
 from .model import ModelFile
+from .power import Mode
 from .resident import log_path, socket_path, status, stop
 
 # The end of a word, behind which a space or punctuation stands already: what follows changes no token of it.
@@ -43,8 +44,9 @@ __all__ = ["LocalEngine", "log_path", "socket_path", "status", "stop"]
 class LocalEngine:
     """Answers with a model file on this machine; implements `base.Engine`.
 
-    The host is started on demand where `start` is true. `threads` None lets it choose, `idle_s`
-    is how long a host started here outlives its last answer.
+    The host is started on demand where `start` is true. `threads` None lets it choose, with fewer of
+    them where `power` says so (auto: on a low battery or a hot processor). `idle_s` is how long a host
+    started here outlives its last answer.
     """
 
     def __init__(
@@ -54,13 +56,14 @@ class LocalEngine:
         *,
         idle_s: float = 600.0,
         threads: int | None = None,
+        power: Mode = "auto",
         start: bool = True,
     ) -> None:
         self.model = model_file.id
         self._file = model_file
         self._dialect = dialect
         self._idle_s = idle_s
-        self._threads = threads
+        self._threads, self._power = threads, power
         self._start = start
 
     async def close(self) -> None:
@@ -176,6 +179,7 @@ class LocalEngine:
             "context": self._file.context,
             "segments": tuple(segments),
             "threads": self._threads,
+            "power": self._power,
             "marks": tuple(marks),
             "fixed": marks[0] if marks else 0,
         }

@@ -6,38 +6,10 @@ on all cores is an order of magnitude slower than on the ones that are left.
 
 from __future__ import annotations
 
-import math
-import os
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable
+from statistics import median
 from typing import Protocol
-
-
-def default_threads() -> int:
-    """Physical cores this process may use, within its affinity and cgroup quota."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    cores = {_siblings(cpu) for cpu in allowed}
-    return max(1, min(len(cores), _quota()))
-
-
-def _siblings(cpu: int) -> str:
-    try:
-        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
-    except OSError:
-        return str(cpu)
-
-
-def _quota() -> int:
-    try:
-        where = Path("/proc/self/cgroup").read_text().split("::", 1)
-        folder = Path("/sys/fs/cgroup") / (where[1].strip().lstrip("/") if len(where) > 1 else "")
-        for place in (folder, Path("/sys/fs/cgroup")):
-            if (place / "cpu.max").exists():
-                quota, period = (place / "cpu.max").read_text().split()
-                if quota != "max":
-                    return max(1, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        pass
-    return 1 << 16
 
 
 class Threaded(Protocol):
@@ -46,52 +18,151 @@ class Threaded(Protocol):
     def set_threads(self, threads: int) -> None: ...
 
 
-class Pace:
-    """Tries fewer threads now and then and keeps what was fastest.
+def _nobody_knows() -> float | None:
+    return None
 
-    `step` is told how long each token took: early on, every `AGAIN` tokens and after `IN_A_ROW`
-    tokens that took `SLOW` times the usual, the next smaller choice is tried for `TRIAL` tokens.
+
+class Pace:
+    """Told how long each token took, it sets the threads.
+
+    The first token that takes `SLOW` times the usual makes it step down, further where the token behind it is no
+    better. It goes back up when `free`, the processors that others leave us, says so, or else after a while, a long
+    one where it says that they are busy; a try is one token, and costs about a twentieth of the time at most. Every
+    `AGAIN` tokens it tries whether fewer are faster. `limit` caps the threads, to save power.
     """
 
-    FIRST, TRIAL, AGAIN, SLOW, IN_A_ROW = 6, 3, 400, 3.0, 3
+    SLOW, UNSURE = 3.0, 1.5
+    FIRST, TRIAL, AGAIN = 2, 3, 400
+    SOON_S, LATER_S, BUSY_S, COST, MOST_S = 0.5, 20.0, 300.0, 20.0, 600.0
+    SPARE = 0.3
 
-    def __init__(self, context: Threaded, full: int) -> None:
+    def __init__(self, context: Threaded, full: int, free: Callable[[], float | None] = _nobody_knows) -> None:
         self._context = context
-        self._choices = sorted({full, max(1, full // 2), 1}, reverse=True)
-        self._took: dict[int, float] = {}
-        self._samples: list[float] = []
-        self._to_try: list[int] = []
+        self._full = self._cap = full
+        self._free = free
+        self._took: dict[int, deque[float]] = {}
+        self._healthy: dict[int, float] = {}
+        self._trial: tuple[int, list[float]] | None = None
         self._until_trial = self.FIRST
-        self._slow = 0
+        self._below_s = self._since_up_s = 0.0
+        self._wait_s, self._slow_s = self.SOON_S, 0.0
+
+    def limit(self, threads: int) -> None:
+        """Use at most so many threads."""
+        before, self._cap = self._cap, max(1, min(self._full, threads))
+        if self._context.threads > self._cap or before == self._context.threads != self._cap:
+            self._go(self._cap)
+
+    def begin(self) -> None:
+        """An answer, or the next part of its prompt, is about to be computed: with what others leave us now."""
+        free = self._free()
+        if free is not None:
+            self._go(self._fitting(free))
+            self._took.pop(self._context.threads, None)
 
     def step(self, seconds: float) -> None:
         """Account for one token."""
-        if len(self._choices) == 1:
+        threads, levels = self._context.threads, self._levels()
+        if len(levels) == 1:
             return
-        self._samples.append(seconds)
-        if self._to_try:
-            if len(self._samples) >= self.TRIAL:
-                self._record()
-                self._to_try.pop(0)
-                self._go_on()
+        if self._trial is not None:
+            self._tried(threads, seconds)
             return
-        usual = self._took.get(self._context.threads, seconds)
-        self._slow = self._slow + 1 if seconds > self.SLOW * usual else 0
+        if threads > 1 and self._is_slow(threads, seconds):
+            self._down(threads, seconds)
+            return
+        self._took.setdefault(threads, deque(maxlen=16)).append(seconds)
+        self._healthy[threads] = median(self._took[threads])
+        self._since_up_s += seconds
+        if threads < levels[0]:
+            self._below_s += seconds
+            if higher := self._higher(threads):
+                self._try(higher, threads)
+                return
         self._until_trial -= 1
-        if self._until_trial <= 0 or self._slow >= self.IN_A_ROW:
-            self._samples = self._samples[-self.IN_A_ROW :] if self._slow else self._samples[-16:]
-            self._record()
-            self._to_try = [n for n in self._choices if n != self._context.threads]
-            self._go_on()
+        if self._until_trial <= 0 and threads > levels[-1]:
+            self._try(max(n for n in levels if n < threads), threads)
 
-    def _record(self) -> None:
-        ordered = sorted(self._samples)
-        self._took[self._context.threads] = ordered[len(ordered) // 2]
-        self._samples = []
+    # ------------------------------------------------------------ stepping down
 
-    def _go_on(self) -> None:
-        if self._to_try:
-            self._context.set_threads(self._to_try[0])
-            return
-        self._context.set_threads(min(self._took, key=lambda n: self._took[n]))
-        self._until_trial, self._slow = self.AGAIN, 0
+    def _is_slow(self, threads: int, seconds: float) -> bool:
+        usual = self._usual(threads)
+        if usual is not None and seconds > self.SLOW * usual:
+            return True
+        if usual is None or seconds > self.UNSURE * usual:
+            free = self._free()
+            return free is not None and free < threads - self.SPARE
+        return False
+
+    def _usual(self, threads: int) -> float | None:
+        """Seconds a token should take; where it was not measured, as if the work were shared out exactly."""
+        if own := self._took.get(threads):
+            return median(own)
+        return min((took * n / threads for n, took in self._healthy.items() if n > threads), default=None)
+
+    def _down(self, threads: int, seconds: float) -> None:
+        free = self._free()
+        lower = [n for n in self._levels() if n < threads]
+        fitting = [n for n in lower if free is not None and n - self.SPARE <= free]
+        # Where nobody can tell how many are left, half of them surely are.
+        target = fitting[0] if fitting else next((n for n in lower if n <= threads / 2), lower[-1])
+        again = self._since_up_s < 8 * self._wait_s
+        self._wait_s = min(self.MOST_S, 2 * self._wait_s) if again else self.SOON_S
+        self._slow_s, self._below_s = seconds, 0.0
+        self._took.pop(threads, None)
+        self._took.pop(target, None)
+        self._go(target)
+
+    # ------------------------------------------------------------ trying another number
+
+    def _higher(self, threads: int) -> int | None:
+        """What to try instead, None while it is too early."""
+        if self._below_s < max(self._wait_s, self.SOON_S):
+            return None
+        free = self._free()
+        if free is not None and (fitting := self._fitting(free)) > threads:
+            return fitting
+        later = self.LATER_S if free is None else self.BUSY_S
+        if self._below_s < max(self._wait_s, later, self.COST * self._slow_s):
+            return None
+        return min(n for n in self._levels() if n > threads)
+
+    def _try(self, threads: int, back: int) -> None:
+        self._trial = back, []
+        self._context.set_threads(threads)
+
+    def _tried(self, threads: int, seconds: float) -> None:
+        back, samples = self._trial or (threads, [])
+        samples.append(seconds)
+        usual = median(self._took[back])
+        if seconds >= usual:
+            self._trial = None
+            if threads > back:
+                self._slow_s, self._below_s = seconds, 0.0
+                self._wait_s = min(self.MOST_S, max(2 * self._wait_s, self.COST * seconds))
+            self._go(back)
+        elif threads > back or seconds < usual / 2 or len(samples) >= self.TRIAL:
+            self._trial = None
+            self._took[threads] = deque(samples, maxlen=16)
+            self._since_up_s = 0.0
+            self._go(threads)
+            if threads < back:
+                self._until_trial = self.FIRST
+            else:
+                # There may be room for still more.
+                self._wait_s, self._slow_s, self._below_s = self.SOON_S, 0.0, self.BUSY_S
+
+    def _go(self, threads: int) -> None:
+        self._trial = None
+        self._until_trial = self.AGAIN
+        self._context.set_threads(threads)
+
+    # ------------------------------------------------------------ the numbers there are
+
+    def _levels(self) -> list[int]:
+        """The numbers to choose from, the largest first."""
+        cap = self._cap
+        return sorted({cap, max(1, cap - 1), max(1, cap // 2), 1}, reverse=True)
+
+    def _fitting(self, free: float) -> int:
+        return next((n for n in self._levels() if n - self.SPARE <= free), 1)

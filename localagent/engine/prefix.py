@@ -373,6 +373,11 @@ class Prefix:
         self.snapshots.tidy(self.tokens)
         return made
 
+    def shrink(self, budget: int) -> None:
+        """Hold at most so many bytes of snapshots from now on; the pinned ones are dropped last."""
+        self.snapshots.shrink(budget)
+        self.snapshots.tidy(self.tokens)
+
     @property
     def used(self) -> int:
         """Bytes held by snapshots."""

@@ -20,7 +20,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import (
     DownloadError,
@@ -33,6 +33,7 @@ from ..errors import (
 )
 from ..values import Generated
 from .base import CallGrammar, ImageData, Sampling, Segment, Template, Trigger, Untrusted
+from .power import Mode
 
 VERSION = 3
 MAX_FRAME = 64 << 20
@@ -89,8 +90,8 @@ class Prompted:
 
     `marks` are numbers of leading segments after which a snapshot is worth keeping (the start
     of a user message); `fixed` is the number of those that every conversation begins with.
-    `threads` None lets the host choose. `priority` 0 is a waiting person, 1 a job. Requests of
-    one priority take turns by `client`; where it is "", by connection.
+    `threads` None lets the host choose, with fewer of them where `power` says so. `priority` 0 is a
+    waiting person, 1 a job. Requests of one priority take turns by `client`; where it is "", by connection.
     """
 
     path: str
@@ -98,6 +99,7 @@ class Prompted:
     segments: tuple[Segment, ...]
     priority: int = 0
     threads: int | None = None
+    power: Mode = "auto"
     marks: tuple[int, ...] = ()
     fixed: int = 0
     client: str = ""
@@ -193,6 +195,7 @@ def _prompted(request: Prompted) -> dict[str, Any]:
         "segments": [_segment(s) for s in request.segments],
         "priority": request.priority,
         "threads": request.threads,
+        "power": request.power,
         "marks": list(request.marks),
         "fixed": request.fixed,
         "client": request.client,
@@ -251,10 +254,18 @@ def _read_prompted(value: Mapping[str, Any]) -> dict[str, Any]:
         "segments": tuple(map(_read_segment, value["segments"])),
         "priority": _within(value.get("priority", 0), 0, 9),
         "threads": None if threads is None else _within(threads, 1, 1024),
+        "power": _power(value.get("power", "auto")),
         "marks": tuple(_within(m, 0, 1 << 22) for m in value.get("marks", ())),
         "fixed": _within(value.get("fixed", 0), 0, 1 << 22),
         "client": _typed(value.get("client", ""), str),
     }
+
+
+def _power(value: Any) -> Mode:
+    if value not in get_args(Mode):
+        raise BadRequest(f"power is one of {', '.join(get_args(Mode))}")
+    mode: Mode = value
+    return mode
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -40,16 +40,13 @@ async def start(path: Path, idle_s: float) -> tuple[asyncio.StreamReader, asynci
     """Start a host and connect to it. Raises `EngineError` with the end of its log."""
     from ..sandbox import launch
 
-    root = str(Path(__file__).resolve().parents[2])
-    passed = {k: v for k, v in os.environ.items() if k.startswith(_PASSED)}
-    passed |= {"PYTHONPATH": root, "GGML_NO_BACKTRACE": "1"}
     log = log_path()
     with suppress(OSError):
         if log.stat().st_size > 1 << 20:
             log.unlink()
     began = log.stat().st_size if log.exists() else 0
     argv = [sys.executable, "-P", "-m", "localagent.engine.host", "--socket", str(path), "--idle-s", str(idle_s)]
-    pid = launch.spawn_resident(argv, env=launch.clean_env(passed), log=log)
+    pid = launch.spawn_resident(argv, env=environment(), log=log)
     deadline, gone = time.monotonic() + START_S, None
     while time.monotonic() < deadline:
         found = await connect(path)
@@ -61,6 +58,15 @@ async def start(path: Path, idle_s: float) -> tuple[asyncio.StreamReader, asynci
             break
         await asyncio.sleep(0.01)
     raise EngineError(f"The engine did not start. Its log ends: {_tail(log, began)}", f"The whole log is {log}.")
+
+
+def environment() -> dict[str, str]:
+    """What a process of ours that loads a model runs with."""
+    from ..sandbox import launch
+
+    passed = {k: v for k, v in os.environ.items() if k.startswith(_PASSED)}
+    passed |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "GGML_NO_BACKTRACE": "1"}
+    return launch.clean_env(passed)
 
 
 def _alive(pid: int) -> bool:

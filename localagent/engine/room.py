@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .fit import RESERVE, Machine
+from .fit import RESERVE
+from .machine import Machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from typing import Any
 
 from ..errors import EngineError, LocalAgentError
 from . import loaded as loading
-from . import preflight
 from .frames import Frame
 from .loaded import Key, Loaded, Models
 from .protocol import Prepare, Score, error_to_json
@@ -140,6 +139,8 @@ class Runner:
     def _run(self) -> None:
         while (frame := self._next()) is not None:
             self._serve(frame)
+            if self._models.relieve():
+                self._models.unload_idle([frame.loaded], "its memory is wanted")
             self._models.write_down(self._wanted)
         self._models.unload_idle((), "the engine ends")
 
@@ -160,10 +161,9 @@ class Runner:
 
     def _look(self) -> None:
         """Nobody has asked for a while."""
-        if preflight.memory_is_short():
-            self._unload = True
-        else:
-            self._models.write_down(self._wanted, park=True)
+        if self._models.relieve():
+            self.unload_idle()
+        self._models.write_down(self._wanted, park=True)
 
     def _unload_if_asked(self) -> None:
         if self._unload:
@@ -223,6 +223,7 @@ class Runner:
         with self._wake:
             loaded.context.abort(frame.job.cancelled.is_set())
         loaded.context.set_threads(threads)
+        loaded.governor.set(frame.job.request)
         self._state = "answering"
         frame.away[frame.speaking] += time.monotonic() - began
 
@@ -275,9 +276,7 @@ class Runner:
             frame.loaded = loaded
             context.abort(job.cancelled.is_set())
             context.left, context.pressing = self._left, lambda: self._pressing
-        if request.threads:
-            context.set_threads(request.threads)
-        step = (lambda _: None) if request.threads else loaded.pace.step
+        step, emit = loaded.governor.start(request, frame.emit)
         self._state = "reading ahead" if job.ahead else "answering"
 
         def stopped() -> bool:
@@ -288,9 +287,9 @@ class Runner:
         if isinstance(request, Prepare):
             event = read_ahead(loaded, request, stopped)
         elif isinstance(request, Score):
-            event = Scoring(context, prefix, request, frame.emit, stopped).run()
+            event = Scoring(context, prefix, request, emit, stopped).run()
         else:
-            event = Answer(context, prefix, loaded.grammars, request, frame.emit, stopped, step).run()
+            event = Answer(context, prefix, loaded.grammars, request, emit, stopped, step).run()
         event["timings"]["load_ms"] = load_ms
         return event
 
@@ -315,7 +314,7 @@ class Runner:
 
         self._tell_loading(job, 0.0)
         try:
-            made = self._models.load(wanted, job.request.threads, progress)
+            made = self._models.load(wanted, progress)
         except EngineError:
             if job.cancelled.is_set():
                 return None, 0.0

@@ -99,9 +99,17 @@ class Snapshots:
         self.touch(snapshot)
         for old in sorted((s for s in self._held if s.pinned), key=lambda s: -s.used)[PINNED:]:
             old.pinned = False
-        while self.used > self.budget:
-            self._held.remove(min(self._held, key=lambda s: (s is snapshot, s.pinned, s.used)))
+        self._let_go(keep=snapshot)
         return True
+
+    def shrink(self, budget: int) -> None:
+        """Hold at most so many bytes from now on."""
+        self.budget = budget
+        self._let_go()
+
+    def _let_go(self, keep: Snapshot | None = None) -> None:
+        while self._held and self.used > self.budget:
+            self.remove(min(self._held, key=lambda s: (s is keep, s.pinned, s.used)))
 
     def touch(self, snapshot: Snapshot) -> None:
         self._clock += 1

@@ -24,8 +24,8 @@ LONG_S = 0.4
 class Yielding(Context):
     """`left` is called where a batch was left; it returns when to go on, or raises `prefix.Cancelled`."""
 
-    def __init__(self, model: Model, *, n_ctx: int, threads: int) -> None:
-        super().__init__(model, n_ctx=n_ctx, threads=threads)
+    def __init__(self, model: Model, **how: Any) -> None:
+        super().__init__(model, **how)
         self.left: Callable[[], None] = _nobody
         self.pressing: Callable[[], bool] = _never
         self._lock = threading.Lock()

@@ -20,7 +20,7 @@ DEFAULT_HUB = "https://huggingface.co"
 class Settings:
     """What the user chose. `context` is in tokens, `idle_s` in seconds.
 
-    `model` None means the catalogue's default, `threads` None the physical cores,
+    `model` None means the catalogue's default, `threads` None as many as help,
     `index_url` None whatever pip is configured to use.
     """
 
@@ -31,6 +31,7 @@ class Settings:
     idle_s: float = 600.0
     hub: str = DEFAULT_HUB
     index_url: str | None = None
+    power: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,12 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         "plan (read only), ask (changes ask), auto (undoable changes do not)",
     ),
     "context": (_integer(1024, 1_048_576), False, "tokens the model can see at once; more needs more memory"),
-    "threads": (_integer(1, 1024), True, "threads the engine computes with; null for the physical cores"),
+    "threads": (_integer(1, 1024), True, "threads the engine computes with; null for as many as help"),
+    "power": (
+        _one_of("auto", "full", "save"),
+        False,
+        "auto (half the threads on a low battery or a hot processor), full (never), save (always)",
+    ),
     "idle_s": (_seconds, False, "seconds without a request after which the engine frees its memory"),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
     "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),

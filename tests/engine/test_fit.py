@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from localagent.engine import catalogue, fit
-from localagent.engine.fit import GIB, Gpu, Machine
+from localagent.engine.machine import GIB, Gpu, Machine
 
 
 def entry(id: str = "qwen3.5-9b") -> catalogue.Entry:
@@ -54,48 +52,3 @@ def test_a_short_disk_is_seen_and_a_hosted_model_needs_nothing() -> None:
     found = fit.fits(entry(), Machine(32 * GIB, 30 * GIB, 4 * GIB))
     assert found.disk_short == 5680522464 - 4 * GIB
     assert fit.fits(entry("glm-5"), Machine(GIB, GIB, GIB)).verdict == "hosted"
-
-
-def test_this_machine_has_memory_and_a_disk(tmp_path: Path) -> None:
-    machine = fit.this_machine(tmp_path / "not" / "there" / "yet")
-    assert 0 < machine.available <= machine.ram and machine.disk > 0
-
-
-def test_meminfo() -> None:
-    text = "MemTotal:       16000000 kB\nMemFree: 1000 kB\nMemAvailable:    8000000 kB\nHugePages_Total:       0\n"
-    assert fit._meminfo(text) == (16000000 * 1024, 8000000 * 1024)
-    assert fit._meminfo(text.replace("MemAvailable", "Other")) == (16000000 * 1024, 1000 * 1024)
-
-
-def test_the_tightest_control_group_counts(tmp_path: Path) -> None:
-    inner = tmp_path / "outer" / "inner"
-    inner.mkdir(parents=True)
-    limits = ((tmp_path, "max", 0), (tmp_path / "outer", str(4 * GIB), GIB), (inner, str(8 * GIB), 0))
-    for folder, limit, used in limits:
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text(f"{used}\n")
-    (tmp_path / "outer" / "memory.stat").write_text(f"anon 5\ninactive_file {GIB // 2}\n")
-    own = tmp_path / "cgroup"
-    own.write_text("0::/outer/inner\n")
-    assert fit._container(tmp_path, own) == (4 * GIB, GIB // 2)
-    own.write_text("0::/\n")
-    assert fit._container(tmp_path, own) == (0, 0)
-    assert fit._container(tmp_path, tmp_path / "none") == (0, 0)
-
-
-def test_the_older_control_groups(tmp_path: Path) -> None:
-    folder = tmp_path / "memory" / "box"
-    folder.mkdir(parents=True)
-    (folder / "memory.limit_in_bytes").write_text(str(2 * GIB))
-    (folder / "memory.usage_in_bytes").write_text(str(GIB))
-    own = tmp_path / "cgroup"
-    own.write_text("5:cpu,cpuacct:/x\n4:memory:/box\n")
-    assert fit._container(tmp_path, own) == (2 * GIB, GIB)
-
-
-def test_amd_cards_are_read_from_sysfs(tmp_path: Path) -> None:
-    device = tmp_path / "card0" / "device"
-    device.mkdir(parents=True)
-    (device / "mem_info_vram_total").write_text(f"{16 * GIB}\n")
-    (device / "mem_info_vram_used").write_text(f"{GIB}\n")
-    assert fit._amd(tmp_path) == [Gpu("AMD GPU", 16 * GIB, 15 * GIB)]

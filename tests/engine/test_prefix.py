@@ -190,6 +190,18 @@ def test_snapshots_stay_within_the_budget_and_pinned_ones_go_last():
     assert any(s.pinned for s in prefix.snapshots)
 
 
+def test_a_smaller_budget_is_kept_at_once_and_from_then_on():
+    prefix = Prefix(Pretended(True), budget=1 << 30)
+    prefix.sync(list(range(2000)), marks=[500, 1000, 1500], fixed=500)
+    assert len(prefix.snapshots) > 2
+    prefix.shrink(max(s.size for s in prefix.snapshots if s.pinned))
+    assert [s.pinned for s in prefix.snapshots] == [True]
+    prefix.shrink(0)
+    assert prefix.used == 0
+    prefix.sync(list(range(3000)), marks=[2500])
+    assert prefix.used == 0
+
+
 def test_progress_and_stop_between_batches():
     seen: list[tuple[int, int, int]] = []
     prefix = Prefix(Pretended(False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localagent.engine.fit import GIB, Gpu, Machine
+from localagent.engine.machine import GIB, Gpu, Machine
 from localagent.engine.room import Share, to_unload
 
 

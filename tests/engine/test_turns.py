@@ -12,7 +12,7 @@ import pytest
 from localagent.engine import loaded as loaded_module
 from localagent.engine import yielding
 from localagent.engine.base import CallGrammar, Sampling, Template, Trigger, Untrusted
-from localagent.engine.fit import Machine
+from localagent.engine.machine import Machine
 from localagent.engine.protocol import Prepare, Prompted, Request, Score
 from localagent.engine.runner import Job, Runner
 from localagent.engine.yielding import Yielding
@@ -243,7 +243,7 @@ def test_a_person_with_another_model_interrupts_where_both_fit(runner: Runner, t
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose memory holds one model."""
-    monkeypatch.setattr(loaded_module.fit, "this_machine", lambda: Machine(400 << 20, 300 << 20, 0))
+    monkeypatch.setattr(loaded_module, "this_machine", lambda: Machine(400 << 20, 300 << 20, 0))
 
 
 def test_where_only_one_fits_the_idle_one_goes(runner: Runner, small: None, tiny: str, dense: str):

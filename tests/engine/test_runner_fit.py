@@ -1,0 +1,119 @@
+"""The runner and the machine: power, memory that runs short, and other programs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from localagent.engine import pressure, runner
+from localagent.engine.base import Template
+from localagent.engine.governor import Governor, relieve
+from localagent.engine.machine import GIB
+from localagent.engine.power import Mode
+from localagent.engine.pressure import Pressure
+from localagent.engine.protocol import Request
+from localagent.engine.runner import Job, Runner
+
+if TYPE_CHECKING:
+    from localagent.engine.contention import Free
+    from localagent.engine.prefix import Prefix
+
+
+@pytest.fixture
+def made() -> Iterator[Runner]:
+    one = Runner()
+    yield one
+    assert one.close()
+
+
+def ask(one: Runner, path: str, power: Mode = "auto") -> dict[str, Any]:
+    """The event that ends an answer of two tokens."""
+    ended, last = threading.Event(), {}
+
+    def emit(event: dict[str, Any]) -> None:
+        if event["event"] in ("done", "error"):
+            last.update(event)
+            ended.set()
+
+    request = Request(path=path, context=512, segments=(Template("user file name"),), max_tokens=2, power=power)
+    one.submit(Job(request, 1, emit))
+    assert ended.wait(60)
+    return last
+
+
+def test_half_the_threads_save_power_and_what_was_loaded_is_told(made: Runner, tiny: str) -> None:
+    from localagent.engine.cores import this_cores
+
+    assert ask(made, tiny, "save")["event"] == "done"
+    status = made.status()
+    assert status["threads"] == max(1, this_cores().usable // 2)
+    assert (status["kv"], status["note"], status["gpu_layers"]) == ("f16", "", "0")
+
+
+def test_memory_that_runs_short_costs_the_snapshots_and_then_an_idle_model(
+    made: Runner, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(made, tiny)
+    assert made.status()["snapshots"] > 0
+    monkeypatch.setattr(pressure, "this_pressure", lambda: Pressure(16 * GIB, GIB // 8))
+    monkeypatch.setattr(runner, "LOOK_S", 0.05)
+    ask(made, tiny)
+    for _ in range(100):
+        if made.status()["model"] is None:
+            break
+        threading.Event().wait(0.05)
+    assert made.status()["model"] is None
+    # It is loaded again for whoever asks, and holds no snapshots while memory is short.
+    assert ask(made, tiny)["event"] == "done"
+
+
+def test_the_snapshots_go_before_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets: list[int] = []
+    monkeypatch.setattr(pressure, "this_pressure", lambda: Pressure(16 * GIB, GIB // 8))
+    holding = cast("Prefix", SimpleNamespace(used=GIB, shrink=budgets.append))
+    assert not relieve([holding]) and budgets == [0]
+    holds_none = cast("Prefix", SimpleNamespace(used=0, shrink=budgets.append))
+    assert relieve([holds_none])
+    monkeypatch.setattr(pressure, "this_pressure", lambda: Pressure(16 * GIB, 8 * GIB))
+    assert not relieve([holding]) and budgets[-1] == GIB
+
+
+class Threads:
+    threads = 4
+
+    def set_threads(self, threads: int) -> None:
+        self.threads = threads
+
+
+def governed(request: Request, events: list[str], free: list[float]) -> tuple[Threads, Any, Any]:
+    context = Threads()
+    one = Governor(context, 4, cast("Free", lambda: free[0]))
+    step, emit = one.start(request, lambda told: events.append(f"{told['event']} {context.threads}"))
+    return context, step, emit
+
+
+def test_between_the_batches_of_a_prompt_it_looks_again_whether_others_are_busy() -> None:
+    events, free = list[str](), [4.0]
+    context, step, emit = governed(Request("", 256, ()), events, free)
+    emit({"event": "prefill"})
+    free[0] = 3.0
+    emit({"event": "token"})
+    emit({"event": "prefill"})
+    free[0] = 4.0
+    emit({"event": "prefill"})
+    assert events == ["prefill 4", "token 4", "prefill 3", "prefill 4"]
+    for _ in range(3):
+        step(0.05)
+    assert context.threads in (3, 4)
+
+
+def test_threads_that_are_set_are_left_alone() -> None:
+    events, free = list[str](), [1.0]
+    context, step, emit = governed(Request("", 256, (), threads=3, power="save"), events, free)
+    emit({"event": "prefill"})
+    step(9.0)
+    assert context.threads == 3 and events == ["prefill 3"]
