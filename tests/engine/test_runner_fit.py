@@ -39,7 +39,7 @@ def ask(one: Runner, path: str, power: Mode = "auto") -> dict[str, Any]:
             last.update(event)
             ended.set()
 
-    request = Request(path=path, context=512, segments=(Template("user file name"),), max_tokens=2, power=power)
+    request = Request(path=path, context=512, segments=(Template("user file name " * 40),), max_tokens=2, power=power)
     one.submit(Job(request, 1, emit))
     assert ended.wait(60)
     return last
@@ -62,7 +62,7 @@ def test_memory_that_runs_short_costs_the_snapshots_and_then_an_idle_model(
     monkeypatch.setattr(pressure, "this_pressure", lambda: Pressure(16 * GIB, GIB // 8))
     monkeypatch.setattr(runner, "LOOK_S", 0.05)
     ask(made, tiny)
-    for _ in range(100):
+    for _ in range(1200):
         if made.status()["model"] is None:
             break
         threading.Event().wait(0.05)
