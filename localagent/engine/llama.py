@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -140,12 +141,6 @@ class Model(Vocabulary):
             size = length + 1
 
     @property
-    def description(self) -> str:
-        buffer = ctypes.create_string_buffer(256)
-        L.llama_model_desc(self._model, buffer, 256)
-        return buffer.value.decode("utf-8", "replace")
-
-    @property
     def chat_template(self) -> str | None:
         text = L.llama_model_chat_template(self._model, None)
         return text.decode("utf-8", "replace") if text else None
@@ -156,13 +151,11 @@ class Model(Vocabulary):
     def piece(self, token: int) -> bytes:
         known = self._pieces.get(token)
         if known is None:
-            size = 512
-            buffer = ctypes.create_string_buffer(size)
-            length = L.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
+            buffer = ctypes.create_string_buffer(512)
+            length = L.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
             if length < 0:
-                size = -length
-                buffer = ctypes.create_string_buffer(size)
-                length = L.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
+                buffer = ctypes.create_string_buffer(-length)
+                length = L.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
             known = self._pieces[token] = buffer.raw[: max(length, 0)]
         return known
 
@@ -201,8 +194,9 @@ class Grammar:
             self._pointer = L.llama_sampler_init_grammar(model._vocab, raw, b"root") if usable else None
             if not self._pointer:
                 raise GrammarRefused("A tool's grammar cannot be read.", "Leave that tool out.")
-        self._one = np.zeros(1, CANDIDATE)
-        self._array = _array(self._one)
+        self._one = L.llama_token_data()
+        self._array = L.llama_token_data_array(data=ctypes.pointer(self._one), size=1, selected=-1, sorted=False)
+        self._reference = ctypes.byref(self._array)
 
     def fresh(self) -> Grammar:
         """The same grammar at its start; only to be taken from one that accepted nothing."""
@@ -217,10 +211,10 @@ class Grammar:
         return self._matches(token)
 
     def _matches(self, token: int) -> bool:
-        self._one["id"], self._one["logit"] = token, 0.0
-        self._array.size, self._array.selected = 1, -1
-        L.llama_sampler_apply(self._pointer, ctypes.byref(self._array))
-        return bool(self._one["logit"][0] > -np.inf)
+        one = self._one
+        one.id, one.logit = token, 0.0
+        L.llama_sampler_apply(self._pointer, self._reference)
+        return one.logit > -math.inf
 
     def accept(self, token: int) -> None:
         """Move on by one token. Raises `EngineError` for one the grammar forbids."""
@@ -267,6 +261,8 @@ class Chain:
             add(L.llama_sampler_init_top_k(sampling.top_k if sampling.top_k > 0 else 256))
             if self.penalised:
                 add(L.llama_sampler_init_penalties(model.n_vocab, 256, repeat, frequency, presence))
+        self.greedy = sampling.temperature <= 0.0 and not self.penalised
+        """Whether the likeliest token is all that it ever draws."""
         if sampling.temperature <= 0.0:
             add(L.llama_sampler_init_greedy())
             return
@@ -317,6 +313,10 @@ class Context:
         self.threads = threads
         self._memory = L.llama_get_memory(self._context)
         self._ready = 0
+        self._tokens = (L.llama_token * N_BATCH)()
+        self._wanted = (ctypes.c_int8 * N_BATCH)()
+        self._batch = L.llama_batch_get_one(self._tokens, 0)
+        self._batch.logits = self._wanted
         self._flag = ctypes.create_string_buffer(2)
         # Called at every node of the graph: strlen of the flag says stop without taking Python's lock.
         strlen = ctypes.cast(ctypes.CDLL(None if os.name == "posix" else "msvcrt").strlen, L.ggml_abort_callback)
@@ -350,11 +350,11 @@ class Context:
         return self._decode(tokens, len(tokens))
 
     def _decode(self, tokens: Sequence[int], outputs: int) -> int:
-        array = (L.llama_token * len(tokens))(*tokens)
-        batch = L.llama_batch_get_one(array, len(tokens))
-        wanted = (ctypes.c_int8 * len(tokens))(*([0] * (len(tokens) - outputs)), *([1] * outputs))
-        batch.logits = wanted
-        code: int = L.llama_decode(self._context, batch)
+        count = self._batch.n_tokens = len(tokens)
+        self._tokens[:count] = tokens
+        ctypes.memset(self._wanted, 0, count - outputs)
+        ctypes.memset(ctypes.byref(self._wanted, count - outputs), 1, outputs)
+        code: int = L.llama_decode(self._context, self._batch)
         L.llama_synchronize(self._context)
         self._ready = outputs if code == 0 else 0
         return code
@@ -370,11 +370,11 @@ class Context:
         self._ready = 0
         L.llama_memory_clear(self._memory, True)
 
-    def save(self, partial: bool) -> Any | None:
-        """The sequence's state; only its recurrent part where `partial`. None where it cannot be had."""
+    def save(self, partial: bool, into: Any = None) -> Any | None:
+        """The state, only its recurrent part where `partial`, written over `into` if that fits; None where it cannot be had."""
         flags = L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
         size = L.llama_state_seq_get_size_ext(self._context, 0, flags)
-        buffer = (ctypes.c_uint8 * size)()
+        buffer = into if into is not None and len(into) == size else (ctypes.c_uint8 * size)()
         if not size or L.llama_state_seq_get_data_ext(self._context, buffer, size, 0, flags) != size:
             return None
         return buffer
@@ -390,8 +390,10 @@ class Context:
             raise EngineError("The engine has nothing to sample from.", "Run it again.")
         return np.ctypeslib.as_array(L.llama_get_logits_ith(self._context, -back), shape=(self.model.n_vocab,))
 
-    def draw(self, chain: Chain) -> int:
-        """A token by the chain alone, which has then accepted it."""
-        if not self._ready:
+    def draw(self, chain: Chain, back: int = 1) -> int:
+        """A token by the chain alone, which has then accepted it, from where `logits` looks."""
+        if chain.greedy:
+            return int(self.logits(back).argmax())  # without a copy of the whole vocabulary
+        if not 0 < back <= self._ready:
             raise EngineError("The engine has nothing to sample from.", "Run it again.")
-        return int(L.llama_sampler_sample(chain._chain, self._context, -1))
+        return int(L.llama_sampler_sample(chain._chain, self._context, -back))

@@ -123,6 +123,20 @@ class Prefix:
         if self.backend.recurrent:
             self._keep(partial=True, pinned=False)
 
+    def cut(self, length: int, state: Any = None) -> None:
+        """Drop the tokens behind `length`; on a recurrent model by the partial `state` saved there, also after an abort.
+
+        Raises `EngineError` where the backend does not follow.
+        """
+        came = state is None or self.backend.load(state, True)
+        if not came or not self.backend.truncate(length) or self.backend.last_position() != length - 1:
+            self.dirty = True
+            raise EngineError("The engine lost its place in the conversation.", "Run it again.")
+        del self.tokens[length:]
+        self.dirty = False
+        if any(len(snapshot.tokens) > length for snapshot in self.snapshots):
+            self._forget_beyond()
+
     def back(self, target: Sequence[int]) -> bool:
         """Return to exactly `target`, with nothing to sample from there; False where that would take work."""
         length = len(target)

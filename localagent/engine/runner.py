@@ -16,6 +16,7 @@ from . import pace, preflight
 from .protocol import Prompted, Request, Score, error_to_json
 
 if TYPE_CHECKING:
+    from .ahead import Guesses
     from .grammars import Grammars
     from .llama import Context, Model
     from .prefix import Prefix
@@ -54,6 +55,7 @@ class Loaded:
     grammars: Grammars
     pace: pace.Pace
     offloaded: str
+    guesses: Guesses
 
     def close(self) -> None:
         self.grammars.close()
@@ -190,7 +192,9 @@ class Runner:
         if isinstance(request, Score):
             event = Scoring(loaded.context, loaded.prefix, request, job.emit, stopped).run()
         else:
-            event = Answer(loaded.context, loaded.prefix, loaded.grammars, request, job.emit, stopped, step).run()
+            event = Answer(
+                loaded.context, loaded.prefix, loaded.grammars, request, job.emit, stopped, step, loaded.guesses
+            ).run()
         event["timings"]["load_ms"] = load_ms
         return event
 
@@ -204,7 +208,7 @@ class Runner:
         self._drop()
         self._state = "loading"
         began = time.monotonic()
-        from . import grammars, llama, prefix
+        from . import ahead, grammars, llama, prefix
 
         preflight.check_model(request.path, request.context, gpu=llama.supports_gpu())
 
@@ -229,7 +233,8 @@ class Runner:
             held = prefix.Prefix(context, budget=budget)
             steps = pace.Pace(context, pace.default_threads())
             compiled = grammars.Grammars(model)
-            self._loaded = Loaded(key, model, context, held, compiled, steps, _offloaded(llama.log_tail(200)))
+            layers, guesses = _offloaded(llama.log_tail(200)), ahead.Guesses()
+            self._loaded = Loaded(key, model, context, held, compiled, steps, layers, guesses)
             if job.cancelled.is_set():
                 context.abort(True)
         seconds = time.monotonic() - began
