@@ -96,7 +96,7 @@ class Ahead:
         if len(batch) == 1:
             guesses.costs.alone(clock.seconds)
         else:
-            self._worth.paid(guesses.costs.together(len(batch), clock.seconds) - 1.0)
+            self._worth.paid(self._length, guesses.costs.together(len(batch), clock.seconds) - 1.0)
         return not again and not draft
 
     def _draft(self, guesses: Guesses, room: int, forced: Callable[[], Sequence[int]] | None) -> Sequence[int]:
@@ -121,8 +121,7 @@ class Ahead:
         del self._pending[:count]
         self.taken += count
         for _ in range(count):
-            self._worth.odds.saw(self._length, True)
-            self._worth.won()
+            self._worth.won(self._length)
             self._length = min(self._length + 1, LONGEST) if self._length != FORCED else FORCED
         self._foreseen = -1
 
@@ -135,19 +134,19 @@ class Ahead:
             guesses.state = self._context.save(True, guesses.state)
         if not fresh:
             guesses.costs.copied(clock.seconds, back=False)
-        self._marked = len(self._prefix.tokens)
+        self._marked = -1 if guesses.state is None else len(self._prefix.tokens)
         return guesses.state is not None
 
     def _reject(self) -> None:
         """Cut off what was computed and not said; on a recurrent model what was said since the copy comes again."""
         assert self._guesses is not None
         said = len(self._prefix.tokens) - len(self._pending)
-        self._pending = []
+        self._pending, self._foreseen = [], -1
         if not self._context.recurrent:
             self._prefix.cut(said)
             return
         self._again = self._prefix.tokens[self._marked : said].tolist()
         with Clock() as clock:
             self._prefix.cut(self._marked, self._guesses.state)
-        self._worth.paid(self._guesses.costs.units(clock.seconds))
+        self._worth.paid(self._length, self._guesses.costs.units(clock.seconds))
         self._guesses.costs.copied(clock.seconds, back=True)

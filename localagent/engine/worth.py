@@ -103,29 +103,36 @@ class Odds:
 class Worth:
     """Decides for one answer. `recurrent`: a refused guess costs a copy of the state and its good part again."""
 
-    LEAST, START, EARNED, MOST = 1.1, 1.5, 0.01, 8.0
+    LEAST, START, EARNED, MOST, DEBT = 1.1, 1.0, 0.01, 8.0, 1.5
 
     def __init__(self, costs: Costs, recurrent: bool) -> None:
         self.costs, self.odds, self.recurrent = costs, Odds(), recurrent
-        # Tokens' time that guessing may still lose: a hundredth of the answer, and of what it gained a part.
+        # Tokens' time that matches may still lose: a hundredth of the answer, and some of what they gained.
         self._credit = self.START
 
     def said(self) -> None:
         self._credit = min(self.MOST, self._credit + self.EARNED)
 
-    def paid(self, cost: float) -> None:
-        """What guessing cost beyond one token."""
-        self._credit -= cost
+    def paid(self, length: int, cost: float) -> None:
+        """What guessing behind a match of that length cost beyond one token."""
+        if length != FORCED:
+            self._credit -= cost
 
-    def won(self) -> None:
-        """A token that did not have to be computed alone."""
-        self._credit = min(self.MOST, self._credit + 1.0)
+    def won(self, length: int) -> None:
+        """A guess came true: a token that does not have to be computed alone."""
+        self.odds.saw(length, True)
+        if length != FORCED:
+            self._credit = min(self.MOST, self._credit + 1.0)
 
     def count(self, length: int, available: int) -> tuple[float, int]:
         """How many of the available guesses to compute, and the tokens that gives for the time of one; 0 for none."""
-        if self._credit <= 0.0 or available < 1 or not self.costs.known or (self.recurrent and 0 < length < SURE):
+        if available < 1 or not self.costs.known or (self.recurrent and FORCED < length < SURE):
             return 0.0, 0
-        best = max((value, size) for size, value in self._values(length, self._sizes(length, available)))
+        sizes = self._sizes(length, available)
+        if length != FORCED:
+            bound = self._credit + self.DEBT + 1.0 if self._credit > 0.0 else 0.0
+            sizes = [size for size in sizes if self.costs.of(size + 1) <= bound]
+        best = max(((value, size) for size, value in self._values(length, sizes)), default=(0.0, 0))
         return best if best[0] > self.LEAST else (0.0, 0)
 
     def _sizes(self, length: int, available: int) -> Sequence[int]:
@@ -135,6 +142,8 @@ class Worth:
 
     def _values(self, length: int, sizes: Sequence[int]) -> list[tuple[int, float]]:
         """For each size the tokens it gives for the time of one."""
+        if not sizes:
+            return []
         costs, chance = self.costs, self.odds.of
         found: list[tuple[int, float]] = []
         likely, tokens, extra = 1.0, 1.0, costs.save if self.recurrent else 0.0

@@ -39,16 +39,16 @@ def _spend(
         batches += 1
         price = _price(table, count + 1)
         spent += price
-        worth.paid(costs.together(count + 1, 0.1 * price) - 1.0)
+        worth.paid(at, costs.together(count + 1, 0.1 * price) - 1.0)
         said += 1
         for _ in range(count):
             hit = rng.random() < right
-            worth.odds.saw(at, hit)
             if not hit:
+                worth.odds.saw(at, False)
                 break
             said += 1
             worth.said()
-            worth.won()
+            worth.won(at)
             at = min(at + 1, LONGEST)
     return spent, batches, worth
 
@@ -90,6 +90,8 @@ def test_sizes_between_are_not_guessed():
         worth.costs.alone(0.1)
     worth.costs.together(4, 0.22)
     assert [worth.count(LONGEST, n)[1] for n in (0, 1, 2, 3, 4, 8, 14)] == [0, 1, 2, 3, 3, 3, 3]
+    for _ in range(2):
+        worth.won(LONGEST)
     assert worth.count(LONGEST, 15)[1] == LARGE
     assert worth.count(FORCED, 6)[1] == 6
 
@@ -117,4 +119,6 @@ def test_nothing_is_guessed_before_the_price_of_a_token_is_known():
     worth.costs.alone(0.1)
     assert worth.count(LONGEST, LARGE)[1] == SMALL
     worth.costs.together(4, 0.22)
+    for _ in range(2):
+        worth.won(LONGEST)
     assert worth.count(LONGEST, LARGE)[1] == LARGE
