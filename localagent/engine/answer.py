@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import EngineError
 from ..values import Generated
+from .ahead import Ahead, Guesses
 from .base import ImageData, Segment, Template, Untrusted
 from .grammars import Grammars, Held
 from .llama import Chain, Context, Model
@@ -99,6 +100,7 @@ class Answer:
         emit: Emit,
         stop: Callable[[], bool],
         pace: Callable[[float], None],
+        guesses: Guesses | None = None,
     ) -> None:
         self._context, self._model, self._prefix, self._grammars = context, context.model, prefix, grammars
         self._request, self._emit, self._stop, self._pace = request, emit, stop, pace
@@ -109,6 +111,8 @@ class Answer:
         self._held: Held | None = None
         self._over = self._cut = False
         self._chain: Chain | None = None
+        self._guesses = guesses
+        self.ahead = Ahead(context, prefix)
         self.output = 0
 
     def run(self) -> dict[str, Any]:
@@ -134,6 +138,8 @@ class Answer:
             for spoken in forced:
                 self._say(spoken, free=False)
             self._chain = Chain(self._model, self._request.sampling)
+            if self._guesses is not None and not self._chain.penalised:
+                self.ahead.guess(self._guesses)
             stop = self._decode(self._chain, prompt)
         except Cancelled:
             stop = "cancelled"
@@ -151,15 +157,15 @@ class Answer:
         }
 
     def _decode(self, chain: Chain, prompt: Prompt) -> str:
-        turn = _Turn(prompt, self._ends)
+        turn, ahead, n_ctx = _Turn(prompt, self._ends), self.ahead, self._context.n_ctx
         while not self._over:
             if self._stop():
                 return "cancelled"
-            room = min(self._request.max_tokens - self.output, self._context.n_ctx - len(self._prefix.tokens))
+            room = min(self._request.max_tokens - self.output, n_ctx - ahead.length)
             if room <= 0:
                 self._cut = self._held is not None
                 return "length"
-            token = sample(self._context, chain, self._held.grammar if self._held else None)
+            token = sample(self._context, chain, self._held.grammar if self._held else None, ahead.back)
             if self._held and self._closes(self._held, token, room):
                 return "length"
             free, last = self._held is None, token in self._ends or self._model.is_eog(token)
@@ -172,9 +178,10 @@ class Answer:
                 return "stop"
             if self._over:
                 break
+            room = min(self._request.max_tokens - self.output, n_ctx - ahead.length - len(spoken.ids))
             began = time.monotonic()
-            self._prefix.extend(spoken.ids)
-            if len(spoken.ids) == 1:
+            ordinary = ahead.extend(spoken.ids, room, self._held.forced if self._held else None)
+            if ordinary and len(spoken.ids) == 1:
                 self._pace(time.monotonic() - began)
         return "end"
 
@@ -245,12 +252,13 @@ class Answer:
         count = self._request.logprobs
         if count is None:
             return None
-        logits = self._context.logits()
+        logits = self._context.logits(self.ahead.back)
         top = [(self._model.piece(other).decode("latin-1"), value) for other, value in likeliest(logits, count)]
         return logprob(logits, token), top
 
     def _close(self) -> None:
         self._free()
+        self.ahead.settle()
         if self._chain is not None:
             self._chain.close()
 

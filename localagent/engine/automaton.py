@@ -34,6 +34,8 @@ MAX_LEFT_WALK = 1_000_000
 """Steps of llama.cpp's search for left recursion, which walks each path again."""
 MAX_PRODUCT = 1_000_000
 """Of bounded repetitions inside each other: llama.cpp may hold that many stacks at once."""
+MAX_FORCED = 256
+"""Characters that are forced, at most: more are found when these are written."""
 _MAX_FRAMES = 200_000
 _MAX_EDGES = 4096
 
@@ -51,11 +53,12 @@ class _Frame:
 class State:
     """What may come next. Immutable to its users; equal texts give the same object."""
 
-    __slots__ = ("_automaton", "_edges", "_frames", "complete")
+    __slots__ = ("_automaton", "_edges", "_forced", "_frames", "complete")
 
     def __init__(self, automaton: Automaton, frames: tuple[_Frame, ...], complete: bool) -> None:
         self._automaton, self._frames, self.complete = automaton, frames, complete
         self._edges: dict[str, State | None] = {}
+        self._forced: str | None = None
 
     def feed(self, text: str) -> State | None:
         """The state behind `text`, None where the grammar does not allow it."""
@@ -77,6 +80,26 @@ class State:
     def ways(self) -> int:
         """In how many ways the text so far can be read and go on, at most `MAX_STACKS`."""
         return len(self._frames)
+
+    @property
+    def forced(self) -> str:
+        """The text that comes next whatever is written, some of it where it is long; "" where there is a choice."""
+        if self._forced is None:
+            chars: list[str] = []
+            state: State | None = self
+            while state is not None and len(chars) < MAX_FORCED and (char := state._only()):
+                chars.append(char)
+                state = state.feed(char)
+            self._forced = "".join(chars)
+        return self._forced
+
+    def _only(self) -> str:
+        """The one character that may come next, "" where there are more or the text may end."""
+        if self.complete:
+            return ""
+        only, symbols = self._automaton._only, self._automaton._symbol
+        char = only[~symbols[self._frames[0].position]]
+        return char if all(only[~symbols[frame.position]] == char for frame in self._frames) else ""
 
     @property
     def cost(self) -> int:
@@ -116,9 +139,11 @@ class Automaton:
 
     def _flatten(self) -> None:
         """Positions: a symbol each, the next one of its alternative (-1 at the end) and the bytes due from it."""
-        plain = [charset.plain() for charset in self._grammar.sets]
+        sets = self._grammar.sets
+        plain = [charset.plain() for charset in sets]
         weight = [len(char.encode()) for char in plain]
         self._plain = plain
+        self._only = [chr(s.ranges[0][0]) if s.ranges and s.ranges[0][0] == s.ranges[-1][1] else "" for s in sets]
         self._symbol: list[int] = []
         self._next: list[int] = []
         self._rest: list[int] = []

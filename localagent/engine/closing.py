@@ -62,6 +62,11 @@ class Closing:
             return True
         return False
 
+    def forced(self) -> str:
+        """The text that must come next, "" where there is a choice."""
+        self._read()
+        return "" if self._state is None or self._unread else self._state.forced
+
     def rest(self) -> str:
         """The shortest text that closes what is written."""
         self._read()

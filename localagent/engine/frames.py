@@ -12,12 +12,13 @@ from .queue import Job
 if TYPE_CHECKING:
     import numpy as np
 
+    from .ahead import Guesses
     from .snapshots import Suspended
 
 
 @dataclass(eq=False, slots=True)
 class Frame:
-    """A job that has begun. While another job has its context, `held` and `logits` are what it holds.
+    """A job that has begun. While another job has its context, `held`, `logits` and `guesses` are its own part of that.
 
     `away` are the seconds it stood interrupted while its prompt was read, and since.
     """
@@ -26,6 +27,7 @@ class Frame:
     loaded: Loaded | None = None
     held: Suspended | None = None
     logits: list[np.ndarray] = field(default_factory=list)
+    guesses: Guesses | None = None
     speaking: bool = False
     away: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
@@ -44,7 +46,8 @@ class Frame:
         logits = context.held_logits()
         held = loaded.prefix.suspend()
         if held is not None:
-            self.held, self.logits = held, logits
+            self.held, self.logits, self.guesses = held, logits, loaded.guesses
+            loaded.guesses = loaded.guesses.beside()
         return held is not None
 
     def take_back(self) -> None:
@@ -53,6 +56,7 @@ class Frame:
             return
         held, self.held = self.held, None
         logits, self.logits = self.logits, []
+        self.loaded.guesses, self.guesses = self.guesses or self.loaded.guesses, None
         if self.job.stopped():
             self.loaded.prefix.release(held)
             return

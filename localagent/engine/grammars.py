@@ -61,6 +61,13 @@ class Held:
         self.closing.write(piece)
         return piece
 
+    def forced(self) -> Sequence[int]:
+        """The tokens that come next if the text that must come is spelt as usual; () where there is a choice."""
+        text = self.closing.forced()
+        tokens = self.model.template(text) if len(text) > 1 else ()
+        # The last one could be written together with what follows.
+        return tokens if tokens and tokens[-1] in self.model.structural else tokens[:-1]
+
     def closed(self) -> list[int]:
         """Move on by the shortest text that makes the whole a `root`; its tokens."""
         tokens: list[int] = []

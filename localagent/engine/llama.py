@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 
 from ..errors import EngineError, GrammarRefused, ModelError
 from .base import Sampling
+from .devices import listed
 from .preflight import refusal
 from .vocabulary import CONTROL, USER_DEFINED, Vocabulary
 from .weights import OUTPUTS
@@ -54,21 +56,7 @@ def devices() -> list[dict[str, Any]]:
     """Compute devices of this build: name, description, kind (cpu, gpu, igpu, accel), free and total bytes."""
     from llama_cpp._ggml import libggml
 
-    def call(name: str, result: Any, *arguments: Any) -> Any:
-        function = getattr(libggml, f"ggml_backend_dev_{name}")
-        function.restype = result
-        return function(*arguments)
-
-    found = []
-    for index in range(call("count", ctypes.c_size_t)):
-        device = ctypes.c_void_p(call("get", ctypes.c_void_p, ctypes.c_size_t(index)))
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        call("memory", None, device, ctypes.byref(free), ctypes.byref(total))
-        number = call("type", ctypes.c_int, device)
-        kind = ("cpu", "gpu", "igpu", "accel")[number] if 0 <= number < 4 else "other"
-        name, text = (call(n, ctypes.c_char_p, device).decode("utf-8", "replace") for n in ("name", "description"))
-        found.append({"name": name, "description": text, "kind": kind, "free": free.value, "total": total.value})
-    return found
+    return listed(libggml)
 
 
 def build_info() -> str:
@@ -154,13 +142,11 @@ class Model(Vocabulary):
     def piece(self, token: int) -> bytes:
         known = self._pieces.get(token)
         if known is None:
-            size = 512
-            buffer = ctypes.create_string_buffer(size)
-            length = L.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
+            buffer = ctypes.create_string_buffer(512)
+            length = L.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
             if length < 0:
-                size = -length
-                buffer = ctypes.create_string_buffer(size)
-                length = L.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
+                buffer = ctypes.create_string_buffer(-length)
+                length = L.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
             known = self._pieces[token] = buffer.raw[: max(length, 0)]
         return known
 
@@ -199,8 +185,9 @@ class Grammar:
             self._pointer = L.llama_sampler_init_grammar(model._vocab, raw, b"root") if usable else None
             if not self._pointer:
                 raise GrammarRefused("A tool's grammar cannot be read.", "Leave that tool out.")
-        self._one = np.zeros(1, CANDIDATE)
-        self._array = _array(self._one)
+        self._one = L.llama_token_data()
+        self._array = L.llama_token_data_array(data=ctypes.pointer(self._one), size=1, selected=-1, sorted=False)
+        self._reference = ctypes.byref(self._array)
 
     def fresh(self) -> Grammar:
         """The same grammar at its start; only to be taken from one that accepted nothing."""
@@ -215,10 +202,10 @@ class Grammar:
         return self._matches(token)
 
     def _matches(self, token: int) -> bool:
-        self._one["id"], self._one["logit"] = token, 0.0
-        self._array.size, self._array.selected = 1, -1
-        L.llama_sampler_apply(self._pointer, ctypes.byref(self._array))
-        return bool(self._one["logit"][0] > -np.inf)
+        one = self._one
+        one.id, one.logit = token, 0.0
+        L.llama_sampler_apply(self._pointer, self._reference)
+        return one.logit > -math.inf
 
     def accept(self, token: int) -> None:
         """Move on by one token. Raises `EngineError` for one the grammar forbids."""
@@ -265,6 +252,8 @@ class Chain:
             add(L.llama_sampler_init_top_k(sampling.top_k if sampling.top_k > 0 else 256))
             if self.penalised:
                 add(L.llama_sampler_init_penalties(model.n_vocab, 256, repeat, frequency, presence))
+        self.greedy = sampling.temperature <= 0.0 and not self.penalised
+        """Whether the likeliest token is all that it ever draws."""
         if sampling.temperature <= 0.0:
             add(L.llama_sampler_init_greedy())
             return
@@ -290,9 +279,7 @@ class Chain:
 
 
 class Context:
-    """One sequence of tokens in a model: the backend of `prefix.Prefix`. `kv` is f16 or q8_0; a saved state has the
-    form `layout`.
-    """
+    """One sequence of tokens: the backend of `prefix.Prefix`. `kv` is f16 or q8_0, `layout` the form of a saved state."""
 
     def __init__(
         self, model: Model, *, n_ctx: int, threads: int, batch: int = N_BATCH, kv: str = "f16", flash: bool = True
@@ -322,6 +309,10 @@ class Context:
         self.threads = threads
         self._memory = L.llama_get_memory(self._context)
         self._ready = 0
+        self._tokens = (L.llama_token * self.n_batch)()
+        self._wanted = (ctypes.c_int8 * self.n_batch)()
+        self._batch = L.llama_batch_get_one(self._tokens, 0)
+        self._batch.logits = self._wanted
         self._flag = ctypes.create_string_buffer(2)
         # Called at every node of the graph: strlen of the flag says stop without taking Python's lock.
         strlen = ctypes.cast(ctypes.CDLL(None if os.name == "posix" else "msvcrt").strlen, L.ggml_abort_callback)
@@ -355,11 +346,11 @@ class Context:
         return self._decode(tokens, len(tokens))
 
     def _decode(self, tokens: Sequence[int], outputs: int) -> int:
-        array = (L.llama_token * len(tokens))(*tokens)
-        batch = L.llama_batch_get_one(array, len(tokens))
-        wanted = (ctypes.c_int8 * len(tokens))(*([0] * (len(tokens) - outputs)), *([1] * outputs))
-        batch.logits = wanted
-        code: int = L.llama_decode(self._context, batch)
+        count = self._batch.n_tokens = len(tokens)
+        self._tokens[:count] = tokens
+        ctypes.memset(self._wanted, 0, count - outputs)
+        ctypes.memset(ctypes.byref(self._wanted, count - outputs), 1, outputs)
+        code: int = L.llama_decode(self._context, self._batch)
         L.llama_synchronize(self._context)
         self._ready = outputs if code == 0 else 0
         return code
@@ -379,10 +370,10 @@ class Context:
         """Bytes that `save` would take."""
         return int(L.llama_state_seq_get_size_ext(self._context, 0, L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY * partial))
 
-    def save(self, partial: bool) -> Any | None:
-        """The sequence's state; only its recurrent part where `partial`. None where it cannot be had."""
+    def save(self, partial: bool, into: Any = None) -> Any | None:
+        """The state, only its recurrent part where `partial`, written over `into` if that fits; None where it cannot be had."""
         size, flags = self.size(partial), L.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY * partial
-        buffer = (ctypes.c_uint8 * size)()
+        buffer = into if into is not None and len(into) == size else (ctypes.c_uint8 * size)()
         if not size or L.llama_state_seq_get_data_ext(self._context, buffer, size, 0, flags) != size:
             return None
         return buffer
@@ -398,8 +389,10 @@ class Context:
             raise EngineError("The engine has nothing to sample from.", "Run it again.")
         return np.ctypeslib.as_array(L.llama_get_logits_ith(self._context, -back), shape=(self.model.n_vocab,))
 
-    def draw(self, chain: Chain) -> int:
-        """A token by the chain alone, which has then accepted it."""
-        if not self._ready:
+    def draw(self, chain: Chain, back: int = 1) -> int:
+        """A token by the chain alone, which has then accepted it, from where `logits` looks."""
+        if chain.greedy:
+            return int(self.logits(back).argmax())  # without a copy of the whole vocabulary
+        if not 0 < back <= self._ready:
             raise EngineError("The engine has nothing to sample from.", "Run it again.")
-        return int(L.llama_sampler_sample(chain._chain, self._context, -1))
+        return int(L.llama_sampler_sample(chain._chain, self._context, -back))

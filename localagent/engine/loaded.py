@@ -18,6 +18,7 @@ from .protocol import Prompted
 from .weights import Weights
 
 if TYPE_CHECKING:
+    from .ahead import Guesses
     from .archive import Archive
     from .grammars import Grammars
     from .llama import Model
@@ -61,6 +62,7 @@ class Loaded:
     prefix: Prefix
     archive: Archive
     grammars: Grammars
+    guesses: Guesses
     governor: governor.Governor
     plan: Plan
     note: str
@@ -153,7 +155,7 @@ class Models:
 
     def load(self, wanted: Key, progress: Callable[[float], bool]) -> Loaded:
         """Raises `ModelError`, or `EngineError` where `progress` gave up."""
-        from . import archive, grammars, llama, prefix
+        from . import ahead, archive, grammars, llama, prefix
         from .yielding import Yielding
 
         opened = loading.opened(wanted[0], Wanted(wanted[3]), progress, Yielding)
@@ -167,6 +169,7 @@ class Models:
             prefix.Prefix(context, budget=budget, archive=kept),
             kept,
             grammars.Grammars(model),
+            ahead.Guesses(),
             governor.Governor(context, made.threads, self._free),
             made,
             opened.note,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, PromptTooLong
 from .snapshots import Snapshot, Snapshots, Suspended, Way, begins, shared
 
 if TYPE_CHECKING:
     from .archive import Archive, Found
+    from .backend import Backend
 
 ROLLING = 512
 """Tokens at most between two snapshots of a recurrent context: what a divergence costs it beyond what is new."""
@@ -27,28 +28,6 @@ MARKS = 2
 """As many points to return to behind the start of its last turn are parked with a conversation."""
 
 
-class Backend(Protocol):
-    """What a sequence needs of llama.cpp. `decode` returns 0 done, 1 full, 2 aborted, below 0 failed."""
-
-    recurrent: bool
-    n_ctx: int
-    n_batch: int
-
-    def decode(self, tokens: Sequence[int]) -> int: ...
-
-    def last_position(self) -> int: ...
-
-    def truncate(self, length: int) -> bool: ...
-
-    def clear(self) -> None: ...
-
-    def size(self, partial: bool) -> int: ...
-
-    def save(self, partial: bool) -> Any | None: ...
-
-    def load(self, state: Any, partial: bool) -> bool: ...
-
-
 class Cancelled(Exception):
     """Somebody asked to stop. The sequence knows what it still holds."""
 
@@ -57,7 +36,7 @@ class Prefix:
     """One context's tokens and snapshots. `budget` bounds the snapshots in memory, in bytes.
 
     `archive` keeps on disk what outlives the process. `read` counts the tokens that prompts cost,
-    `restored` those that came from the disk instead.
+    `restored` those that came from the disk instead. `prompts` tells one conversation in it from the next.
     """
 
     def __init__(self, backend: Backend, *, budget: int = 1 << 30, archive: Archive | None = None) -> None:
@@ -66,7 +45,7 @@ class Prefix:
         self.tokens: array[int] = array("i")
         self.dirty = False
         self.snapshots = Snapshots(budget)
-        self.read = self.restored = 0
+        self.read = self.restored = self.prompts = 0
         self._fixed = self._turn = 0
         self._next = 0
 
@@ -95,6 +74,7 @@ class Prefix:
                 f"The conversation has {len(goal)} tokens and the context holds {self.backend.n_ctx}.",
                 "Start a new conversation, or choose a larger context.",
             )
+        self.prompts += 1
         cached = self._reuse(goal)
         self._fixed = fixed if 0 < fixed < len(goal) else 0
         self._turn = max((m for m in marks if m <= len(goal)), default=0)
@@ -103,15 +83,30 @@ class Prefix:
 
     def extend(self, tokens: Sequence[int], decode: Callable[[Sequence[int]], int] | None = None) -> None:
         """Decode a few tokens more, by another way of the backend's if given. Raises `Cancelled` where it was aborted."""
-        self._decode(array("i", tokens), decode)
-        if self.backend.recurrent and len(self.tokens) >= self._next:
+        if self.tokens and not self.dirty and len(self.tokens) + len(tokens) > self._next:
+            # Before, not behind them: they may be guesses that are cut off again.
             self.keep()
+        self._decode(array("i", tokens), decode)
 
     def keep(self) -> None:
         """Take care that `back` returns to this length."""
         if self.backend.recurrent:
             self._next = len(self.tokens) + ROLLING
             self._keep(partial=True)
+
+    def cut(self, length: int, state: Any = None) -> None:
+        """Drop the tokens behind `length`; on a recurrent model by the partial `state` saved there, also after an abort.
+
+        Raises `EngineError` where the backend does not follow.
+        """
+        came = state is None or self.backend.load(state, True)
+        if not came or not self.backend.truncate(length) or self.backend.last_position() != length - 1:
+            self.dirty = True
+            raise EngineError("The engine lost its place in the conversation.", "Run it again.")
+        del self.tokens[length:]
+        self.dirty = False
+        if any(len(snapshot.tokens) > length for snapshot in self.snapshots):
+            self.snapshots.tidy(self.tokens)
 
     def back(self, target: Sequence[int]) -> bool:
         """Return to exactly `target`, with nothing to sample from there; False where that would take work."""
@@ -137,7 +132,7 @@ class Prefix:
             whole = Snapshot(self.tokens[:], state, False)
             self.snapshots.lend(whole)
         partial = tuple(s for s in self.snapshots if self._in_place(s))
-        return Suspended(whole, partial, self._fixed, self._turn, self._next)
+        return Suspended(whole, partial, self._fixed, self._turn, self._next, self.prompts)
 
     def resume(self, held: Suspended) -> None:
         """Be exactly where `suspend` was called, with nothing to sample from. Raises `EngineError` where that fails."""
@@ -146,7 +141,7 @@ class Prefix:
             self._reset()
         elif not self._restore(Way(held.whole, None, len(held.whole.tokens))):
             raise EngineError("The engine could not go on with an interrupted answer.", "Run it again.")
-        self._fixed, self._turn, self._next = held.fixed, held.turn, held.next_
+        self._fixed, self._turn, self._next, self.prompts = held.fixed, held.turn, held.next_, held.prompts
         self.snapshots.give_back(held.partial)
 
     def release(self, held: Suspended) -> None:

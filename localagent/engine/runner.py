@@ -289,7 +289,7 @@ class Runner:
         elif isinstance(request, Score):
             event = Scoring(context, prefix, request, emit, stopped).run()
         else:
-            event = Answer(context, prefix, loaded.grammars, request, emit, stopped, step).run()
+            event = Answer(context, prefix, loaded.grammars, request, emit, stopped, step, loaded.guesses).run()
         event["timings"]["load_ms"] = load_ms
         return event
 

@@ -14,23 +14,26 @@ from .llama import CANDIDATE, Chain, Context, Grammar
 TOP = 256
 
 
-def sample(context: Context, chain: Chain, grammar: Grammar | None = None) -> int:
-    """The next token; under a grammar one that it allows, which is still to be accepted there."""
+def sample(context: Context, chain: Chain, grammar: Grammar | None = None, back: int = 1) -> int:
+    """The token behind the last one decoded, or behind one further `back`.
+
+    Under a grammar one that it allows, which is still to be accepted there.
+    """
     if grammar is None:
-        return context.draw(chain)
+        return context.draw(chain, back)
     # A refused token must not count as written where repetition is penalised.
     if not chain.penalised:
-        token = context.draw(chain)
+        token = context.draw(chain, back)
         if grammar.allows(token):
             return token
-    token = _masked(context, chain, grammar)
+    token = _masked(context, chain, grammar, back)
     chain.accept(token)
     return token
 
 
-def _masked(context: Context, chain: Chain, grammar: Grammar) -> int:
+def _masked(context: Context, chain: Chain, grammar: Grammar, back: int) -> int:
     """From the likeliest tokens, else from all; the end where nothing else may come."""
-    logits = context.logits()
+    logits = context.logits(back)
     for count in (TOP, len(logits)):
         ids = np.argpartition(logits, -count)[-count:] if count < len(logits) else np.arange(len(logits))
         candidates = np.zeros(len(ids), CANDIDATE)

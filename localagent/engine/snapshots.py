@@ -40,7 +40,7 @@ class Suspended:
     """A conversation in the middle of its answer: its whole state, and the snapshots that need its tokens in place.
 
     `fixed`, `turn` and `next_` are lengths: what it starts with, where its newest turn begins, and where the next
-    snapshot is due.
+    snapshot is due; `prompts` is its number.
     """
 
     whole: Snapshot | None
@@ -48,6 +48,7 @@ class Suspended:
     fixed: int
     turn: int
     next_: int
+    prompts: int
 
 
 def shared(one: Sequence[int], other: Sequence[int]) -> int:

@@ -117,11 +117,11 @@ class Yielding(Context):
     def logits(self, back: int = 1) -> np.ndarray:
         return self._kept[back - 1] if 0 < back <= len(self._kept) else super().logits(back)
 
-    def draw(self, chain: Chain) -> int:
-        if not self._kept:
-            return super().draw(chain)
+    def draw(self, chain: Chain, back: int = 1) -> int:
+        if not self._kept or chain.greedy:
+            return super().draw(chain, back)
         candidates = np.zeros(self.model.n_vocab, CANDIDATE)
-        candidates["id"], candidates["logit"] = np.arange(self.model.n_vocab), self._kept[0]
+        candidates["id"], candidates["logit"] = np.arange(self.model.n_vocab), self.logits(back)
         token = chain.pick(candidates)
         chain.accept(token)
         return token

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from localagent.engine.automaton import MAX_STACKS, Automaton, GrammarError
+from localagent.engine.automaton import MAX_FORCED, MAX_STACKS, Automaton, GrammarError
 from localagent.engine.gbnf_reader import MAX_BYTES
 
 REFUSED = {
@@ -126,10 +126,38 @@ def test_many_ways_to_read_a_text_stay_bounded() -> None:
 
 
 def test_a_long_call_is_read_at_once() -> None:
-    text = '{"text": "' + "A word, \\n a quote \\\" and ü. " * 150 + '"}'
+    text = '{"text": "' + 'A word, \\n a quote \\" and ü. ' * 150 + '"}'
     grammar = 'root ::= "{\\"text\\": \\"" ([^"\\\\\\x00-\\x1f] | "\\\\" ["\\\\/bfnrt])* "\\"}"'
     start = Automaton.read(grammar).start()
     began = time.process_time()
     state = start.feed(text)
     assert state is not None and state.complete
     assert time.process_time() - began < 0.05
+
+
+def test_text_that_must_come_next_is_told_up_to_the_first_choice():
+    grammar = (
+        'root ::= "{\\"name\\": \\"" call "}"\ncall ::= "read_file\\", " [a-z]+ | "read_folder\\"" " "? | "move\\"."'
+    )
+    start = Automaton.read(grammar).start()
+    assert start.forced == '{"name": "'
+    named = start.feed('{"name": "')
+    assert named is not None and named.forced == ""
+    told = {}
+    for text in ("r", "read_f", "read_fi", "read_fo", "m", 'read_file", ', 'read_file", x', 'read_folder"', 'move".'):
+        state = named.feed(text)
+        assert state is not None
+        told[text] = state.forced
+    assert told == {
+        "r": "ead_f", "read_f": "", "read_fi": 'le", ', "read_fo": 'lder"', "m": 'ove".}', 'read_file", ': "",
+        'read_file", x': "", 'read_folder"': "", 'move".': "}",
+    }  # fmt: skip
+
+
+def test_nothing_must_come_where_the_text_may_end():
+    for grammar in ('root ::= "a" "b"?', 'root ::= "a" | "ab"'):
+        state = Automaton.read(grammar).start()
+        assert state.forced == "a"
+        behind = state.feed("a")
+        assert behind is not None and behind.complete and behind.forced == ""
+    assert Automaton.read('root ::= "' + "x" * 400 + '"').start().forced == "x" * MAX_FORCED
