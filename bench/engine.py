@@ -31,6 +31,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -270,6 +271,8 @@ def main() -> int:
     parser.add_argument("--context", type=int, help="tokens of context but for the memory row (that of the settings)")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     args = parser.parse_args()
+    # Whoever ends this ends the host too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Short: a socket lies in it.
     home = Path(tempfile.mkdtemp(prefix="la-"))
     try:

@@ -84,16 +84,18 @@ def ratio_row(phase: str, rounds: Rounds, threads: int, bar: Bar, what: str) -> 
     for name, found in rates.items():
         cpu = [one[name].cpu_rate(phase) * threads for one in rounds]
         ratios = [a / b for a, b in zip(found, rates[base], strict=True)]
+        cpu_ratio = statistics.median(one[name].cpu_rate(phase) / one[base].cpu_rate(phase) for one in rounds)
         figures[name] = {
             "tokens_per_s": spread(found),
             "tokens_per_cpu_s_and_thread": spread(cpu),
             "ratio": spread(ratios),
+            "cpu_ratio": cpu_ratio,
             "same_tokens": statistics.mean(_same(one[name].ids, one[base].ids) for one in rounds),
-            "cpu_ratio": statistics.median(one[name].cpu_rate(phase) / one[base].cpu_rate(phase) for one in rounds),
         }
+        against = f", {shown(ratios, 3).strip()} x {base}" if name != base else ""
+        in_cpu = f", {cpu_ratio:.3f} x" if name != base else ""
         lines.append(
-            f"{name:12} {shown(found)} tokens/s; {statistics.median(cpu):.2f} by CPU time of each thread"
-            + ("" if name == base else f"; {shown(ratios, 3).strip()} x {base}")
+            f"{name:12} {shown(found)} tokens/s{against}; by CPU time of each thread {statistics.median(cpu):.2f}{in_cpu}"
         )
     return Row(f"{phase}_ratio", what, bar, figures["host"]["ratio"]["median"], figures, tuple(lines))
 
