@@ -44,6 +44,7 @@ COMMANDS = {
     "model": ("commands.model", "list, pull, use, inspect, check and remove models"),
     "tune": ("commands.tune", "measure what makes a model fast on this machine, and remember it"),
     "engine": ("commands.engine", "show or stop the resident engine"),
+    "bench": ("commands.bench", "measure how fast a model reads, writes and starts here"),
     "serve": ("commands.serve", "answer other programs over HTTP, as the OpenAI API does"),
     "undo": ("commands.undo", "take back what the last step (or step N) changed"),
     "redo": ("commands.undo", "put back what undo took away"),
@@ -199,7 +200,7 @@ def _needs(name: str) -> tuple[object, ...]:
     """What a command is handed besides its arguments."""
     if name == "completion":
         return (list(COMMANDS),)
-    if name == "model":
+    if name in ("model", "bench"):
         return (_bench,)
     if name == "serve":
         return (_server,)
@@ -214,7 +215,7 @@ def _needs(name: str) -> tuple[object, ...]:
 
 
 def _bench(entry: Entry, path: Path, chosen: Settings) -> tuple[Engine, Sequence[ToolSpec]]:
-    """What `model check` tries a model with: the engine and the tools that `do` would use."""
+    """What `model check` and `bench` try a model with: the engine and the tools that `do` would use."""
     import asyncio
 
     from . import wiring

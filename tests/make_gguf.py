@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,16 @@ import numpy as np
 
 U32, I32, F32, BOOL, STR, ARR = 4, 5, 6, 7, 8, 9
 ALIGN = 32
+CHUNK = 32 << 20
 # name -> (ggml type id, elements per block, bytes per block)
-GGML = {"F32": (0, 1, 4), "Q8_0": (8, 32, 34)}
+GGML = {"F32": (0, 1, 4), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "Q5_K": (13, 256, 176), "Q6_K": (14, 256, 210)}
+# Where a block keeps its half-precision scales, and the share of the spread that each must be.
+_SCALES = {
+    "Q8_0": ((0, 1 / 73.9),),
+    "Q4_K": ((0, 1 / 220), (2, 7.5 / 220)),
+    "Q5_K": ((0, 1 / 450), (2, 15.5 / 450)),
+    "Q6_K": ((208, 1 / 1366),),
+}
 
 
 def _s(text: str) -> bytes:
@@ -69,11 +78,12 @@ def _write(path: Path, meta: list[tuple[str, int, Any]], tensors: list[Tensor], 
             offset += -(-t.nbytes // ALIGN) * ALIGN
         out.write(b"\0" * (-out.tell() % ALIGN))
         for t in tensors:
-            out.write(_data(t, rng))
+            for chunk in _data(t, rng):
+                out.write(chunk)
             out.write(b"\0" * (-out.tell() % ALIGN))
 
 
-def _data(t: Tensor, rng: np.random.Generator) -> bytes:
+def _data(t: Tensor, rng: np.random.Generator) -> Iterator[bytes]:
     """Valid ggml blocks whose values have mean 0 and a spread of about t.std."""
     n = int(np.prod(t.shape))
     if t.type == "F32":
@@ -84,11 +94,16 @@ def _data(t: Tensor, rng: np.random.Generator) -> bytes:
             "conv": lambda: rng.uniform(-0.5, 0.5, n),
             "normal": lambda: rng.standard_normal(n) * t.std,
         }[t.fill]()
-        return data.astype("<f4").tobytes()
-    blocks = n // 32
-    raw = np.frombuffer(rng.bytes(blocks * 34), np.uint8).reshape(blocks, 34).copy()
-    raw[:, 0:2] = np.frombuffer(np.float16(t.std / 73.9).tobytes(), np.uint8)
-    return raw.tobytes()
+        yield data.astype("<f4").tobytes()
+        return
+    _, elements, size = GGML[t.type]
+    blocks, most = n // elements, CHUNK // size
+    for at in range(0, blocks, most):
+        count = min(most, blocks - at)
+        raw = np.frombuffer(rng.bytes(count * size), np.uint8).reshape(count, size).copy()
+        for place, share in _SCALES[t.type]:
+            raw[:, place : place + 2] = np.frombuffer(np.float16(t.std * share).tobytes(), np.uint8)
+        yield raw.tobytes()
 
 
 CONTROL = (
