@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from localagent.engine.base import Sampling
+from localagent.engine.lookup import Index
 from localagent.engine.protocol import Prepare, Request
 from localagent.engine.runner import Runner
 from localagent.engine.worth import Worth
@@ -15,9 +16,10 @@ from tests.engine.test_turns import OTHER, WORDS, Asked, _alone, _interrupted, _
 
 @pytest.fixture(params=[3, 15])
 def guessing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """As many tokens as this are guessed whenever there is anything to guess, right or wrong."""
+    """As many tokens as this are guessed each time, right or wrong."""
     size: int = request.param
     monkeypatch.setattr(Worth, "count", lambda _, length, available: (2.0, min(size, available)))
+    monkeypatch.setattr(Index, "find", lambda index: (8, len(index.tokens) // 2))
     return size
 
 
