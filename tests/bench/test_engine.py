@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -270,6 +271,7 @@ def test_a_shape_is_made_once(bench: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert bench.make_qwen35.kept("dense-shape") == path
 
 
+@pytest.mark.skipif(not os.environ.get("LOCALAGENT_TEST_BENCH"), reason="starts many processes: LOCALAGENT_TEST_BENCH=1")
 def test_everything_is_measured_with_a_random_model(
     bench: Any, program: Path, tiny: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,6 +294,21 @@ def test_everything_is_measured_with_a_random_model(
     assert told["rows"]["memory_ratio"]["figures"]["context"] == 32768 and 0 < told["memory_ratio"] < 1
     assert told["rows"]["cold_s"]["figures"]["first_token_s"][0] > 0 and told["warm_ms"] > 0
     assert told["rows"]["restart_times"]["figures"]["pairs"][0]["prefill_ms"] > 0
+
+
+def test_speed_and_restarts_are_measured_with_a_random_model(
+    bench: Any, program: Path, tiny: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench.session, "SETTLE_S", 0.1)
+    monkeypatch.setattr(bench.engine.Bench, "specs", ())
+    few = ["--short", "--runs", "1", "--prefill", "32", "--decode", "4", "--threads", "1", "--json"]
+    only = ["--only", "decode_ratio,restart_times"]
+    monkeypatch.setattr("sys.argv", ["engine.py", "--model", tiny, *few, *only])
+    assert bench.engine.main() in (0, 1)
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    speeds = rows["decode_ratio"]["figures"]
+    assert {"host", "in process", speeds["against"]} <= set(speeds) and speeds["host"]["tokens_per_s"]["median"] > 0
+    assert rows["restart_times"]["figures"]["pairs"][0]["prefill_ms"] > 0
 
 
 def test_a_model_without_a_recurrent_state_is_read_once_too(

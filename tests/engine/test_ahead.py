@@ -1,7 +1,11 @@
-"""Guessed tokens change nothing but the time: the same answers as without, whatever is guessed."""
+"""Guessed tokens change nothing but the time: the same answers as without, whatever is guessed.
+
+LOCALAGENT_TEST_GUESSES multiplies how often each thing is tried (once by default).
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -20,6 +24,7 @@ from localagent.engine.prefix import Prefix
 from localagent.engine.protocol import Request
 from localagent.engine.worth import FORCED, Worth
 
+TIMES = int(os.environ.get("LOCALAGENT_TEST_GUESSES", "1"))
 WORDS = [
     "function",
     "the file",
@@ -152,7 +157,7 @@ def _prompt(rng: random.Random) -> str:
 def test_answers_are_the_same_whatever_is_guessed(setting: Setting, temperature: float, size: int):
     rng = random.Random(size)
     tried = taken = long = 0
-    for seed in range(16):
+    for seed in range(6 * TIMES):
         given = {"prompt": _prompt(rng), "sampling": Sampling(temperature=temperature, top_k=40, seed=seed)}
         plain = setting.answer(**given)
         guesses = setting.oracle(plain[0], rng.choice([0.0, 0.05, 0.3, 1.0]), seed, size)
@@ -162,7 +167,7 @@ def test_answers_are_the_same_whatever_is_guessed(setting: Setting, temperature:
         tried, taken = tried + setting.made.ahead.tried, taken + setting.made.ahead.taken
         long += len(plain[0]) > size
         assert setting.in_place(guessed[0], given["prompt"])
-    assert long > 5 and tried > 50 and 0 < taken < tried
+    assert long > TIMES and tried > 20 * TIMES and 0 < taken < tried
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.4, seed=3)])
@@ -171,7 +176,7 @@ def test_calls_are_the_same_whatever_is_guessed(setting: Setting, sampling: Samp
     call = CallGrammar((Trigger("<call>", JSON),), forced="<call>")
     rng = random.Random(5)
     taken = 0
-    for seed in range(4):
+    for seed in range(2 * TIMES):
         given = {"prompt": _prompt(rng), "sampling": sampling, "grammar": call, "max_tokens": 90}
         plain = setting.answer(**given)
         for index in (None, Oracle(plain[0][len(setting.model.template("<call>")) :], 0.1, random.Random(seed), 200)):
@@ -206,7 +211,7 @@ def _forced_only(self: Always, length: int, available: int) -> tuple[float, int]
     return Always.count(self, length, available) if length == FORCED else (0.0, 0)
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 15, 16, 17, 18, 33])
+@pytest.mark.parametrize("limit", [1, 4, 5, 16, 17, 33])
 def test_the_token_limit_cuts_where_it_would_without(setting: Setting, limit: int):
     given = setting.long(36, sampling=Sampling())
     whole = setting.answer(**given)[0]
@@ -236,7 +241,7 @@ def test_stop_texts_and_characters_in_pieces_inside_guesses(setting: Setting):
     assert any(
         len(setting.model.piece(t).decode("utf-8", "ignore").encode()) < len(setting.model.piece(t)) for t in said[0]
     )
-    for start in range(0, len(said[1]) - 3, 9):
+    for start in range(0, len(said[1]) - 3, max(1, 30 // TIMES)):
         stop = said[1][start : start + 3]
         plain = setting.answer(**given, stops=(stop,))
         guessed = setting.answer(setting.oracle(said[0], 0.1, start, 15), **given, stops=(stop,))
@@ -262,7 +267,7 @@ def test_nothing_is_guessed_where_repetition_is_punished(setting: Setting):
     assert setting.made is not None and setting.made.ahead.tried == 0
 
 
-@pytest.mark.parametrize("after", range(0, 12, 3))
+@pytest.mark.parametrize("after", [0, 3, 9])
 def test_cancelling_between_and_inside_batches(setting: Setting, after: int):
     given = setting.long(36)
     plain = setting.answer(**given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -42,7 +43,7 @@ class Asked:
             self._over.set()
 
     def wait(self) -> dict[str, Any]:
-        assert self._over.wait(30)
+        assert self._over.wait(120)
         return self.events[-1]
 
     @property
@@ -71,6 +72,7 @@ def _job(path: str, segments: Any = LONG, **options: Any) -> Request:
     return Request(path=path, segments=segments, **{**given, **options})
 
 
+@functools.cache
 def _alone(request: Prompted) -> list[int]:
     """The tokens of an answer that nobody interrupts."""
     runner = Runner()
