@@ -3,11 +3,11 @@
     python bench/judge.py --model starter --out signs.jsonl --dev 24
 
 Published questions that are not of the public split are asked (`bfcl.py draw`), half of them of
-the kind that no tool answers. For each the signs of `localagent.agent.judged` are taken and a
-call is drafted; then the weights of a logistic model are fitted and printed as the table that
-`models.toml` holds, with the ranking quality (area under the curve) by cross-validation and what
-each threshold would give. Needs the engine and `requirements-bfcl.txt`. The file of answers is
-resumed; without `--model` it is only fitted again.
+the kind that no tool answers (`--only` adds others). For each the signs of `localagent.agent.judged`
+are taken and a call is drafted; then the weights of a logistic model are fitted and printed as the
+table that `models.toml` holds, with the ranking quality (area under the curve) by cross-validation
+and what each threshold would give. Needs the engine and `requirements-bfcl.txt`. The file of answers
+is resumed; without `--model` it is only fitted again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import bfcl_data as data  # noqa: E402
 
-SIGNS = ("fits", "news", "support")
+SIGNS = ("fits", "news", "support", "named")
 IRRELEVANT = ("irrelevance", "live_irrelevance")
 FOLDS = 10
 
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="JSON lines, one a question; resumed")
     parser.add_argument("--dev", type=int, default=24, help="questions of each irrelevant group; the others share as many")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", metavar="GROUP,GROUP", help="--dev questions of each of these groups instead")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
     if args.model:
@@ -51,9 +52,11 @@ def main() -> None:
     report(records)
 
 
-def chosen(dev: int, seed: int) -> list[str]:
-    """As many questions that no tool answers as others, mixed."""
+def chosen(dev: int, seed: int, only: str = "") -> list[str]:
+    """As many questions that no tool answers as others, mixed; or all those of some groups."""
     drawn = data.draw(dev, seed)["single"]
+    if only:
+        return [id for id in drawn if data.group_of(id) in only.split(",")]
     irrelevant = [id for id in drawn if data.group_of(id) in IRRELEVANT]
     others = [id for id in drawn if data.group_of(id) not in IRRELEVANT][: len(irrelevant)]
     both = irrelevant + others
@@ -76,7 +79,7 @@ async def _ask(args: argparse.Namespace) -> None:
     done = {record["id"] for record in _read(args.out)}
     try:
         with args.out.open("a", encoding="utf-8") as out:
-            for id in chosen(args.dev, args.seed):
+            for id in chosen(args.dev, args.seed, args.only):
                 if id in done:
                     continue
                 record = await _signs(engine, id)
@@ -108,11 +111,13 @@ async def _signs(engine: Any, id: str) -> dict[str, Any]:
             calls = delta.message.calls
     made = [{call.name: dict(call.args)} for call in calls]
     right = None if "relevance" in item.group else bool(data.check(item, made)["valid"])
+    support, named = judged.said(calls, chat.specs, chat.messages)
     return {
         "id": id,
         "fits": signs.fits,
         "news": signs.news,
-        "support": judged.support(calls, chat.specs, chat.messages),
+        "support": support,
+        "named": named,
         "calls": made,
         "right": right,
         "seconds": [round(asked - began, 2), round(time.monotonic() - asked, 2)],

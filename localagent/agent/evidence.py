@@ -16,6 +16,8 @@ from ..values import ToolCall, ToolSpec
 
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_PART = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+"""A word of a name: `SearchHotel` and `search_hotel` have two."""
 _STEM = 5
 """Words that share so many first letters count as one: `pumpkins` supports `pumpkin`."""
 _CODE = 3
@@ -85,6 +87,12 @@ def backing(call: ToolCall, spec: ToolSpec, source: Source) -> float | None:
     asked = (value for name, value in call.args.items() if not _chosen(properties.get(name), value))
     known = [share for share in (support(value, source) for value in asked) if share is not None]
     return (min(known) + sum(known) / len(known)) / 2 if known else None
+
+
+def named(call: ToolCall, source: Source) -> float | None:
+    """The share of the words of the tool's name that the source says, 0 to 1; None where the name has no words."""
+    words = [_plain(word) for word in _PART.findall(call.name) if len(word) > _CODE or not word.isascii()]
+    return sum(_said(word, source) for word in words) / len(words) if words else None
 
 
 def _chosen(schema: Any, value: Any) -> bool:

@@ -32,9 +32,10 @@ _NO_TOOL = (
 _ANSWERED = "That call was made before; its result stands above. Make another call if one is still needed, else answer."
 _HOPELESS = 0.02
 """Below this chance, with the best support there could be, no call is drafted."""
-_ENOUGH = 0.4
-"""From this chance on a call is given out: a request that is answered with a question is served too, but later."""
+_ENOUGH = 0.5
+"""From this chance on a call is given out."""
 _UNKNOWN_SUPPORT = 0.75
+_UNKNOWN_NAME = 0.5
 
 
 class Scoring(Engine, Protocol):
@@ -79,13 +80,18 @@ async def signs(engine: Scoring, messages: Sequence[Message], specs: Sequence[To
     return Signs(_either(yes, upper_yes) - _either(no, upper_no), news, given)
 
 
-def support(calls: Sequence[ToolCall], specs: Sequence[ToolSpec], messages: Sequence[Message]) -> float:
-    """How far the conversation says what the calls tell, 0 to 1; the mean over the calls."""
+def said(calls: Sequence[ToolCall], specs: Sequence[ToolSpec], messages: Sequence[Message]) -> tuple[float, float]:
+    """How far the conversation says the values of the calls and the names of their tools, 0 to 1; means over the calls."""
     known = {spec.name: spec for spec in specs}
     source = evidence.Source.of(message.result.text if message.result else message.text for message in messages)
-    shares = [evidence.backing(call, known[call.name], source) for call in calls if call.name in known]
+    made = [call for call in calls if call.name in known]
+    values = [evidence.backing(call, known[call.name], source) for call in made]
+    return _mean(values, _UNKNOWN_SUPPORT), _mean([evidence.named(call, source) for call in made], _UNKNOWN_NAME)
+
+
+def _mean(shares: Sequence[float | None], unknown: float) -> float:
     told = [share for share in shares if share is not None]
-    return sum(told) / len(told) if told else _UNKNOWN_SUPPORT
+    return sum(told) / len(told) if told else unknown
 
 
 class Judged:
@@ -126,7 +132,7 @@ class Judged:
     ) -> AsyncGenerator[Delta, None]:
         told = await signs(self._engine, messages, specs, options)
         drafted: MessageDone | None = None
-        if judge.chance(told.fits, told.news, 1.0) >= _HOPELESS:
+        if judge.chance(told.fits, told.news, 1.0, 1.0) >= _HOPELESS:
             held: list[Delta] = []
             draft = self._engine.stream(messages, specs, replace(options, tool_choice="required"))
             async with aclosing(draft) as deltas:
@@ -138,7 +144,7 @@ class Judged:
                         delta = drafted = _priced(_once(delta), told.given)
                     held.append(delta)
             calls = drafted.message.calls if drafted else ()
-            if judge.chance(told.fits, told.news, support(calls, specs, messages)) >= _ENOUGH:
+            if judge.chance(told.fits, told.news, *said(calls, specs, messages)) >= _ENOUGH:
                 for delta in held:
                     yield delta
                 return

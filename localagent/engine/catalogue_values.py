@@ -148,7 +148,7 @@ def _memory(value: Value) -> Memory:
 
 
 def _judge(value: Value) -> Judge:
-    return Judge(**needed(value, {"bias": _number} | dict.fromkeys(("fits", "news", "support"), _amount)))
+    return Judge(**needed(value, {"bias": _number} | dict.fromkeys(("fits", "news", "support", "named"), _amount)))
 
 
 def _expect(value: Value) -> Expect:

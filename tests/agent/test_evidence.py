@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from localagent.agent.evidence import Source, backing, support
+from localagent.agent.evidence import Source, backing, named, support
 from localagent.values import ToolCall, ToolSpec
 
 
@@ -93,3 +93,18 @@ def test_a_value_that_the_schema_itself_gives_needs_no_words() -> None:
     spec = _spec(nights={"type": "integer", "default": 1})
     assert backing(ToolCall("1", "book", {"nights": 1}), spec, Source.of(["a room"])) is None
     assert backing(ToolCall("1", "book", {"nights": 2}), spec, Source.of(["a room"])) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "share"),
+    [
+        ("get_weather", "What is the weather in Oslo?", 1.0),
+        ("Hotels_4_SearchHotel", "a cheap hotel", 2 / 3),
+        ("searchCVEs", "look for holes", 0.0),
+        ("wetter_für_übermorgen", "Wie wird das Wetter?", 1 / 3),
+        ("天気", "東京の天気", 1.0),
+        ("get_it", "get it", None),
+    ],
+)
+def test_a_tool_is_named_by_the_words_of_its_name(name: str, said: str, share: float | None) -> None:
+    assert named(ToolCall("1", name, {}), Source.of([said])) == pytest.approx(share)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from localagent.agent.judged import Judged, signs, support
+from localagent.agent.judged import Judged, said, signs
 from localagent.engine.base import Delta, Options, Surprise
 from localagent.engine.judge import Judge
 from localagent.events import MessageDone, TextDelta
@@ -20,7 +20,7 @@ WEATHER = ToolSpec(
 )
 OSLO = ToolCall("c1", "get_weather", {"city": "Oslo"})
 BERGEN = ToolCall("c2", "get_weather", {"city": "Bergen"})
-EVEN = Judge(fits=1.0, news=0.1, support=2.0, bias=-2.0)
+EVEN = Judge(fits=1.0, news=0.1, support=2.0, named=0.0, bias=-2.0)
 
 
 @dataclass
@@ -216,14 +216,16 @@ def test_signs_compare_yes_with_no_and_the_request_with_and_without_tools() -> N
     assert (found.fits, found.news) == (pytest.approx(3.0), pytest.approx(6.0))
 
 
-def test_support_is_the_mean_over_the_calls_and_unknown_without_values() -> None:
-    assert support((OSLO, BERGEN), (WEATHER,), [_user("Rain in Oslo?")]) == 0.5
-    assert support((), (WEATHER,), [_user("Rain?")]) == 0.75
+def test_what_was_said_is_the_mean_over_the_calls_and_unknown_without_values() -> None:
+    assert said((OSLO, BERGEN), (WEATHER,), [_user("Rain in Oslo?")]) == (0.5, 0.0)
+    assert said((OSLO,), (WEATHER,), [_user("The weather in Bergen?")]) == (0.0, 1.0)
+    assert said((), (WEATHER,), [_user("Rain?")]) == (0.75, 0.5)
 
 
 def test_what_a_tool_told_before_supports_a_call() -> None:
     found = Message("tool", result=ToolResult("c0", (Text("You are in Oslo."),)))
-    assert support((OSLO,), (WEATHER,), [_user("Where am I?"), found, _user("What is the weather here?")]) == 1.0
+    asked = [_user("Where am I?"), found, _user("What is the weather here?")]
+    assert said((OSLO,), (WEATHER,), asked) == (1.0, 1.0)
 
 
 def test_a_request_is_judged_though_the_host_has_the_last_word() -> None:
@@ -263,6 +265,8 @@ def test_whoever_stops_listening_leaves_no_answer_running(steps: int) -> None:
 
 
 def test_more_of_every_sign_makes_a_call_likelier() -> None:
-    assert EVEN.chance(1, 10, 1) > EVEN.chance(0, 10, 1) > EVEN.chance(0, 5, 1) > EVEN.chance(0, 5, 0)
-    assert EVEN.chance(0, 1000, 0) == EVEN.chance(0, 40, 0)
-    assert EVEN.chance(-1e9, 0, 0) < 1e-9
+    judge = Judge(fits=1.0, news=0.1, support=2.0, named=1.0, bias=-2.0)
+    chances = [judge.chance(*signs) for signs in ((1, 10, 1, 1), (0, 10, 1, 1), (0, 5, 1, 1), (0, 5, 0, 1), (0, 5, 0, 0))]
+    assert chances == sorted(set(chances), reverse=True)
+    assert judge.chance(0, 1000, 0, 0) == judge.chance(0, 40, 0, 0)
+    assert judge.chance(-1e9, 0, 0, 0) < 1e-9

@@ -26,12 +26,12 @@ repository = "me/twin-GGUF"
 revision = "main"
 file = "twin-{{quant}}.gguf"
 quant = "Q8_0"
-judge = {{ fits = 1.0, news = 0.1, support = 2.0, bias = -2.0 }}
+judge = {{ fits = 1.0, news = 0.1, support = 2.0, named = 1.0, bias = -2.0 }}
 memory = {{ kv_per_token = 100, state = 0, compute = 1 }}
 [model.twin.quants]
 Q8_0 = {{ bytes = {size}, sha256 = "{sha256}" }}
 """
-JUDGE = Judge(1.0, 0.1, 2.0, -2.0)
+JUDGE = Judge(1.0, 0.1, 2.0, 1.0, -2.0)
 
 
 @pytest.fixture
