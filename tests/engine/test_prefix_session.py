@@ -18,7 +18,6 @@ from localagent.engine.snapshots import shared
 from localagent.events import MessageDone
 from localagent.values import Message, Text, ToolResult, ToolSpec
 
-
 LONG = os.environ.get("LOCALAGENT_TEST_TURNS") == "20"
 
 
