@@ -147,7 +147,7 @@ class Runner:
     def _next(self) -> Frame | None:
         while True:
             with self._wake:
-                called = self._wake.wait_for(lambda: self._unload or self._wanted(), LOOK_S)
+                called = self._wake.wait_for(self._wanted, LOOK_S)
                 if self._closing:
                     return None
             if not called:
@@ -157,7 +157,7 @@ class Runner:
                 return frame
 
     def _wanted(self) -> bool:
-        return bool(self._waiting) or self._closing
+        return bool(self._waiting) or self._closing or self._unload
 
     def _look(self) -> None:
         """Nobody has asked for a while."""

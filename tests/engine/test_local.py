@@ -58,6 +58,13 @@ def engine(tiny: str, plain: Any) -> Callable[..., LocalEngine]:
     return make
 
 
+async def _queued(count: int) -> dict[str, Any]:
+    """The status when so many requests are answered or wait."""
+    while (status := await local.status()) is None or len(status["queue"]) != count:
+        await asyncio.sleep(0.02)
+    return status
+
+
 def test_the_host_is_started_streams_and_stays_warm(engine: Any):
     async def body() -> None:
         assert await local.status() is None
@@ -220,28 +227,6 @@ def test_nothing_comes_of_what_cannot_be_prepared(engine: Any, tiny: str, plain:
     _stopping(body)
 
 
-@pytest.mark.parametrize(
-    ("draft", "settled"),
-    [
-        ("", ""),
-        ("word", ""),
-        ("word ", "word"),
-        ("two wor", "two"),
-        ("an end. Nex", "an end"),
-        ("1, 22, 333, 4", "1, 22, 333"),
-        ("snake_case.nam", "snake_case"),
-        ("naïve cafe\u0301", "naïve"),
-        ("你好\uff0c世", "你好"),
-        ("line one\n\n  tw", "line one"),
-        ("sum: 12 + 34 = ", "sum: 12 + 34"),
-        ("größe ändern b", "größe ändern"),
-        ("... --- ...", ""),
-    ],
-)
-def test_only_words_that_cannot_change_any_more_are_read_ahead(draft: str, settled: str):
-    assert local._settled(draft) == settled
-
-
 def test_who_waits_is_told_for_what(engine: Any):
     async def body() -> None:
         one, other = engine(call=ENDLESS), engine()
@@ -252,7 +237,7 @@ def test_who_waits_is_told_for_what(engine: Any):
                 if isinstance(delta, TextDelta):
                     break
             waiting = asyncio.create_task(_all(other, [_user("short")], Options(max_tokens=1)))
-            await asyncio.sleep(0.2)
+            await _queued(2)
         assert told[0] == EngineProgress("loading")
         assert 0.5 < max(d.fraction for d in told if isinstance(d, EngineProgress)) <= 1
         assert (await waiting)[0] == EngineProgress("queued", before=1)
@@ -268,12 +253,8 @@ def test_closing_the_stream_frees_the_engine(engine: Any):
             async for delta in stream:
                 if isinstance(delta, TextDelta):
                     break
-        status = await local.status()
-        while status and status["queue"]:
-            await asyncio.sleep(0.01)
-            status = await local.status()
         # A whole answer would fill the context.
-        assert status and 0 < status["used"] < 3900
+        assert 0 < (await _queued(0))["used"] < 3900
         await _all(one, [_user("next")], Options(max_tokens=1))
         task = asyncio.create_task(_all(one, [_user("long")], Options(max_tokens=4000)))
         await asyncio.sleep(0.2)
@@ -296,7 +277,7 @@ def test_a_host_killed_while_answering_is_an_error_and_the_next_request_works(en
                     assert status
                     began = time.monotonic()
                     os.kill(status["pid"], signal.SIGKILL)
-        assert began is not None and time.monotonic() - began < 2
+        assert began is not None and time.monotonic() - began < 30
         assert isinstance((await _all(one, [_user("again")]))[-1], MessageDone)
 
     _stopping(body)
