@@ -60,7 +60,7 @@ def engine(tiny: str, plain: Any) -> Callable[..., LocalEngine]:
 
 async def _queued(count: int) -> dict[str, Any]:
     """The status when so many requests are answered or wait."""
-    while (status := await local.status()) is None or len(status["queue"]) != count:
+    while (status := await local.status()) is None or len(status["queue"]) != count:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     return status
 
