@@ -71,7 +71,7 @@ def test_speed_is_of_fresh_tokens_and_a_grammar_costs_what_each_token_costs(host
     assert got.read_per_s == pytest.approx(100.0) and got.written_per_s == pytest.approx(20.0)
     assert got.grammar_cost == pytest.approx(20 / 16 - 1)
     assert (got.prompt, got.restored, got.threads, got.gpu_layers) == (1000, 600, 4, "33/33")
-    assert 0.05 <= got.warm_s < 1.0 and host["stopped"] == 1
+    assert 0.05 <= got.warm_s < 30 and host["stopped"] == 1
 
 
 def test_the_table_says_what_the_numbers_mean() -> None:
