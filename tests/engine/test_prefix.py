@@ -167,6 +167,24 @@ def test_a_divergence_costs_a_recurrent_context_at_most_512_tokens_more(at: int)
     assert prefix.sync([*talk[:at], -1]) >= at - ROLLING
 
 
+@pytest.mark.parametrize("right", [1, 9, 16])
+def test_what_was_only_guessed_is_in_no_snapshot_and_costs_none(right: int):
+    prefix = Prefix(Pretended(True))
+    talk = list(range(700))
+    prefix.sync(talk, marks=[350], fixed=300)
+    while len(talk) < 2100:
+        state = prefix.backend.save(True)
+        prefix.extend([len(talk) + at if at < right else -at for at in range(16)])
+        if right < 16:
+            prefix.cut(len(talk), state)
+            prefix.extend(range(len(talk), len(talk) + right))
+        talk += range(len(talk), len(talk) + right)
+        assert list(prefix.tokens) == talk
+    assert all(list(s.tokens) == talk[: len(s.tokens)] for s in prefix.snapshots)
+    for at in (2050, 1500, 1000):
+        assert prefix.sync([*talk[:at], -1]) >= at - ROLLING
+
+
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_both_ways_from_a_fork_are_kept_and_the_points_on_them(recurrent: bool):
     prefix = Prefix(Pretended(recurrent))
