@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from localagent.engine import fetch, fit, reuse
+from localagent.engine import fetch, machine, reuse
 from localagent.engine.catalogue import Entry, Part
 from localagent.engine.fetch import Patience
 from localagent.engine.partial import part_path
@@ -343,7 +343,7 @@ def test_a_file_with_a_broken_header_never_gets_the_name(hub: Hub) -> None:
 
 
 def test_too_little_disk_is_said_before_the_first_byte(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "disk_free", lambda _: 1000)
+    monkeypatch.setattr(machine, "disk_free", lambda _: 1000)
     with pytest.raises(StoreError, match=r"1\.0 kB free.*LOCALAGENT_DATA_DIR"):
         pull(hub)
     assert hub.asked == []
@@ -374,7 +374,7 @@ def test_a_really_full_disk(hub: Hub, tmp_path: Path, monkeypatch: pytest.Monkey
         pytest.skip("this user cannot mount a small disk")
     try:
         monkeypatch.setenv("LOCALAGENT_DATA_DIR", str(disk / "data"))
-        monkeypatch.setattr(fit, "disk_free", lambda _: 0)
+        monkeypatch.setattr(machine, "disk_free", lambda _: 0)
         with pytest.raises(StoreError, match="disk is full"):
             pull(hub)
         assert not target().exists() and part_path(target()).stat().st_size > 0
