@@ -20,7 +20,7 @@ from localagent.engine.base import Template, Untrusted
 from localagent.engine.grammars import Grammars
 from localagent.engine.protocol import Request
 
-CANCELS = int(os.environ.get("LOCALAGENT_TEST_CANCELS", "12"))
+CANCELS = int(os.environ.get("LOCALAGENT_TEST_CANCELS", "8"))
 LENGTH = 4
 
 

@@ -24,7 +24,7 @@ from localagent.engine.runner import Job, Runner
 from localagent.errors import EngineError
 from localagent.values import Message, Text
 
-TIMES = int(os.environ.get("LOCALAGENT_TEST_STORMS", "3"))
+TIMES = int(os.environ.get("LOCALAGENT_TEST_STORMS", "2"))
 WAIT_S = 120.0
 CLOSE = {"hybrid": 0.3, "dense": 0.8}
 """How far log probabilities may be apart because a prompt was read in other batches."""

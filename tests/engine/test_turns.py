@@ -100,7 +100,7 @@ def _interrupted(runner: Runner, request: Request, others: dict[tuple[str, int],
 
 
 @pytest.mark.parametrize(
-    "sampling", [Sampling(), Sampling(temperature=1.0, seed=3), Sampling(repeat_penalty=1.3)], ids=["greedy", "seed", "penalty"]
+    "sampling", [Sampling(temperature=1.0, seed=3), Sampling(repeat_penalty=1.3)], ids=["seed", "penalty"]
 )
 def test_a_person_interrupts_a_job_which_goes_on_as_if_alone(runner: Runner, model: str, sampling: Sampling):
     request = _job(model, sampling=sampling)

@@ -14,7 +14,7 @@ from localagent.engine.worth import Worth
 from tests.engine.test_turns import OTHER, WORDS, Asked, _alone, _interrupted, _job
 
 
-@pytest.fixture(params=[3, 15])
+@pytest.fixture(params=[15])
 def guessing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """As many tokens as this are guessed each time, right or wrong."""
     size: int = request.param
