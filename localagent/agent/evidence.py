@@ -18,6 +18,9 @@ _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _PART = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 """A word of a name: `SearchHotel` and `search_hotel` have two."""
+_SUBJECT = 3
+_DESCRIBED = 60
+"""So many words of a description are looked at."""
 _STEM = 5
 """Words that share so many first letters count as one: `pumpkins` supports `pumpkin`."""
 _CODE = 3
@@ -89,10 +92,21 @@ def backing(call: ToolCall, spec: ToolSpec, source: Source) -> float | None:
     return (min(known) + sum(known) / len(known)) / 2 if known else None
 
 
-def named(call: ToolCall, source: Source) -> float | None:
-    """The share of the words of the tool's name that the source says, 0 to 1; None where the name has no words."""
-    words = [_plain(word) for word in _PART.findall(call.name) if len(word) > _CODE or not word.isascii()]
-    return sum(_said(word, source) for word in words) / len(words) if words else None
+def named(call: ToolCall, spec: ToolSpec, source: Source) -> float:
+    """How far the source speaks of the tool, 0 to 1: half by the words of its name, half by those of its description.
+
+    All words of the name count, of the description any `_SUBJECT`.
+    """
+    name = _told(_PART.findall(call.name))
+    description = set(_told(_WORD.findall(spec.description)[:_DESCRIBED]))
+    by_name = sum(_said(word, source) for word in name) / len(name) if name else 0.0
+    by_description = min(1.0, sum(_said(word, source) for word in description) / _SUBJECT)
+    return (by_name + by_description) / 2
+
+
+def _told(words: Iterable[str]) -> list[str]:
+    """Those that tell something: not the short ones of Latin script."""
+    return [_plain(word) for word in words if len(word) > _CODE or not word.isascii()]
 
 
 def _chosen(schema: Any, value: Any) -> bool:

@@ -81,12 +81,12 @@ async def signs(engine: Scoring, messages: Sequence[Message], specs: Sequence[To
 
 
 def said(calls: Sequence[ToolCall], specs: Sequence[ToolSpec], messages: Sequence[Message]) -> tuple[float, float]:
-    """How far the conversation says the values of the calls and the names of their tools, 0 to 1; means over the calls."""
+    """How far the conversation says the values of the calls, and speaks of their tools, 0 to 1; means over the calls."""
     known = {spec.name: spec for spec in specs}
     source = evidence.Source.of(message.result.text if message.result else message.text for message in messages)
-    made = [call for call in calls if call.name in known]
-    values = [evidence.backing(call, known[call.name], source) for call in made]
-    return _mean(values, _UNKNOWN_SUPPORT), _mean([evidence.named(call, source) for call in made], _UNKNOWN_NAME)
+    made = [(call, known[call.name], source) for call in calls if call.name in known]
+    support = _mean([evidence.backing(*one) for one in made], _UNKNOWN_SUPPORT)
+    return support, _mean([evidence.named(*one) for one in made], _UNKNOWN_NAME)
 
 
 def _mean(shares: Sequence[float | None], unknown: float) -> float:

@@ -13,7 +13,7 @@ class Judge:
     - `fits`: log odds that the model says yes when asked whether a tool does what is asked.
     - `news`: by how much the tools make the request less surprising, in nats, at most `MOST_NEWS`.
     - `support`: how far the conversation says the values of the call, 0 to 1 (`agent.evidence`).
-    - `named`: the share of the words of the called tools' names that it says, 0 to 1.
+    - `named`: how far it speaks of the called tools, by their names and descriptions, 0 to 1.
     """
 
     fits: float

@@ -96,15 +96,19 @@ def test_a_value_that_the_schema_itself_gives_needs_no_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "share"),
+    ("name", "description", "said", "share"),
     [
-        ("get_weather", "What is the weather in Oslo?", 1.0),
-        ("Hotels_4_SearchHotel", "a cheap hotel", 2 / 3),
-        ("searchCVEs", "look for holes", 0.0),
-        ("wetter_für_übermorgen", "Wie wird das Wetter?", 1 / 3),
-        ("天気", "東京の天気", 1.0),
-        ("get_it", "get it", None),
+        ("get_weather", "", "What is the weather in Oslo?", 0.5),
+        ("get_weather", "The current temperature of a city.", "the current weather of that city", 0.5 + 1 / 3),
+        ("Hotels_4_SearchHotel", "Finds rooms for the night.", "a cheap hotel", 1 / 3),
+        ("searchCVEs", "Known holes in programs, by product", "are there known holes in this product?", 0.5),
+        ("wetter_für_übermorgen", "", "Wie wird das Wetter?", 1 / 6),
+        ("天気", "", "東京の天気", 0.5),
+        ("x1", "", "x1", 0.0),
     ],
 )
-def test_a_tool_is_named_by_the_words_of_its_name(name: str, said: str, share: float | None) -> None:
-    assert named(ToolCall("1", name, {}), Source.of([said])) == pytest.approx(share)
+def test_a_request_speaks_of_a_tool_by_its_name_and_description(
+    name: str, description: str, said: str, share: float
+) -> None:
+    spec = ToolSpec(name, description, {"type": "object"})
+    assert named(ToolCall("1", name, {}), spec, Source.of([said])) == pytest.approx(share)
