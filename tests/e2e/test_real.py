@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -101,8 +102,10 @@ def test_it_writes_a_file_and_takes_it_back(at: Cli) -> None:
     assert os.listdir(at.work) == []
 
 
-def test_a_warm_engine_evaluates_only_what_is_new(at: Cli) -> None:
+def test_a_warm_engine_evaluates_only_what_is_new(at: Cli, tmp_path: Path) -> None:
     at("engine", "stop")
+    # Without what an earlier engine left on the disk.
+    at = Cli(at.work, at.env | {"LOCALAGENT_CACHE_DIR": str(tmp_path / "cache")})
     cold = do(at, "starter", "What is the capital of France? Answer in one word.", "--max-turns", "1")
     warm = do(at, "starter", "What is the capital of Italy? Answer in one word.", "--max-turns", "1")
     assert cold["timings"]["load_ms"] > 0 and warm["timings"]["load_ms"] == 0
@@ -114,6 +117,10 @@ def test_a_warm_engine_evaluates_only_what_is_new(at: Cli) -> None:
     assert warm["usage"]["input_tokens"] - warm["usage"]["cached_tokens"] < 60
     assert warm["timings"]["prefill_ms"] < cold["timings"]["prefill_ms"] / 3
     assert "Paris" in cold["final"] and "Rome" in warm["final"]
+    at("engine", "stop")
+    back = do(at, "starter", "What is the capital of Spain? Answer in one word.", "--max-turns", "1")
+    assert back["timings"]["load_ms"] > 0 and back["usage"]["cached_tokens"] >= fixed and "Madrid" in back["final"]
+    at("engine", "stop")
 
 
 def test_ctrl_c_in_the_middle_of_a_tool(at: Cli) -> None:
@@ -209,7 +216,7 @@ def test_engine_status_and_stop(at: Cli) -> None:
     do(at, "tiny", "Say hello.", "--max-turns", "1")
     status = engine(at)
     assert status["state"] == "idle" and status["model"].endswith(Path(TINY).name)
-    assert "memory_bytes" in at("engine", "status").out
+    assert re.search(rf"memory +0\.[1-9][0-9]? GiB\n.*{Path(TINY).name}\n", at("engine", "status").out)
     assert "stopped" in at("engine", "stop").out
     end = time.monotonic() + 5
     while running(at.env["LOCALAGENT_RUNTIME_DIR"]):
