@@ -11,6 +11,8 @@ from .cores import allowed_cpus
 
 WINDOW_S = 0.25
 """Seconds: the system counts in hundredths, so less says nothing."""
+STEADY_S = 2.0
+"""Programs that only start, as our own do before and between answers, are no competition over so many seconds."""
 _LOST = 0.5
 _STAT = Path("/proc/stat")
 
@@ -18,6 +20,7 @@ _STAT = Path("/proc/stat")
 class Free:
     """Called now and then, it says how many of the processors we may use were free of other programs since.
 
+    What it says is of `window_s` seconds at least.
     `busy` is the processor seconds that everybody has used on them so far (None where the system does not say),
     `own` those of this process.
     """
@@ -28,18 +31,23 @@ class Free:
         busy: Callable[[], float | None] | None = None,
         own: Callable[[], float] = time.process_time,
         clock: Callable[[], float] = time.monotonic,
+        window_s: float = WINDOW_S,
     ) -> None:
         self._processors = processors or len(allowed_cpus())
         self._busy = busy or used_seconds
-        self._own, self._clock = own, clock
+        self._own, self._clock, self._window_s = own, clock, window_s
         self._last = (clock(), self._busy(), own())
         self._found: float | None = None
+
+    def restart(self) -> None:
+        """Count from now on: what others computed while we did not is no competition."""
+        self._last, self._found = (self._clock(), self._busy(), self._own()), None
 
     def __call__(self) -> float | None:
         """None where nobody can tell. What was found last stands until a window has passed."""
         then, busy, own = self._last
         now = self._clock()
-        if now - then < WINDOW_S:
+        if now - then < self._window_s:
             return self._found
         self._last = now, self._busy(), self._own()
         _, busy_now, own_now = self._last

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import pressure
-from .contention import Free
+from .contention import STEADY_S, Free
 from .pace import Pace, Threaded
 from .power import Saver
 from .prefix import Prefix
@@ -18,9 +18,9 @@ Emit = Callable[[dict[str, Any]], None]
 class Governor:
     """For one context, of the thread that decodes with it. `threads` are the plan's."""
 
-    def __init__(self, context: Threaded, threads: int, free: Free) -> None:
-        self._context, self._threads = context, threads
-        self._pace, self._saver = Pace(context, threads, free), Saver()
+    def __init__(self, context: Threaded, threads: int, free: Free, steady: Free | None = None) -> None:
+        self._context, self._threads, self._free = context, threads, free
+        self._pace, self._saver = Pace(context, threads, free, steady or Free(window_s=STEADY_S)), Saver()
 
     def start(self, request: Prompted, emit: Emit) -> tuple[Callable[[float], None], Emit]:
         """Set the threads for an answer; returns what to tell the seconds of each token, and where to tell events."""
@@ -43,6 +43,7 @@ class Governor:
             return
         self._pace.limit(self._saver.threads(request.power, self._threads)[0])
         self._pace.begin()
+        self._free.restart()
 
 
 def relieve(prefixes: Sequence[Prefix]) -> bool:

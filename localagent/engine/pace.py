@@ -28,18 +28,25 @@ class Pace:
     The first token that takes `SLOW` times the usual makes it step down, further where the token behind it is no
     better. It goes back up when `free`, the processors that others leave us, says so, or else after a while, a long
     one where it says that they are busy; a try is one token, and costs about a twentieth of the time at most. Every
-    `AGAIN` tokens it tries whether fewer are faster. `limit` caps the threads, to save power.
+    `AGAIN` tokens it tries whether fewer are faster. `limit` caps the threads, to save power. An answer begins with what
+    `steady` says, `free` over a longer time.
     """
 
     SLOW, UNSURE = 3.0, 1.5
     FIRST, TRIAL, AGAIN = 2, 3, 400
     SOON_S, LATER_S, BUSY_S, COST, MOST_S = 0.5, 20.0, 300.0, 20.0, 600.0
-    SPARE = 0.3
+    SPARE, SPARE_AT_FIRST = 0.3, 0.6
 
-    def __init__(self, context: Threaded, full: int, free: Callable[[], float | None] = _nobody_knows) -> None:
+    def __init__(
+        self,
+        context: Threaded,
+        full: int,
+        free: Callable[[], float | None] = _nobody_knows,
+        steady: Callable[[], float | None] | None = None,
+    ) -> None:
         self._context = context
         self._full = self._cap = full
-        self._free = free
+        self._free, self._steady = free, steady or free
         self._took: dict[int, deque[float]] = {}
         self._healthy: dict[int, float] = {}
         self._trial: tuple[int, list[float]] | None = None
@@ -55,9 +62,10 @@ class Pace:
 
     def begin(self) -> None:
         """An answer, or the next part of its prompt, is about to be computed: with what others leave us now."""
-        free = self._free()
+        # Our own front ends compute before and between answers, which is no competition.
+        free = self._steady()
         if free is not None:
-            self._go(self._fitting(free))
+            self._go(self._fitting(free, self.SPARE_AT_FIRST))
             self._took.pop(self._context.threads, None)
 
     def step(self, seconds: float) -> None:
@@ -164,5 +172,5 @@ class Pace:
         cap = self._cap
         return sorted({cap, max(1, cap - 1), max(1, cap // 2), 1}, reverse=True)
 
-    def _fitting(self, free: float) -> int:
-        return next((n for n in self._levels() if n - self.SPARE <= free), 1)
+    def _fitting(self, free: float, spare: float = SPARE) -> int:
+        return next((n for n in self._levels() if n - spare <= free), 1)

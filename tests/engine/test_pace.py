@@ -213,6 +213,16 @@ def test_what_others_leave_is_counted_without_our_own_work() -> None:
     assert free() == pytest.approx(2.5)
     clock[0], busy[0], own[0] = 2.0, 4.0, 2.5
     assert free() == 4.0
+    clock[0], busy[0] = 3.0, 8.0
+    free.restart()
+    assert free() is None
+    clock[0], busy[0] = 3.5, 8.5
+    assert free() == pytest.approx(3.0)
+    steady = Free(4, lambda: busy[0], lambda: own[0], lambda: clock[0], window_s=2.0)
+    clock[0], busy[0] = 5.0, 9.5
+    assert steady() is None
+    clock[0], busy[0] = 6.0, 11.0
+    assert steady() == pytest.approx(3.0)
 
 
 def test_a_count_that_does_not_hold_our_own_work_says_nothing() -> None:

@@ -89,10 +89,21 @@ class Threads:
         self.threads = threads
 
 
+class Left:
+    def __init__(self, free: list[float]) -> None:
+        self._free = free
+
+    def restart(self) -> None: ...
+
+    def __call__(self) -> float:
+        return self._free[0]
+
+
 def governed(request: Request, events: list[str], free: list[float]) -> tuple[Threads, Any, Any]:
     context = Threads()
-    one = Governor(context, 4, cast("Free", lambda: free[0]))
-    step, emit = one.start(request, lambda told: events.append(f"{told['event']} {context.threads}"))
+    told = Left(free)
+    one = Governor(context, 4, cast("Free", told), cast("Free", told))
+    step, emit = one.start(request, lambda event: events.append(f"{event['event']} {context.threads}"))
     return context, step, emit
 
 
