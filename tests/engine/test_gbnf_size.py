@@ -56,8 +56,11 @@ SETS: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    # Every set in one form, and those that the forms write differently in each.
+    [(name, form) for name in SETS for form in FORMS if form == "hermes" or "length" in name or "pattern" in name],
+)
 def test_a_tool_set_of_any_size_gives_a_grammar_that_is_read(form: str, name: str) -> None:
     specs = [ToolSpec(f"tool_{n}", "", parameters) for n, parameters in enumerate(SETS[name])]
     began = time.process_time()
