@@ -212,7 +212,7 @@ def _table(model: str, found: Found, gpus: Sequence[str]) -> list[str]:
             f"nothing was running; loading {_seconds(found.load_s)}, {restored}",
         ),
         ("first token, warm", _seconds(found.warm_s), "the engine was running, as for your next command"),
-        ("grammar", f"{found.grammar_cost:+.1%}", "what holding calls and JSON to their schemas adds to each token"),
+        ("grammar", f"{found.grammar_cost:+.1%}", "what holding calls and JSON to their schemas adds to a token; below 0 it saves"),
     ]
     lines = [f"{model}, {found.threads} thread{'s' if found.threads != 1 else ''}, {_place(found.gpu_layers, gpus)}"]
     return [*lines, "", *(f"{name:18} {value:>16}   {meaning}" for name, value, meaning in rows)]
