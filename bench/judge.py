@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--dev", type=int, default=24, help="questions of each irrelevant group; the others share as many")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", metavar="GROUP,GROUP", help="--dev questions of each of these groups instead")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="a JSON list of questions to ask instead")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
     if args.model:
@@ -79,7 +80,7 @@ async def _ask(args: argparse.Namespace) -> None:
     done = {record["id"] for record in _read(args.out)}
     try:
         with args.out.open("a", encoding="utf-8") as out:
-            for id in chosen(args.dev, args.seed, args.only):
+            for id in data.read_ids(args.ids) if args.ids else chosen(args.dev, args.seed, args.only):
                 if id in done:
                     continue
                 record = await _signs(engine, id)
