@@ -18,6 +18,8 @@ from ..policy import secrets
 _PLACEHOLDER = re.compile(r"SECRET_([a-z]{1,12})_([0-9a-f]{10})([0-9a-f]{4})")
 _LONGEST_LINE = 65_536
 _KEPT_BACK = 8192
+_TELLING = 8
+_MOST_KNOWN = 500
 
 
 class Masks:
@@ -27,6 +29,9 @@ class Masks:
         self._key = key
         self._own = tuple(own)
         self._secrets: dict[str, str] = {}
+        # secret -> kind, of those long enough not to be found by chance
+        self._known: dict[str, str] = {}
+        self._compiled: re.Pattern[str] | None = None
 
     def __len__(self) -> int:
         """How many different secrets were seen."""
@@ -34,7 +39,7 @@ class Masks:
 
     def mask(self, text: str) -> str:
         """The text with a placeholder for every secret. Masking twice changes nothing more."""
-        spans = secrets.find(text, self._own)
+        spans = self.spans(text)
         if not spans:
             return text
         pieces, at = [], 0
@@ -42,6 +47,21 @@ class Masks:
             pieces += [text[at : span.start], self._placeholder(text[span.start : span.end], span.kind)]
             at = span.end
         return "".join([*pieces, text[at:]])
+
+    def spans(self, text: str) -> list[secrets.Span]:
+        """What is secret in the text: by its look, or because it is known; our own placeholders are not."""
+        found = secrets.find(text, self._own)
+        if self._known:
+            found += [secrets.Span(*m.span(), self._known[m[0]]) for m in self._expression().finditer(text)]
+        ours = [m.span() for m in _PLACEHOLDER.finditer(text) if self._is_ours(m)]
+        found = [one for one in found if not any(one.start < end and start < one.end for start, end in ours)]
+        return secrets.merged(found)
+
+    def _expression(self) -> re.Pattern[str]:
+        if self._compiled is None:
+            longest = sorted(self._known, key=len, reverse=True)
+            self._compiled = re.compile("|".join(map(re.escape, longest)))
+        return self._compiled
 
     def mask_in(self, value: Any) -> Any:
         """The same in all strings of a JSON value."""
@@ -77,6 +97,8 @@ class Masks:
             name = self._mac(f"{kind}\0{salt}\0{secret}")[:10]
             made = f"SECRET_{kind}_{name}{self._seal(kind, name)}"
             if self._secrets.setdefault(made, secret) == secret:
+                if len(secret) >= _TELLING and len(self._known) < _MOST_KNOWN and secret not in self._known:
+                    self._known[secret], self._compiled = kind, None
                 return made
         raise AssertionError("a hundred collisions of 40 bits")
 
@@ -101,11 +123,11 @@ class Stream:
         self._held += piece
         cut = self._held.rfind("\n") + 1
         open_at = secrets.opens_key(self._held[:cut]) if "PRIVATE KEY" in self._held else -1
-        if 0 <= open_at and len(self._held) - open_at < _LONGEST_LINE:
+        if open_at >= 0 and len(self._held) - open_at < _LONGEST_LINE:
             cut = self._held.rfind("\n", 0, open_at) + 1
         elif len(self._held) - cut > _LONGEST_LINE:
             cut = len(self._held) - _KEPT_BACK
-            cut = next((s.start for s in secrets.find(self._held) if s.start < cut < s.end), cut)
+            cut = next((s.start for s in self._masks.spans(self._held) if s.start < cut < s.end), cut)
         done, self._held = self._held[:cut], self._held[cut:]
         return self._masks.mask(done)
 

@@ -40,8 +40,16 @@ _PREFIXED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("key", ("sk-",), r"sk-[A-Za-z0-9_-]{20,300}"),
     ("key", ("hf_", "npm_", "pypi-"), r"(?:hf_[A-Za-z0-9]{30,60}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,500})"),
     ("key", ("do", "shp", "dapi"), r"(?:do[opr]_v1_[a-f0-9]{64}|shp(?:at|ca|pa|ss)_[a-f0-9]{32}|dapi[a-f0-9]{32})"),
-    ("key", ("SG.", "hvs.", "dp."), r"(?:SG\.[\w-]{22}\.[\w-]{43}|hvs\.[\w-]{24,300}|dp\.(?:pt|st|ct|sa)\.[\w.-]{40,80})"),
-    ("key", ("gsk_", "xai-", "pplx-", "r8_"), r"(?:gsk_[A-Za-z0-9]{40,60}|xai-[\w-]{60,100}|pplx-[\w]{40,60}|r8_[\w]{35,50})"),
+    (
+        "key",
+        ("SG.", "hvs.", "dp."),
+        r"(?:SG\.[\w-]{22}\.[\w-]{43}|hvs\.[\w-]{24,300}|dp\.(?:pt|st|ct|sa)\.[\w.-]{40,80})",
+    ),
+    (
+        "key",
+        ("gsk_", "xai-", "pplx-", "r8_"),
+        r"(?:gsk_[A-Za-z0-9]{40,60}|xai-[\w-]{60,100}|pplx-[\w]{40,60}|r8_[\w]{35,50})",
+    ),
     ("key", ("tskey-", "lin_api_", "AGE-"), r"(?:tskey-[\w-]{20,90}|lin_api_\w{30,60}|AGE-SECRET-KEY-1[A-Z0-9]{58})"),
     ("key", (":AA",), r"\d{8,10}:AA[\w-]{33}(?![\w-])"),
     ("jwt", ("eyJ",), r"eyJ[\w-]{8,8192}\.eyJ[\w-]{8,8192}\.[\w-]{8,2048}"),
@@ -85,7 +93,7 @@ def find(text: str, own: Sequence[re.Pattern[str]] = ()) -> list[Span]:
     found = [*_private_keys(text), *_keys(text), *_in_addresses(text), *_named(text), *_assigned(text)]
     for expression in own:
         found += [Span(*_inner(match), "own") for match in expression.finditer(text) if match.end() > match.start()]
-    return _merged(found)
+    return merged(found)
 
 
 def opens_key(text: str) -> int:
@@ -96,7 +104,8 @@ def opens_key(text: str) -> int:
     return -1
 
 
-def _merged(found: list[Span]) -> list[Span]:
+def merged(found: list[Span]) -> list[Span]:
+    """In order, those that overlap as one."""
     kept: list[Span] = []
     for span in sorted(found, key=lambda one: (one.start, -one.end)):
         if kept and span.start < kept[-1].end:
@@ -147,7 +156,11 @@ def _in_addresses(text: str) -> Iterator[Span]:
                 yield Span(*match.span(1), "password")
     for match in _HEADER.finditer(text):
         start, end = match.span(1 if match[1] else 2)
-        if not _is_dummy(text[start:end]) and bits(text[start:end]) >= _LEAST_BITS and re.search(r"[\d=]", text[start:end]):
+        if (
+            not _is_dummy(text[start:end])
+            and bits(text[start:end]) >= _LEAST_BITS
+            and re.search(r"[\d=]", text[start:end])
+        ):
             yield Span(start, end, "token")
 
 
