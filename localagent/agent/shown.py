@@ -19,9 +19,8 @@ _DIFF_BYTES = 400_000
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
 # Letters and marks that are drawn as nothing: fillers, joiners, variation selectors, an empty Braille cell.
 _BLANK = frozenset(
-    [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0]
-    + [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]  # noqa: RUF005 - two kinds of things
-)
+    (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0)
+) | frozenset((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 _MOST_MARKS = 2
 _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
 _WORDS = re.compile(r"[^\W\d_]{2,}")

@@ -35,6 +35,7 @@ def handed_out(call: ToolCall, spec: ToolSpec, ctx: Context) -> tuple[Subject, .
 
     `to` may name a person as well as a place: what does not exist is no file.
     """
-    there = ctx.exists or (lambda path: True)
-    named = subjects.paths(call, spec, ctx)
+    if ctx.exists is None:
+        return ()
+    there, named = ctx.exists, subjects.paths(call, spec, ctx)
     return tuple(p for p in named if there(p.text) and not provenance.path_named(p.text, ctx))

@@ -38,7 +38,8 @@ def named(text: str, said: str) -> bool:
     at = known.find(wanted)
     while at >= 0:
         before, behind = known[at - 1 : at], known[at + len(wanted) : at + len(wanted) + 2]
-        if not _joins(before) and not _joins(behind[:1]) and not (behind[:1] in (".", "-") and behind[1:].isalnum()):
+        ends = not _joins(behind[:1]) and not (behind[:1] in (".", "-") and behind[1:].isalnum())
+        if ends and not _joins(before) and before not in (".", "-"):
             return True
         at = known.find(wanted, at + 1)
     return False

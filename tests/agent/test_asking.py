@@ -144,11 +144,17 @@ def test_the_hash_holds_everything_that_decides_what_runs(tmp_path: Path, monkey
 
 def test_an_answer_serves_its_own_call_alone(tmp_path: Path) -> None:
     """Two calls wait at once; answers come in the other order, twice, and after a cancel."""
-    worlds = [open_world(tmp_path / name, [call("run", command=f"./{name}")], "ok") for name in ("a", "b", "c") if not (tmp_path / name).mkdir()]
+    worlds = []
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        worlds.append(open_world(tmp_path / name, [call("run", command=f"./{name}")], "ok"))
     waiting: dict[str, asyncio.Future[Answer]] = {}
+    everybody = asyncio.Event()
 
     async def approve(made: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
         waiting[made.args["command"]] = future = asyncio.get_running_loop().create_future()
+        if len(waiting) == 3:
+            everybody.set()
         return await asyncio.shield(future)
 
     async def turn(world: World) -> list[e.Event]:
@@ -156,8 +162,7 @@ def test_an_answer_serves_its_own_call_alone(tmp_path: Path) -> None:
 
     async def run() -> list[Any]:
         tasks = [asyncio.create_task(turn(world)) for world in worlds]
-        while len(waiting) < 3:
-            await asyncio.sleep(0.01)
+        await everybody.wait()
         tasks[2].cancel()
         await asyncio.sleep(0.05)
         waiting["./c"].set_result(YES)
