@@ -27,6 +27,7 @@ You are localagent. You work on the user's own computer by calling tools.
 
 _LISTED = 40
 _NAMES = 4000
+EMPTY = "The current folder is empty."
 _LISTING = "Files in the current folder:"
 
 
@@ -72,7 +73,7 @@ def listing(folder: Path) -> str:
         e.name + ("/" if e.is_dir(follow_symlinks=False) else "") for e in seen if not e.name.startswith(".")
     )
     if not names:
-        return "The current folder is empty."
+        return EMPTY
     more = "" if len(names) <= _LISTED else f" and {len(names) - _LISTED}{'+' if len(seen) == _NAMES else ''} more"
     return f"{_LISTING} " + ", ".join(_shown(n) for n in names[:_LISTED]) + more
 

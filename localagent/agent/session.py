@@ -241,7 +241,9 @@ class Session:
 
 def _seen_at_start(place: str) -> Marks:
     """Names and first lines of files, and what was piped in, are text that others may have written."""
-    return Marks(untrusted=bool(place), private=bool(place), speaks=marks.speaks(place))
+    if place in ("", context.EMPTY):
+        return Marks()
+    return Marks(untrusted=True, private=bool(context.without_listing(place)), speaks=marks.speaks(place))
 
 
 def start(setting: Setting, mode: Mode, log: Transcript, *, resumed: bool = False) -> Session:

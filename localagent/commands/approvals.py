@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..agent import binding
+from ..agent.shown import visible
 from ..policy import rules
 from ..store import grants
 
@@ -42,7 +43,7 @@ def _list(args: argparse.Namespace) -> int:
         print("No approvals are stored.")
     for grant in known:
         used = f"used {grant.uses}x, last {time.strftime('%Y-%m-%d', time.localtime(grant.used))}" if grant.uses else "never used"
-        print(f"{grant.rule}  in {grant.folder or 'every folder'}  ({used})")
+        print(f"{visible(grant.rule, lines=False)}  in {grant.folder or 'every folder'}  ({used})")
     return 0
 
 

@@ -27,7 +27,9 @@ def unnamed(call: ToolCall, effect: str, touched: Sequence[Subject], ctx: Contex
         found = [s.text for s in touched if not provenance.named(s.text.partition(":")[2] or s.text, said)]
     else:
         found = [s.text for s in touched if not provenance.named(s.text, said)] or provenance.strange(call, said)
-    return f"; {found[0] if found[0] != '?' else 'where it goes'} does not come from your own words" if found else ""
+    if not found:
+        return ""
+    return f"; {found[0] if '?' not in found[0] else 'where it goes'} does not come from your own words"
 
 
 def handed_out(call: ToolCall, spec: ToolSpec, ctx: Context) -> tuple[Subject, ...]:
