@@ -21,7 +21,7 @@ _DEEDS = (
     r"(?:delet|remov|writ|creat|run|execut|send|mov|copy|overwrit|append|open|download|install|upload|forward|e-?mail|"
     r"renam|replac|reveal|print|chang|edit|add)"
 )
-_SPEAKS = re.compile(
+_SPEAKS = (
     rf"\b(?:ignore|disregard|forget|override)\b.{{0,40}}\b(?:previous|prior|above|earlier|all|your|other|any)\b.{{0,40}}"
     rf"\b(?:instruction|rule|prompt|direction|guideline|task|order|restriction)"
     rf"|\b(?:to|for|dear|attention|hey|hello|hi)\b[^\n]{{0,20}}\b{_WHO}\b"
@@ -31,8 +31,7 @@ _SPEAKS = re.compile(
     rf"|\b{_WHO}\b[^.\n]{{0,30}}\b(?:must|should|shall|has to|have to|needs? to|please|are to|is to|will now)\b"
     rf"|\b(?:before|instead of|after|when|while|once)\s+(?:you\s+)?(?:answer|respond|repl|summari|finish|complet|continu|read)\w*"
     rf"[^.\n]{{0,60}}\b{_DEEDS}"
-    rf"|\b(?:you must|you have to|you need to|you should|make sure to|be sure to|as a next step)\b[^.\n]{{0,40}}\b{_DEEDS}",
-    re.IGNORECASE,
+    rf"|\b(?:you must|you have to|you need to|you should|make sure to|be sure to|as a next step)\b[^.\n]{{0,40}}\b{_DEEDS}"
 )
 
 
@@ -67,4 +66,4 @@ def of_result(spec: ToolSpec | None, text: str) -> Marks:
 
 def speaks(text: str) -> bool:
     """Whether a text addresses whoever reads it with a model. A guess: it makes us ask more, never less."""
-    return _SPEAKS.search(text) is not None
+    return re.search(_SPEAKS, text, re.IGNORECASE) is not None

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 _LONGEST_KEY = 20_000
 _LEAST_BITS = 2.75
@@ -25,6 +26,11 @@ class Span:
     start: int
     end: int
     kind: str
+
+
+def _later(expression: str, flags: int = 0) -> Callable[[], re.Pattern[str]]:
+    """Compiled at its first use: a start that hides nothing does not wait for it."""
+    return cache(partial(re.compile, expression, flags))
 
 
 _EDGE = r"(?<![A-Za-z0-9])"
@@ -54,43 +60,48 @@ _PREFIXED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("key", (":AA",), r"\d{8,10}:AA[\w-]{33}(?![\w-])"),
     ("jwt", ("eyJ",), r"eyJ[\w-]{8,8192}\.eyJ[\w-]{8,8192}\.[\w-]{8,2048}"),
 )
-_KEYS = tuple((kind, hints, re.compile(_EDGE + expression, re.ASCII)) for kind, hints, expression in _PREFIXED)
 _BEGIN = re.compile(r"-----BEGIN ((?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?)-----")
 _USERINFO = re.compile(r"""://[^\s/:@"'<>]{0,128}:([^\s/@"'<>]{1,256})@""")
-_HEADER = re.compile(
+_HEADER = _later(
     r"\bauthorization[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?(?:bearer|basic|token|digest)[ \t]{1,4}([\w+/=.~-]{8,4096})"
     r"|\bbearer[ \t]{1,4}([\w+/=.~-]{20,4096})",
     re.IGNORECASE | re.ASCII,
 )
-_NAMED = re.compile(
+_NAMED = _later(
     r"""(?P<word>passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key"""
     r"""|(?:encryption|signing|master|account|storage)[_-]?key|credentials?)"""
     r"""(?P<tail>[\w-]{0,32})["']?[ \t]{0,8}(?:=>|:=|=|:)[ \t]{0,8}"""
     r"""(?:"(?P<double>[^"\n]{8,512})"|'(?P<single>[^'\n]{8,512})'|(?P<bare>[^\s"'`,;(){}\[\]<>]{8,512}))""",
     re.IGNORECASE | re.ASCII,
 )
-_ASSIGNED = re.compile(
+_ASSIGNED = _later(
     r"""^[ \t]{0,16}(?:export[ \t]{1,4})?[A-Z][A-Z0-9_]{1,64}=(["']?)([A-Za-z0-9+/=_-]{24,512})\1[ \t]{0,16}\r?$""",
     re.MULTILINE | re.ASCII,
 )
-_PLAIN_TAIL = re.compile(
+_PLAIN_TAIL = _later(
     r"(?:^|[_-])(?:ur[il]|file|path|endpoint|host|name|ids?|type|ttl|expir\w*|age|len|length|counts?|limit|size|hint|env|header|"
     r"prefix|field|label|policy|ring|regex|pattern|template|class|url)$",
     re.IGNORECASE,
 )
-_DUMMY = re.compile(
-    r"x+|\*+|\.+|-+|<.*|\$.*|%.*|\{\{.*|\[.*|(?:your|my|some|the|a|insert|enter|replace|put)[_ -].*|change[_-]?(?:me|it|this).*"
+_DUMMY = _later(
+    r"x+|\*+|\.+|-+|<.*>?|\$[{(].*|(?-i:\$[A-Z_]+)|%\w+%|\{\{.*|\[.*\]|(?:your|insert|enter|replace|put)[_ -].*|change[_-]?(?:me|it|this).*"
     r"|(?:example|placeholder|redacted|undefined|required|optional|password|secret|none|null|true|false)\W?.{0,12}"
     r"|https?://.*|[~/.]{1,3}/.*|/.*|process\.env.*|os\.environ.*|SECRET_[a-z]+_[0-9a-f]{14}.*",
     re.IGNORECASE | re.DOTALL,
 )
+_WORDS = ("passw", "passphrase", "pwd", "secret", "token", "key", "credential")
 _ENV_LINE = re.compile(r"^[ \t]*(?:export[ \t]+|set[ \t]+)?[A-Z][A-Z0-9_]*$")
 _CODE_WORD = re.compile(r"[A-Za-z_][A-Za-z_.\-]*")
 
 
 def find(text: str, own: Sequence[re.Pattern[str]] = ()) -> list[Span]:
     """The secret spans, in order, none touching another's inside. `own` are the user's expressions."""
-    found = [*_private_keys(text), *_keys(text), *_in_addresses(text), *_named(text), *_assigned(text)]
+    low = text.lower()
+    found = [*_private_keys(text), *_keys(text), *_in_addresses(text), *_assigned(text)]
+    if "authorization" in low or "bearer" in low:
+        found += _in_headers(text)
+    if any(word in low for word in _WORDS):
+        found += _named(text)
     for expression in own:
         found += [Span(*_inner(match), "own") for match in expression.finditer(text) if match.end() > match.start()]
     return merged(found)
@@ -142,9 +153,9 @@ def _private_keys(text: str) -> Iterator[Span]:
 
 
 def _keys(text: str) -> Iterator[Span]:
-    for kind, hints, expression in _KEYS:
+    for kind, hints, expression in _PREFIXED:
         if any(hint in text for hint in hints):
-            for match in expression.finditer(text):
+            for match in re.finditer(_EDGE + expression, text, re.ASCII):
                 if not _is_dummy(match[0]):
                     yield Span(match.start(), match.end(), kind)
 
@@ -154,7 +165,10 @@ def _in_addresses(text: str) -> Iterator[Span]:
         for match in _USERINFO.finditer(text):
             if not _is_dummy(match[1]):
                 yield Span(*match.span(1), "password")
-    for match in _HEADER.finditer(text):
+
+
+def _in_headers(text: str) -> Iterator[Span]:
+    for match in _HEADER().finditer(text):
         start, end = match.span(1 if match[1] else 2)
         if (
             not _is_dummy(text[start:end])
@@ -165,10 +179,10 @@ def _in_addresses(text: str) -> Iterator[Span]:
 
 
 def _named(text: str) -> Iterator[Span]:
-    for match in _NAMED.finditer(text):
+    for match in _NAMED().finditer(text):
         group = next(name for name in ("double", "single", "bare") if match[name] is not None)
         value = match[group]
-        if _PLAIN_TAIL.search(match["tail"]) or _is_dummy(value) or " " in value or bits(value) < _LEAST_BITS:
+        if _PLAIN_TAIL().search(match["tail"]) or _is_dummy(value) or " " in value or bits(value) < _LEAST_BITS:
             continue
         if group == "bare" and _CODE_WORD.fullmatch(value) and not _is_env_line(text, match):
             continue
@@ -184,7 +198,7 @@ def _is_env_line(text: str, match: re.Match[str]) -> bool:
 
 
 def _assigned(text: str) -> Iterator[Span]:
-    for match in _ASSIGNED.finditer(text):
+    for match in _ASSIGNED().finditer(text):
         value = match[2]
         mixed = all(re.search(kind, value) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
         if mixed and bits(value) >= _MANY_BITS and not _is_dummy(value):
@@ -192,7 +206,7 @@ def _assigned(text: str) -> Iterator[Span]:
 
 
 def _is_dummy(value: str) -> bool:
-    return _DUMMY.fullmatch(value) is not None or len(set(value)) < 4
+    return _DUMMY().fullmatch(value) is not None or len(set(value)) < 4
 
 
 def bits(value: str) -> float:

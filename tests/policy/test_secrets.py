@@ -36,6 +36,8 @@ PEM = "-----BEGIN {0}PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq\nZm9vYmFyYmF6\n-----E
         ("DB_PASSWORD=correcthorsebattery\n", "correcthorsebattery"),
         ("export API_KEY='Zx9-kq2_LLm3'\n", "Zx9-kq2_LLm3"),
         ('{"client_secret": "q8Rt!2mmZ0p"}', "q8Rt!2mmZ0p"),
+        ("PASSWORD=my-dog-rex-42!\n", "my-dog-rex-42!"),
+        ("PASSWORD=$ecret-1234\n", "$ecret-1234"),
         ("password: tr0ub4dor&3\n", "tr0ub4dor&3"),
         ("STRIPE=Zm9vQmFyMTIzNDU2Nzg5MGFiY2RlZkdI\n", "Zm9vQmFyMTIzNDU2Nzg5MGFiY2RlZkdI"),
         ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY"),
