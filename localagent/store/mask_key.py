@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from ..errors import StoreError
 from .atomic import write_atomic
 from .lock import locked
 from .paths import state_dir
@@ -20,9 +21,12 @@ def load() -> bytes:
         key = b""
     if len(key) == _BYTES:
         return key
-    with locked(path.with_suffix(".lock"), poll_s=0.01):
-        if path.exists() and len(key := path.read_bytes()) == _BYTES:
-            return key
-        key = secrets.token_bytes(_BYTES)
-        write_atomic(path, key)
+    try:
+        with locked(path.with_suffix(".lock"), poll_s=0.01):
+            if path.exists() and len(key := path.read_bytes()) == _BYTES:
+                return key
+            key = secrets.token_bytes(_BYTES)
+            write_atomic(path, key)
+    except StoreError as error:
+        raise StoreError(error.message, "Free some space or set LOCALAGENT_STATE_DIR to another folder.") from error
     return key
