@@ -25,6 +25,8 @@ _STEM = 5
 """Words that share so many first letters count as one: `pumpkins` supports `pumpkin`."""
 _CODE = 3
 """A value so short is taken for a code: `EUR` for euros, `fr` for French."""
+_DECIMALS = 3
+"""A number with so many is nothing that people say: a coordinate or a constant comes from what the model knows."""
 _SPOKEN = {
     word: float(value)
     for value, word in enumerate(
@@ -64,13 +66,15 @@ class Source:
 
 
 def support(value: Any, source: Source) -> float | None:
-    """The share of a value that the source says, 0 to 1; None for what no text could say (true, false, null)."""
+    """The share of a value that the source says, 0 to 1; None for what no text could say (true, false, 40.7128)."""
     match value:
         case bool() | None:
             return None
         case int() | float():
             # Texts say a sign in many ways: "-5", "minus five", "five less". Whole numbers compare at any size.
-            return 1.0 if abs(value) in source.numbers else 0.0
+            if abs(value) in source.numbers:
+                return 1.0
+            return None if _fine(value) else 0.0
         case str():
             return _share(value, source)
         case Mapping():
@@ -117,6 +121,10 @@ def _chosen(schema: Any, value: Any) -> bool:
     if not isinstance(schema, Mapping):
         return False
     return "enum" in schema or "const" in schema or ("default" in schema and schema["default"] == value)
+
+
+def _fine(value: float) -> bool:
+    return isinstance(value, float) and len(repr(value).partition(".")[2]) >= _DECIMALS
 
 
 def _share(value: str, source: Source) -> float:
