@@ -50,6 +50,7 @@ COMMANDS = {
     "redo": ("commands.undo", "put back what undo took away"),
     "changes": ("commands.undo", "show what was changed, step by step"),
     "approvals": ("commands.approvals", "list, add and revoke stored approvals"),
+    "audit": ("commands.audit", "show what was decided and done, and check the record of it"),
     "sessions": ("commands.sessions", "list past sessions (go on with `do --resume ID`)"),
     "tools": ("commands.tools", "list the tools and what each may do"),
     "config": ("commands.config", "get, set and locate the settings"),

@@ -32,7 +32,8 @@ from .values import (
 class TurnStarted:
     """The user's message opened a turn. `at` is seconds since the epoch.
 
-    `surroundings` is what the host told the model about the place (folder, what lies in it).
+    `surroundings` is what the host told the model about the place (folder, what lies in it), `marks` what the
+    session has seen with them (see `policy.marks`).
     """
 
     session_id: str
@@ -42,6 +43,7 @@ class TurnStarted:
     folder: str
     at: float
     surroundings: str = ""
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +134,12 @@ class ChangesCommitted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
+    """`marks` is what the session has seen with this result (see `policy.marks`)."""
+
     call: ToolCall
     result: ToolResult
     seconds: float = 0.0
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,10 @@ class Nudged:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules; "" where no rule would do."""
+    """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules; "" where no rule would do.
+
+    `questions` is how often a person was asked, or would have been.
+    """
 
     status: TurnStatus
     final: str = ""
@@ -167,6 +175,7 @@ class TurnEnded:
     usage: Usage = Usage()
     timings: Timings = Timings()
     turns: int = 0
+    questions: int = 0
 
 
 Event = (

@@ -42,6 +42,8 @@ from .values import Answer, Change, Decision, Failure, ToolCall, ToolResult
 Format = Literal["text", "json", "stream-json"]
 NOBODY = "nobody is here to ask"
 TTY = "/dev/tty"
+_CHARACTERS = 20_000
+_SCRIPTS = ("command", "script", "code")
 
 
 async def deny_all(call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
@@ -64,17 +66,25 @@ def style_for(stream: TextIO) -> Style:
 
 
 class TerminalApprover:
-    """Asks on the controlling terminal: y once, s this session, a always, n no, e edit the call."""
+    """Asks on the controlling terminal: y once, s this session, f this folder, a always, n no, e edit the call.
+
+    One question at a time: an answer belongs to the question it was typed under, and to no other.
+    """
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._tty = open(TTY, "r+b", buffering=0)  # noqa: SIM115 - closed with the process
         self._style = style_for(sys.stderr)
+        self._one = asyncio.Lock()
 
     async def __call__(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
+        async with self._one:
+            return await self._ask(call, decision, changes)
+
+    async def _ask(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
         self._say("\n" + self._picture(call, decision, changes))
         keep = _keeping(decision.remember)
-        view = ", v view all" if changes else ""
+        view = ", v view all" if changes or _is_long(call) else ""
         while True:
             self._say(f"Allow? [y once{keep}, n no, e edit{view}] ")
             self._drop_type_ahead()
@@ -84,11 +94,13 @@ class TerminalApprover:
                     return Answer("allow")
                 case "s" if decision.remember:
                     return Answer("allow", "session")
+                case "f" if decision.remember:
+                    return Answer("allow", "folder")
                 case "a" if decision.remember:
                     return Answer("allow", "always")
                 case "n" | "no":
                     return Answer("deny")
-                case "v" if changes:
+                case "v" if view:
                     self._say(self._picture(call, decision, changes, limit=sys.maxsize))
                 case "e":
                     edited = await self._edit(call)
@@ -110,11 +122,22 @@ class TerminalApprover:
     def _picture(self, call: ToolCall, decision: Decision, changes: Sequence[Change], limit: int = 40) -> str:
         bold = self._style("1", "The agent wants to:")
         if not changes:
-            return f"{bold} {shown.visible(decision.reason, lines=False)}\n{shown.call_block(call)}\n"
+            whole = {"limit": limit} if limit > _CHARACTERS else {}
+            block = shown.call_block(call, **whole)
+            return f"{bold} {shown.visible(decision.reason, lines=False)}\n{block}\n  in: {self._place(call)}\n"
         lines = "\n".join("  " + line for line in shown.change_lines(changes, self._folder, limit))
         diffs = "\n".join(self._coloured(diff) for diff in shown.diffs(changes, self._folder, 2 * limit))
         reason = shown.visible(decision.reason, lines=False)
-        return f"{bold} {shown.call_line(call)} ({reason})\n{lines}\n{diffs}\n"
+        # A script is no longer than its effects are many: it is shown whole beside them.
+        scripts = [value for name in _SCRIPTS if isinstance(value := call.args.get(name), str) and len(value) > 100]
+        told = f"{shown.call_block(call)}\n" if scripts else ""
+        return f"{bold} {shown.call_line(call)} ({reason})\n{told}{lines}\n{diffs}\n"
+
+    def _place(self, call: ToolCall) -> str:
+        """Where it would run, and behind what."""
+        boundary = launch.probe().name
+        behind = "no sandbox" if boundary == "none" else f"sandbox: {boundary}"
+        return f"{shown.visible(self._folder, lines=False)} ({behind})"
 
     def _coloured(self, diff: str) -> str:
         codes = {"+": "32", "-": "31", "@": "36"}
@@ -151,12 +174,16 @@ class TerminalApprover:
         return data.decode("utf-8", "replace") if data else "n"
 
 
+def _is_long(call: ToolCall) -> bool:
+    return any(len(str(value)) > _CHARACTERS for value in call.args.values())
+
+
 def _keeping(rule: str) -> str:
     """What `s` and `a` would keep, and where it would hold."""
     if not rule:
         return ""
-    where = "in this folder" if rules.local(rule) else "in every folder"
-    return f", s session, a always {where}: {shown.visible(rule)}"
+    always = "" if rules.local(rule) else ", a always, in every folder"
+    return f", s this session, f this folder{always}: {shown.visible(rule, lines=False)}"
 
 
 def approver(folder: str):
@@ -253,6 +280,7 @@ def _envelope(ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, ses
         "denied": list(ended.denied),
         "model": model,
         "session_id": session_id,
+        "questions": ended.questions,
         "error": None if ended.error is None else {"kind": ended.error.kind, "message": ended.error.message},
     }
 
@@ -330,7 +358,8 @@ def _finish(
         way = f"to allow it: --allow {_quoted(shown.visible(rule))}" if rule else "only a person at a terminal can allow it"
         print(f"localagent: not allowed without asking; {way}", file=sys.stderr)
     if not quiet and form == "text":
-        print(style("2", f"[{shown.summary(ended.receipts, folder)}]"), file=sys.stderr)
+        asked = f"; {ended.questions} question{'s' if ended.questions != 1 else ''}" if ended.questions else ""
+        print(style("2", f"[{shown.summary(ended.receipts, folder)}{asked}]"), file=sys.stderr)
 
 
 _WHY = {

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from .agent import binding
 from .agent import session as sessions
 from .agent.budget import Budget
+from .agent.masks import Masks
 from .agent.session import Session, Setting
 from .engine.base import Engine, Options
 from .errors import ConfigError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import closing, launch
-from .store import grants, paths, transcript
+from .store import grants, mask_key, paths, transcript
 from .store.journal import Journal
 from .toolbox.plugins import PluginSource
 from .toolbox.registry import Registry
@@ -47,12 +50,13 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
     stored, unreadable = _stored_rules(workspace)
+    masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns])
     steps, recovered = journal()
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
     setting = Setting(
         engine=engine,
-        registry=await registry(workspace, log.spill, deny),
+        registry=await registry(workspace, log.spill, deny, masks.mask),
         journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, deny),
@@ -61,6 +65,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
         notices=(*recovered, *unreadable),
+        masks=masks,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
@@ -105,14 +110,18 @@ def folder(wanted: str | None) -> Path:
         path = (Path(wanted).expanduser() if wanted else Path.cwd()).resolve(strict=True)
     except OSError as error:
         named = f"The folder {wanted!r}" if wanted else "The current folder"
-        raise UsageError(f"{named} cannot be used: {error.strerror}.", "Go to another one, or name one with --cwd.") from None
+        raise UsageError(
+            f"{named} cannot be used: {error.strerror}.", "Go to another one, or name one with --cwd."
+        ) from None
     if not path.is_dir():
         raise UsageError(f"{str(path)!r} is not a folder.", "Name a folder with --cwd.")
     return path
 
 
-async def registry(workspace: Path, spill: Path, deny: Sequence[rules.Rule] = ()) -> Registry:
-    """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them.
+async def registry(
+    workspace: Path, spill: Path, deny: Sequence[rules.Rule] = (), mask: Callable[[str], str] = str
+) -> Registry:
+    """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them; `mask` hides secrets.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -120,7 +129,7 @@ async def registry(workspace: Path, spill: Path, deny: Sequence[rules.Rule] = ()
     unsandboxed = launch.probe().name == "none"
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
     source = PluginSource(
-        files, workspace=workspace, scratch=_scratch(), spill=spill, unsandboxed=unsandboxed, closed=closed
+        files, workspace=workspace, scratch=_scratch(), spill=spill, unsandboxed=unsandboxed, closed=closed, mask=mask
     )
     problems = await source.load()
     if problems:
@@ -172,22 +181,32 @@ def judged_engine(entry: Entry, path: Path, chosen: Settings) -> Engine:
     return Judged(engine_of(entry, path, chosen), entry.judge)
 
 
-def _stored_rules(workspace: Path) -> tuple[list[rules.Rule], tuple[str, ...]]:
-    """The rules kept for this folder, and a sentence for each that can no longer be read."""
-    found, notices = [], []
+def _stored_rules(workspace: Path) -> tuple[list[tuple[rules.Rule, str]], tuple[str, ...]]:
+    """The rules kept for this folder, each with what its program was, and a sentence for each that does not hold any more."""
+    found: list[tuple[rules.Rule, str]] = []
+    notices = []
     for grant in grants.load(str(workspace)):
         try:
-            found.append(rules.parse(grant.rule))
+            rule = rules.parse(grant.rule)
         except UsageError as error:
             notices.append(f"A stored rule is left out: {error.message} `localagent approvals revoke {grant.rule!r}`")
+            continue
+        found.append((rule, grant.bound))
+        if not _holds(rule, grant.bound, workspace):
+            notices.append(f"The program of a stored rule is not what it was, so it asks again: {grant.rule}")
     return found, tuple(notices)
+
+
+def _holds(rule: rules.Rule, bound: str, workspace: Path) -> bool:
+    """Whether the rule's program is still the file it was kept for, byte for byte."""
+    return not bound or binding.kept_for(rule.words, workspace) == bound
 
 
 def _policy(
     workspace: Path,
     spill: Path,
     allow: Sequence[rules.Rule],
-    stored: Sequence[rules.Rule],
+    stored: Sequence[tuple[rules.Rule, str]],
     deny: Sequence[rules.Rule],
 ) -> Callable[[Mode, tuple[str, ...], int], Context]:
     """The rules as they are at this moment: the command line's, the stored grants', the session's own."""
@@ -197,7 +216,8 @@ def _policy(
     search_path = tuple(os.path.realpath(place) for place in os.get_exec_path())
 
     def context(mode: Mode, granted: tuple[str, ...], lost: int) -> Context:
-        kept = (*stored, *(rules.parse(text) for text in granted))
+        standing = (rule for rule, bound in stored if _holds(rule, bound, workspace))
+        kept = (*standing, *(rules.parse(text) for text in granted))
         return Context(
             mode=mode,
             workspace=str(workspace),

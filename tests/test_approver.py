@@ -54,6 +54,7 @@ ASKED = Decision("ask", "changes ask first", remember="write(a.txt)")
     [
         (["y"], Answer("allow")),
         (["s"], Answer("allow", "session")),
+        (["f"], Answer("allow", "folder")),
         (["a"], Answer("allow", "always")),
         (["n"], Answer("deny")),
         (["", "", "n"], Answer("deny")),
@@ -70,7 +71,7 @@ def test_each_key_does_what_it_says(
 
 
 def test_what_may_not_be_remembered_is_not_offered(terminal: tuple[TerminalApprover, int]) -> None:
-    answer, said = ask(terminal, "a", "s", "n", decision=Decision("ask", "sends a message"))
+    answer, said = ask(terminal, "a", "s", "f", "n", decision=Decision("ask", "sends a message"))
     assert answer == Answer("deny") and "always" not in said
 
 
@@ -85,3 +86,84 @@ def test_the_effect_is_shown_with_its_hidden_characters(terminal: tuple[Terminal
     change = Change("write", "/w/\u202egpj.a", content=str(blob), before="", size=12)
     _, said = ask(terminal, "n", decision=ASKED, changes=(change,))
     assert "\u202e" not in said and "\\u{202e}gpj.a" in said and "\\u{1b}[2J" in said
+
+
+def test_the_rule_is_shown_before_it_is_kept_and_where_it_holds(terminal: tuple[TerminalApprover, int]) -> None:
+    assert "f this folder: write(a.txt)" in ask(terminal, "n", decision=ASKED)[1]
+    everywhere = Decision("ask", "reaching the network", remember="net(example.org)")
+    assert "a always, in every folder: net(example.org)" in ask(terminal, "n", decision=everywhere)[1]
+
+
+def test_two_questions_are_asked_one_after_the_other(terminal: tuple[TerminalApprover, int]) -> None:
+    approver, person = terminal
+    os.set_blocking(person, False)
+
+    async def read_until(end: bytes) -> bytes:
+        said = b""
+        while not said.endswith(end):
+            await asyncio.sleep(0.01)
+            try:
+                said += os.read(person, 65536)
+            except BlockingIOError:
+                continue
+        return said
+
+    async def run() -> list[Answer]:
+        calls = [ToolCall(str(n), "write_file", {"path": f"{n}.txt"}) for n in (1, 2)]
+        tasks = [asyncio.create_task(approver(one, ASKED, ())) for one in calls]
+        assert b"2.txt" not in await read_until(b"] ")
+        os.write(person, b"y\n")
+        assert b"2.txt" in await read_until(b"] ")
+        os.write(person, b"n\n")
+        return list(await asyncio.wait_for(asyncio.gather(*tasks), 5))
+
+    assert asyncio.run(run()) == [Answer("allow"), Answer("deny")]
+
+
+def test_an_answer_to_a_cancelled_question_serves_no_other(terminal: tuple[TerminalApprover, int]) -> None:
+    approver, person = terminal
+
+    async def run() -> None:
+        task = asyncio.create_task(approver(CALL, ASKED, ()))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        os.write(person, b"y\n")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    os.set_blocking(person, False)
+    os.read(person, 65536)
+    assert ask(terminal, "n", decision=ASKED)[0] == Answer("deny")
+
+
+def test_a_text_that_is_cut_is_said_to_be_and_can_be_seen_whole() -> None:
+    from localagent.agent import shown
+
+    long = ToolCall("1", "run", {"command": "echo a\n" * 4000 + "rm -rf ~"})
+    block = shown.call_block(long)
+    assert "CUT: command has 28,008 characters, of which 8,008 are not shown" in block and "rm -rf ~" not in block
+    assert shown.call_block(long, limit=10**9).rstrip().endswith("rm -rf ~")
+    short = ToolCall("1", "run", {"command": "echo a\n" * 2000 + "rm -rf ~"})
+    assert shown.call_block(short).rstrip().endswith("rm -rf ~")
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["\u202e", "\u200b", "\u2066", "\U000e0041", "\x1b", "\x07", "\r",
+     "\u3164", "\ufe0f", "\u2800", "\u00a0", "\u00ad", "\ufeff", "\x9b"],
+)  # fmt: skip
+def test_what_cannot_be_seen_is_written_out(hidden: str) -> None:
+    from localagent.agent import shown
+
+    block = shown.call_block(ToolCall("1", f"to{hidden}ol", {f"a{hidden}b": f"x{hidden}y", "c": ["p", f"{hidden}q"]}))
+    assert hidden not in block and block.count(f"\\u{{{ord(hidden):x}}}") >= 3
+    assert hidden not in shown.call_line(ToolCall("1", "run", {"command": f"a{hidden}b"}))
+
+
+def test_letters_that_only_look_alike_are_told() -> None:
+    from localagent.agent import shown
+
+    assert shown.forged_words("p\u0430ypal \u043f\u0440\u0438\u0432\u0435\u0442 paypal stra\u00dfe") == ["p\u0430ypal"]
+    assert "CAREFUL" in shown.call_block(ToolCall("1", "send", {"to": "p\u0430ypal"}))
+    assert shown.visible("e\u0301") == "e\u0301" and "\\u{30" in shown.visible("e" + "\u0301" * 9)

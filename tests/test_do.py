@@ -118,7 +118,7 @@ def test_the_json_envelope(work: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert do("run it", "--yes", "--output-format", "json", script=script) == 0
     made = json.loads(capsys.readouterr().out)
     assert set(made) == {"ok", "status", "final", "usage", "timings", "turns", "tools", "receipts", "denied", "model",
-                         "session_id", "error"}  # fmt: skip
+                         "session_id", "questions", "error"}  # fmt: skip
     assert made["ok"] and made["final"] == "It failed." and made["turns"] == 3
     assert set(made["usage"]) == {"input_tokens", "cached_tokens", "output_tokens"}
     assert set(made["timings"]) == {"load_ms", "prefill_ms", "decode_ms"}

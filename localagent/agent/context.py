@@ -27,6 +27,8 @@ You are localagent. You work on the user's own computer by calling tools.
 
 _LISTED = 40
 _NAMES = 4000
+EMPTY = "The current folder is empty."
+_LISTING = "Files in the current folder:"
 
 
 def system_message() -> Message:
@@ -67,11 +69,18 @@ def listing(folder: Path) -> str:
             seen = list(islice(entries, _NAMES))
     except OSError as error:
         return f"The folder cannot be listed: {error.strerror}."
-    names = sorted(e.name + ("/" if e.is_dir(follow_symlinks=False) else "") for e in seen if not e.name.startswith("."))
+    names = sorted(
+        e.name + ("/" if e.is_dir(follow_symlinks=False) else "") for e in seen if not e.name.startswith(".")
+    )
     if not names:
-        return "The current folder is empty."
+        return EMPTY
     more = "" if len(names) <= _LISTED else f" and {len(names) - _LISTED}{'+' if len(seen) == _NAMES else ''} more"
-    return "Files in the current folder: " + ", ".join(_shown(n) for n in names[:_LISTED]) + more
+    return f"{_LISTING} " + ", ".join(_shown(n) for n in names[:_LISTED]) + more
+
+
+def without_listing(place: str) -> str:
+    """The surroundings without the names in the folder: what is left are texts."""
+    return "\n".join(line for line in place.splitlines() if not line.lstrip("[").startswith(_LISTING))
 
 
 def _shown(name: str) -> str:

@@ -7,32 +7,31 @@ text tells the model what to do next. Nothing here raises for them.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from ..errors import LocalAgentError
-from ..events import ApprovalAsked, ApprovalGiven, ChangesCommitted, Event, ToolFinished, ToolOutput, ToolStarted
-from ..policy import decide, harm, rules
+from ..events import ChangesCommitted, Event, Notice, ToolFinished, ToolOutput, ToolStarted
+from ..policy import decide, harm, marks
 from ..policy.decide import Context
 from ..store.journal import Journal, reach
 from ..toolbox import schema
 from ..toolbox.registry import Registry
-from ..values import Answer, Change, Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
-from . import shown
+from ..values import Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
+from . import asking, binding, placeholders, record, shown
+from .answers import Answers
+from .asking import Approver, Desk, Life, Remember
+from .masks import Masks
 from .tally import receipt
 
+__all__ = ["Approver", "Hands", "Remember", "dispatch"]
+
 _EFFECTS_TOLD = 12
-
-Approver = Callable[[ToolCall, Decision, tuple[Change, ...]], Awaitable[Answer]]
-
-
-class Remember(Protocol):
-    def __call__(self, rule: str, scope: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,8 @@ class Hands:
     """What a call needs from its session.
 
     `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided,
-    `lost` how many files a commit has deleted.
+    `lost` how many files a commit has deleted, `record` every decision and effect. `masks` hides secrets,
+    `answers` knows what was asked in this run.
     """
 
     registry: Registry
@@ -52,79 +52,71 @@ class Hands:
     remember: Remember
     used: Callable[[str], None]
     lost: Callable[[int], None]
+    record: record.Recorder
+    masks: Masks
+    answers: Answers = field(default_factory=Answers)
     dry_run: bool = False
 
-
-@dataclass(slots=True)
-class _Life:
-    """One call on its way: its result so far, whether that is final, or the call that a person made of it."""
-
-    call: ToolCall
-    result: ToolResult
-    settled: bool = False
-    edited: ToolCall | None = None
-
-    def ends(self, result: ToolResult) -> None:
-        self.result, self.settled = result, True
+    @property
+    def desk(self) -> Desk:
+        return Desk(self.policy, self.approve, self.remember, self.answers, self.record, self.masks)
 
 
 async def dispatch(call: ToolCall, hands: Hands) -> AsyncGenerator[Event, None]:
     """Everything that happens to one call; the last event is its `ToolFinished`."""
     started = time.monotonic()
-    life = _Life(call, _result(call, "failed", f"{call.name} ended without a result."))
+    life = Life(call, _result(call, "failed", f"{call.name} ended without a result."))
     interrupted: asyncio.CancelledError | None = None
     try:
         async for event in _live(life, hands):
             yield event
     except asyncio.CancelledError as error:
         interrupted = error
+    except LocalAgentError as error:
+        told = f"{call.name} was broken off: {error}" if life.ran else f"{call.name} was not run: {error}"
+        life.ends(replace(_result(call, "failed", told), receipts=life.result.receipts))
     finally:
         hands.registry.release(call.id)
-    if life.edited is not None:
+    if life.edited is not None and interrupted is None:
         async for event in dispatch(life.edited, hands):
-            yield event
+            yield _told_of_edit(event) if isinstance(event, ToolFinished) else event
         return
-    result = life.result
+    result = _masked(life.result, hands.masks)
     if interrupted is not None and not life.settled:
         result = replace(_result(call, "cancelled", "Interrupted; nothing was changed."), receipts=result.receipts)
-    yield ToolFinished(life.call, result, time.monotonic() - started)
+    yield ToolFinished(life.call, result, time.monotonic() - started, _marks(life, result, hands).names)
     if interrupted is not None:
         raise interrupted
 
 
-async def _live(life: _Life, hands: Hands) -> AsyncGenerator[Event, None]:
-    call = life.call
-    spec = hands.registry.spec(call.name)
+async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
+    spec = hands.registry.spec(life.call.name)
     if spec is None:
         known = ", ".join(s.name for s in hands.registry.specs())
-        life.ends(_result(call, "failed", f"There is no tool {call.name!r}. The tools are: {known}."))
+        life.ends(_result(life.call, "failed", f"There is no tool {life.call.name!r}. The tools are: {known}."))
         return
-    args, _, errors = schema.repair(spec.parameters, call.args)
-    args, _ = schema.settle_paths(spec.parameters, args, hands.workspace)
-    life.call = call = replace(call, args=args)
-    if errors:
-        life.ends(_result(call, "failed", f"{call.name} was not run: {' '.join(errors)}"))
+    if not await _prepared(life, spec, hands):
         return
-    decision = decide.before(call, spec, hands.policy())
+    decision = decide.before(life.real, spec, hands.policy())
     if decision.verdict == "ask":
-        decision = _with_rules(decision, call, spec, (), hands)
-        yield ApprovalAsked(call, decision)
-        answer = await hands.approve(call, decision, ())
-        yield ApprovalGiven(call.id, answer)
-        decision = _after_answer(answer, decision, life, hands)
+        life.bound = await asyncio.to_thread(_bind, life, spec, hands)
+    async with aclosing(asking.settle(life, spec, decision, (), hands.desk)) as events:
+        async for event in events:
+            yield event
     if life.edited is not None:
         return
-    if decision.verdict == "deny":
-        life.ends(_denied(call, decision))
+    if life.decision.verdict == "deny":
+        life.ends(_denied(life.call, life.decision))
         return
-    hands.used(decision.rule)
-    yield ToolStarted(call, decision)
-    async with aclosing(hands.registry.call(call)) as output:
-        async for item in output:
-            if isinstance(item, str):
-                yield ToolOutput(call.id, item)
-            else:
-                life.result = item
+    if life.bound and await asyncio.to_thread(_bind, life, spec, hands) != life.bound:
+        told = (
+            "what it would run is not what the user agreed to any more (a program, a script or the folder has changed)"
+        )
+        life.ends(_result(life.call, "failed", f"{life.call.name} was not run: {told}. Call it again to ask anew."))
+        return
+    hands.used(life.decision.rule)
+    async for event in _run(life, hands):
+        yield event
     async for event in _settle(life, spec, hands):
         yield event
     if "run" in spec.effects and life.result.status in ("ok", "failed"):
@@ -132,26 +124,61 @@ async def _live(life: _Life, hands: Hands) -> AsyncGenerator[Event, None]:
     life.settled = True
 
 
-async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event, None]:
+async def _prepared(life: Life, spec: ToolSpec, hands: Hands) -> bool:
+    """Arguments mended, and secrets put back where that may be; else the call has ended."""
+    args, _, errors = schema.repair(spec.parameters, life.call.args)
+    args, _ = schema.settle_paths(spec.parameters, args, hands.workspace)
+    life.call = replace(life.call, args=args)
+    if errors:
+        life.ends(_result(life.call, "failed", f"{life.call.name} was not run: {' '.join(errors)}"))
+        return False
+    life.real, refused = await asyncio.to_thread(placeholders.filled, life.call, spec, hands.masks, hands.workspace)
+    if refused is not None:
+        life.ends(refused)
+    return refused is None
+
+
+def _bind(life: Life, spec: ToolSpec, hands: Hands) -> str:
+    return binding.bind(life.real, spec, hands.policy(), hands.registry.fingerprint(life.real))
+
+
+async def _run(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
+    """The tool at work: its output live and its result, both without secrets."""
+    life.ran = True
+    yield ToolStarted(life.call, life.decision)
+    stream = hands.masks.stream()
+    async with aclosing(hands.registry.call(life.real)) as output:
+        async for item in output:
+            if not isinstance(item, str):
+                life.result = _masked(item, hands.masks)
+            elif text := stream.feed(item):
+                yield ToolOutput(life.call.id, text)
+    if text := stream.finish():
+        yield ToolOutput(life.call.id, text)
+    for done in life.result.receipts:
+        if done.kind == "ran":
+            hands.record("ran", hands.masks.mask_in(record.ran(life.call, done, life.result)))
+        elif done.kind == "sent":
+            hands.record("sent", record.sent(life.call, done))
+
+
+async def _settle(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event, None]:
     """Judge the proposed changes and commit them, or throw them away."""
-    call, result, changes = life.call, life.result, life.result.requests
+    result, changes = life.result, life.result.requests
     if not changes:
         return
     # Where the paths lead is settled before anybody is asked: what is agreed to is what is carried out.
     roots = await asyncio.to_thread(reach, changes, hands.workspace)
-    decision = decide.after(call, spec, changes, hands.policy())
-    if decision.verdict == "ask":
-        decision = _with_rules(decision, call, spec, changes, hands)
-        yield ApprovalAsked(call, decision, changes)
-        answer = await hands.approve(call, decision, changes)
-        yield ApprovalGiven(call.id, answer)
-        decision = _after_answer(answer, decision, life, hands)
+    decision = decide.after(life.real, spec, changes, hands.policy())
+    async with aclosing(asking.settle(life, spec, decision, changes, hands.desk)) as events:
+        async for event in events:
+            yield event
     if life.edited is not None:
         return
-    if decision.verdict == "deny":
-        life.ends(_denied(call, decision, result.receipts))
+    if life.decision.verdict == "deny":
+        life.ends(_denied(life.call, life.decision, result.receipts))
         return
-    hands.used(decision.rule)
+    hands.used(life.decision.rule)
     if hands.dry_run:
         life.ends(replace(result, parts=(*result.parts, Text("\n(dry run: nothing was changed)"))))
         return
@@ -159,7 +186,7 @@ async def _settle(life: _Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[E
         yield event
 
 
-async def _commit(life: _Life, roots: Sequence[str], hands: Hands) -> AsyncGenerator[Event, None]:
+async def _commit(life: Life, roots: Sequence[str], hands: Hands) -> AsyncGenerator[Event, None]:
     """Through the journal.
 
     An interruption stops a commit that has not begun and waits for one that has: half a commit
@@ -197,16 +224,12 @@ async def _commit(life: _Life, roots: Sequence[str], hands: Hands) -> AsyncGener
         life.ends(replace(result, requests=(), receipts=receipts))
         hands.lost(lost)
         yield ChangesCommitted(call.id, step.number, changes)
+        try:
+            hands.record("changed", hands.masks.mask_in(record.changed(call, step.number, changes)))
+        except LocalAgentError as error:
+            yield Notice(f"The record of what was done could not be written: {error}", "error")
     if interrupted is not None:
         raise interrupted
-
-
-def _after_answer(answer: Answer, decision: Decision, life: _Life, hands: Hands) -> Decision:
-    """The decision as a person (or a flag) has settled it; edited arguments make a new call, judged again."""
-    _keep(answer, decision, hands)
-    if answer.verdict == "allow" and answer.edited_args is not None:
-        life.edited = replace(life.call, args=answer.edited_args)
-    return replace(decision, verdict=answer.verdict, reason=_said(answer, decision))
 
 
 def _with_effect(result: ToolResult, folder: str) -> ToolResult:
@@ -219,32 +242,36 @@ def _with_effect(result: ToolResult, folder: str) -> ToolResult:
     return replace(result, parts=(*result.parts, Text(told)))
 
 
+def _masked(result: ToolResult, masks: Masks) -> ToolResult:
+    parts = tuple(Text(masks.mask(part.text)) if isinstance(part, Text) else part for part in result.parts)
+    receipts = tuple(replace(one, data=masks.mask_in(one.data)) for one in result.receipts)
+    return replace(result, parts=parts, receipts=receipts)
+
+
+def _marks(life: Life, result: ToolResult, hands: Hands) -> marks.Marks:
+    """What the model sees with this result. A call that was never run shows it nothing new."""
+    if not life.ran:
+        return marks.Marks()
+    secret = marks.Marks(private=bool(hands.masks.placeholders(result.text)))
+    return marks.of_result(hands.registry.spec(life.call.name), result.text) | secret
+
+
+def _told_of_edit(finished: ToolFinished) -> ToolFinished:
+    """The model hears which call it was in the end: it would take the result for that of its own."""
+    made = json.dumps(dict(finished.call.args), ensure_ascii=False, default=str)
+    told = Text(f"\n[The user changed this call; what was judged and run is {finished.call.name} with {made}]")
+    return replace(finished, result=replace(finished.result, parts=(*finished.result.parts, told)))
+
+
 def _label(call: ToolCall) -> str:
     first = next((str(value) for value in call.args.values()), "")
     return f"{call.name} {first}".splitlines()[0][:100]
 
 
-def _with_rules(
-    decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], hands: Hands
-) -> Decision:
-    ctx = hands.policy()
-    kept = rules.remembered(call, spec, changes, ctx)
-    return replace(decision, remember=kept, missing=rules.needed(call, spec, changes, ctx))
-
-
-def _keep(answer: Answer, decision: Decision, hands: Hands) -> None:
-    if answer.verdict == "allow" and answer.scope != "once" and decision.remember:
-        hands.remember(decision.remember, answer.scope)
-
-
-def _said(answer: Answer, decision: Decision) -> str:
-    if answer.verdict == "allow":
-        return "the user agreed" if answer.by_person else answer.note
-    return answer.note or "the user said no"
-
-
 def _denied(call: ToolCall, decision: Decision, receipts: tuple[Receipt, ...] = ()) -> ToolResult:
-    text = f"Not allowed: {decision.reason}. Nothing was changed. Do not try it again; find another way or tell the user."
+    text = (
+        f"Not allowed: {decision.reason}. Nothing was changed. Do not try it again; find another way or tell the user."
+    )
     return ToolResult(call.id, (Text(text),), "denied", receipts=receipts)
 
 

@@ -22,10 +22,13 @@ _ENTRIES = 25
 _SEEN = 5000
 
 
-def told(goal: str, folder: Path, may_read: Callable[[Path], bool]) -> str:
-    """A few lines about each file or folder that `goal` names, "" where it names none."""
+def told(goal: str, folder: Path, may_read: Callable[[Path], bool], mask: Callable[[str], str] = str) -> str:
+    """A few lines about each file or folder that `goal` names, "" where it names none.
+
+    `mask` hides secrets, before a line is cut in the middle of one.
+    """
     found = islice((p for p in named(goal, folder) if may_read(p)), _PATHS)
-    return "\n".join(text for path in found if (text := _about(path, folder)))
+    return "\n".join(text for path in found if (text := _about(path, folder, mask)))
 
 
 def named(goal: str, folder: Path) -> Iterator[Path]:
@@ -42,13 +45,13 @@ def named(goal: str, folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _about(path: Path, folder: Path) -> str:
+def _about(path: Path, folder: Path, mask: Callable[[str], str]) -> str:
     name = path.relative_to(folder)
     try:
         if path.is_dir():
             return _folder(path, f"{name}/")
         if path.is_file():
-            return _file(path, str(name))
+            return _file(path, str(name), mask)
     except OSError:
         pass
     return ""
@@ -71,13 +74,13 @@ def _size(entry: os.DirEntry[str]) -> str:
     return f"{entry.stat(follow_symlinks=False).st_size} bytes"
 
 
-def _file(path: Path, name: str) -> str:
+def _file(path: Path, name: str, mask: Callable[[str], str]) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_LINES * _WIDTH * 2)
     if b"\0" in head:
         return f"{name}: {size} bytes, not text"
-    lines = head.decode("utf-8", "replace").splitlines()
+    lines = mask(head.decode("utf-8", "replace")).splitlines()
     shown = [line if len(line) <= _WIDTH else line[:_WIDTH] + "…" for line in lines[:_LINES]]
     whole = len(head) == size and len(lines) <= _LINES
     title = f"{name} ({size} bytes)" if whole else f"{name} ({size} bytes, its first lines)"

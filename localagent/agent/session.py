@@ -10,23 +10,27 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..engine.base import Engine, Options
 from ..errors import LocalAgentError
 from ..events import Event, MessageDone, Notice, Nudged, ToolFinished, TurnEnded, TurnStarted
-from ..policy import decide, rules
+from ..policy import decide, marks, rules
 from ..policy.decide import Context
-from ..store import grants
+from ..policy.marks import Marks
+from ..store import audit, grants, mask_key
 from ..store.journal import Journal
 from ..store.transcript import Transcript
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Text, ToolCall, ToolResult, ToolSpec
-from . import context, loop, mentions
+from . import binding, context, loop, mentions
+from .answers import Answers
 from .budget import Budget
 from .dispatch import Approver, Hands
+from .masks import Masks
+from .record import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ class Setting:
 
     `policy` makes the rules' context for (mode, rules granted in this session, files that the turn
     has deleted so far). `schema` is the JSON Schema of
-    the answer, None for free text. `notices` are told at the start of each turn.
+    the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
+    `record` writes down decisions and effects.
     """
 
     engine: Engine
@@ -48,6 +53,8 @@ class Setting:
     dry_run: bool = False
     schema: Mapping[str, Any] | None = None
     notices: tuple[str, ...] = ()
+    masks: Masks = field(default_factory=lambda: Masks(mask_key.load()))
+    record: Recorder = audit.append
 
 
 class Session:
@@ -58,24 +65,30 @@ class Session:
         self.transcript = transcript
         self.history: list[Message] = []
         self.ended: TurnEnded | None = None
-        self._granted: tuple[str, ...] = ()
+        self.marks = Marks()
+        # A rule, and what its program was when it was kept.
+        self._granted: tuple[tuple[str, str], ...] = ()
+        self._words: tuple[int, str, str] = (-1, "", "")
         self._calls = 0
         self._lost = 0
 
     def replay(self, events: Iterable[Event]) -> None:
         """Rebuild the history from stored events, without running or writing anything."""
         for event in events:
-            self._apply(event)
+            self._apply(event, replayed=True)
         self._close_open_calls("interrupted")
         self._calls = sum(len(message.calls) for message in self.history)
 
     async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncGenerator[Event, None]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
-        place = self._surroundings(text, piped)
+        masks = self.setting.masks
+        place, text = masks.mask(self._surroundings(text, masks.mask(piped))), masks.mask(text)
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
         self.ended, self._lost = None, 0
-        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place)
+        started = TurnStarted(
+            self.id, message, model, self.mode, folder, time.time(), place, _seen_at_start(place).names
+        )
         try:
             yield self._record(started)
             for text in self.setting.notices:
@@ -107,7 +120,9 @@ class Session:
 
     def _surroundings(self, goal: str, piped: str) -> str:
         """What lies in the folder and what the goal names there, as far as it may be read unasked."""
-        looking = ToolSpec("read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",))
+        looking = ToolSpec(
+            "read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",)
+        )
         workspace, rules_now = self.setting.workspace, self._policy()
 
         def may_read(path: Path) -> bool:
@@ -115,7 +130,7 @@ class Session:
             return decide.before(call, looking, rules_now).verdict == "allow"
 
         listed = context.listing(workspace) if may_read(workspace) else ""
-        return context.surroundings(listed, mentions.told(goal, workspace, may_read), piped)
+        return context.surroundings(listed, mentions.told(goal, workspace, may_read, self.setting.masks.mask), piped)
 
     def _turn(self, approve: Approver, begin: int) -> loop.Turn:
         s = self.setting
@@ -129,6 +144,9 @@ class Session:
             remember=self._remember,
             used=self._used,
             lost=self._note_lost,
+            record=self._write_down,
+            masks=s.masks,
+            answers=Answers(),
             dry_run=s.dry_run,
         )
         return loop.Turn(s.engine, hands, lambda: self.history, begin, self._new_call_id, s.options, s.budget, s.schema)
@@ -138,9 +156,12 @@ class Session:
         self._apply(event)
         return event
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: Event, replayed: bool = False) -> None:
         match event:
             case TurnStarted():
+                self.marks |= Marks.of(event.marks)
+                if replayed and event.surroundings:
+                    self.marks |= _seen_at_start(event.surroundings)
                 self._close_open_calls("interrupted")
                 self.history.append(context.user_message(event))
             case Nudged():
@@ -148,6 +169,10 @@ class Session:
             case MessageDone():
                 self.history.append(event.message)
             case ToolFinished():
+                self.marks |= Marks.of(event.marks)
+                if replayed and event.result.status in ("ok", "failed"):
+                    # What a stored line leaves out is not taken for unseen.
+                    self.marks |= marks.of_result(self.setting.registry.spec(event.call.name), event.result.text)
                 self.history.append(Message("tool", event.result.parts, result=event.result))
             case TurnEnded():
                 self._close_open_calls("interrupted")
@@ -165,13 +190,43 @@ class Session:
                 self.history.append(Message("tool", result.parts, result=result))
 
     def _remember(self, rule: str, scope: str) -> None:
-        self._granted = (*self._granted, rule)
+        bound = binding.kept_for(rules.parse(rule).words, self.setting.workspace)
+        self._granted = (*self._granted, (rule, bound))
         if scope in ("folder", "always"):
             here = scope == "folder" or rules.local(rule)
-            grants.add(rule, str(self.setting.workspace) if here else "")
+            grants.add(rule, str(self.setting.workspace) if here else "", bound)
 
     def _policy(self) -> Context:
-        return self.setting.policy(self.mode, self._granted, self._lost)
+        here = self.setting.workspace
+        granted = tuple(
+            rule for rule, bound in self._granted if binding.kept_for(rules.parse(rule).words, here) == bound
+        )
+        said, seen = self._spoken()
+        return replace(
+            self.setting.policy(self.mode, granted, self._lost),
+            untrusted_seen=self.marks.untrusted,
+            private_seen=self.marks.private,
+            speaks_seen=self.marks.speaks,
+            said=said,
+            seen=seen,
+        )
+
+    def _spoken(self) -> tuple[str, str]:
+        """The user's own words in this session, and the text that others wrote."""
+        if self._words[0] != len(self.history):
+            own = [
+                m.parts[0].text for m in self.history if m.role == "user" and m.parts and isinstance(m.parts[0], Text)
+            ]
+            told = [
+                part.text for m in self.history if m.role == "user" for part in m.parts[1:] if isinstance(part, Text)
+            ]
+            foreign = [context.without_listing(text) for text in told]
+            foreign += [m.text for m in self.history if m.role == "tool"]
+            self._words = (len(self.history), "\n".join(own), "\n".join(foreign))
+        return self._words[1:]
+
+    def _write_down(self, what: str, facts: Mapping[str, Any]) -> None:
+        self.setting.record(what, {"session": self.id, "mode": self.mode, **facts})
 
     def _note_lost(self, files: int) -> None:
         self._lost += files
@@ -182,6 +237,13 @@ class Session:
     def _new_call_id(self) -> str:
         self._calls += 1
         return f"call_{self._calls}"
+
+
+def _seen_at_start(place: str) -> Marks:
+    """Names and first lines of files, and what was piped in, are text that others may have written."""
+    if place in ("", context.EMPTY):
+        return Marks()
+    return Marks(untrusted=True, private=bool(context.without_listing(place)), speaks=marks.speaks(place))
 
 
 def start(setting: Setting, mode: Mode, log: Transcript, *, resumed: bool = False) -> Session:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,19 +17,47 @@ from ..values import Change, Receipt, ToolCall
 
 _DIFF_BYTES = 400_000
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
+# Letters and marks that are drawn as nothing: fillers, joiners, variation selectors, an empty Braille cell.
+_BLANK = frozenset(
+    (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0)
+) | frozenset((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+_MOST_MARKS = 2
+_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+_SHOWN_WHOLE = 20_000
 
 
 def visible(text: str, *, lines: bool = True) -> str:
     """The text with every character that could hide or forge something written as `\\u{…}`; line breaks stay if `lines`."""
-    return "".join(_mark(ch, lines) for ch in text)
+    if text.isascii() and text.isprintable():
+        return text
+    made, stacked = [], 0
+    for ch in text:
+        # Marks piled on one letter are drawn over the lines around it.
+        stacked = stacked + 1 if unicodedata.combining(ch) else 0
+        made.append(f"\\u{{{ord(ch):x}}}" if stacked > _MOST_MARKS else _mark(ch, lines))
+    return "".join(made)
 
 
 def _mark(ch: str, lines: bool) -> str:
-    if (ch == "\n" and lines) or ch == "\t":
+    if (ch == "\n" and lines) or ch == "\t" or ch == " ":
         return ch
-    if unicodedata.category(ch) in _INVISIBLE:
+    category = unicodedata.category(ch)
+    if category in _INVISIBLE or category == "Zs" or ord(ch) in _BLANK:
         return f"\\u{{{ord(ch):x}}}"
     return ch
+
+
+def forged_words(text: str) -> list[str]:
+    """Words whose letters come from several scripts that look alike: `p\u0430ypal` is not paypal."""
+    if text.isascii():
+        return []
+    found = []
+    for word in dict.fromkeys(_WORDS.findall(text)):
+        scripts = {name.partition(" ")[0] for ch in word if not ch.isascii() or ch.isalpha() if (name := unicodedata.name(ch, ""))}
+        if len(scripts & set(_SCRIPTS)) > 1:
+            found.append(word)
+    return found
 
 
 def call_line(call: ToolCall, width: int = 160) -> str:
@@ -38,12 +67,18 @@ def call_line(call: ToolCall, width: int = 160) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def call_block(call: ToolCall) -> str:
-    """The whole call, nothing shortened: what is approved is what is seen."""
-    shown = [f"{call.name}"]
+def call_block(call: ToolCall, limit: int = _SHOWN_WHOLE) -> str:
+    """The whole call: what is approved is what is seen. A text over `limit` characters is cut, and its length said."""
+    shown = [visible(call.name, lines=False)]
     for key, value in call.args.items():
-        text = visible(str(value))
-        shown.append(f"  {key}: {text}" if "\n" not in text else f"  {key}:\n" + _indent(text, "    "))
+        whole = str(value)
+        text = visible(whole[:limit])
+        name = visible(str(key), lines=False)
+        shown.append(f"  {name}: {text}" if "\n" not in text else f"  {name}:\n" + _indent(text, "    "))
+        if len(whole) > limit:
+            shown.append(f"  … CUT: {name} has {len(whole):,} characters, of which {len(whole) - limit:,} are not shown")
+        if forged := forged_words(whole[:limit]):
+            shown.append(f"  CAREFUL: letters of several scripts are mixed in {', '.join(map(ascii, forged[:5]))}")
     return "\n".join(shown)
 
 

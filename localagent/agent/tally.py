@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..events import ChangesCommitted, Event, MessageDone, ToolFinished, TurnEnded, TurnStatus
+from ..events import ApprovalAsked, ChangesCommitted, Event, MessageDone, ToolFinished, TurnEnded, TurnStatus
 from ..values import Change, Failure, Receipt, Timings, Usage
 
 
@@ -20,6 +20,7 @@ class Tally:
 
     turns: int = 0
     calls: int = 0
+    questions: int = 0
     usage: Usage = field(default_factory=Usage)
     timings: Timings = field(default_factory=Timings)
     receipts: list[Receipt] = field(default_factory=list)
@@ -39,6 +40,8 @@ class Tally:
                 self.turns += 1
                 self.usage += event.usage
                 self.timings += event.timings
+            case ApprovalAsked():
+                self.questions += 1
             case ChangesCommitted():
                 self.receipts.extend(receipt(change) for change in event.changes)
             case ToolFinished():
@@ -56,4 +59,5 @@ class Tally:
             self.usage,
             self.timings,
             self.turns,
+            self.questions,
         )

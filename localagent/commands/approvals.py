@@ -9,6 +9,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from ..agent import binding
+from ..agent.shown import visible
 from ..policy import rules
 from ..store import grants
 
@@ -41,14 +43,18 @@ def _list(args: argparse.Namespace) -> int:
         print("No approvals are stored.")
     for grant in known:
         used = f"used {grant.uses}x, last {time.strftime('%Y-%m-%d', time.localtime(grant.used))}" if grant.uses else "never used"
-        print(f"{grant.rule}  in {grant.folder or 'every folder'}  ({used})")
+        print(f"{visible(grant.rule, lines=False)}  in {grant.folder or 'every folder'}  ({used})")
     return 0
 
 
 def _add(args: argparse.Namespace) -> int:
     here = rules.local(args.rule) and not args.everywhere
     folder = str(Path(args.folder or ".").expanduser().resolve()) if args.folder or here else ""
-    grants.add(args.rule, folder)
+    why = rules.never_kept(args.rule)
+    if why:
+        print(f"localagent: {args.rule} is never stored: {why}. Give it to one run with --allow.", file=sys.stderr)
+        return 3
+    grants.add(args.rule, folder, binding.kept_for(rules.parse(args.rule).words, Path(folder or ".").resolve()))
     print(f"Allowed from now on: {args.rule} in {folder or 'every folder'}")
     return 0
 

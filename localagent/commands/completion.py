@@ -12,6 +12,10 @@ _localagent() {{
     COMPREPLY=($(compgen -W "{names}" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = model ] && [ "$COMP_CWORD" -eq 2 ]; then
     COMPREPLY=($(compgen -W "list pull use info check rm" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = approvals ] && [ "$COMP_CWORD" -eq 2 ]; then
+    COMPREPLY=($(compgen -W "list add revoke" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = audit ]; then
+    COMPREPLY=($(compgen -W "show verify --last --session --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = tune ] && [ "${{word:0:1}}" = - ]; then
     COMPREPLY=($(compgen -W "--forget --anyway --json" -- "$word"))
   else
@@ -27,6 +31,10 @@ _localagent() {{
     compadd {names}
   elif [[ $words[2] == model ]] && (( CURRENT == 3 )); then
     compadd list pull use info check rm
+  elif [[ $words[2] == approvals ]] && (( CURRENT == 3 )); then
+    compadd list add revoke
+  elif [[ $words[2] == audit ]]; then
+    compadd -- show verify --last --session --json
   elif [[ $words[2] == tune && $PREFIX == -* ]]; then
     compadd -- --forget --anyway --json
   else
@@ -38,6 +46,8 @@ compdef _localagent localagent
 _FISH = """\
 complete -c localagent -n __fish_use_subcommand -f -a "{names}"
 complete -c localagent -n "__fish_seen_subcommand_from model" -f -a "list pull use info check rm"
+complete -c localagent -n "__fish_seen_subcommand_from approvals" -f -a "list add revoke"
+complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
 """
 

@@ -11,7 +11,8 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from ..store import paths
+from ..errors import StoreError
+from ..store import audit, paths
 from ..store.journal import Journal, Step, Undone
 from ..values import Change
 
@@ -87,6 +88,8 @@ def run_redo(args: argparse.Namespace) -> int:
 
 def _report(done: Undone, verb: str, did: str, hint: str) -> int:
     step = done.step
+    if done.restored:
+        _write_down("undone" if verb == "Undid" else "redone", done)
     if done.restored or not done.conflicts:
         print(f"{verb} step {step.number}: {step.name}")
     there = tuple(path for path in done.restored if os.path.lexists(path))
@@ -102,6 +105,14 @@ def _report(done: Undone, verb: str, did: str, hint: str) -> int:
     if hint and not done.restored:
         print(hint, file=sys.stderr)
     return 1
+
+
+def _write_down(what: str, done: Undone) -> None:
+    """Into the record; what was restored stays restored where that cannot be written."""
+    try:
+        audit.append(what, {"step": done.step.number, "files": len(done.restored), "left": len(done.left)})
+    except StoreError as error:
+        print(f"localagent: it is not in the record: {error}", file=sys.stderr)
 
 
 def _list(title: str, names: tuple[str, ...]) -> None:

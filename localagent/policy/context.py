@@ -20,7 +20,9 @@ class Context:
     `workspace` and `home` are absolute and resolved. `boundary` is True where programs run
     in a sandbox without network on a staged view. `protected` are our own folders. `readable`
     are folders of ours that the model may read (the full outputs of its own programs).
-    `untrusted_seen` and `private_seen` are the session's marks. `resolve` follows links (None:
+    `untrusted_seen`, `private_seen` and `speaks_seen` are the session's marks (see `marks`). `said` are the user's own
+    words in this session (None: they are not known, and nothing is asked for their sake), `seen` the text that
+    others wrote. `resolve` follows links (None:
     paths are compared as written); `count` says how many files lie at or beneath a path
     (None: every path counts as one file), and `folder` whether a path is a folder (None: any may be).
     `exists` says whether anything lies at a path (None: nothing is known to).
@@ -37,6 +39,9 @@ class Context:
     protected: tuple[str, ...] = ()
     untrusted_seen: bool = False
     private_seen: bool = False
+    speaks_seen: bool = False
+    said: str | None = None
+    seen: str = ""
     readable: tuple[str, ...] = ()
     resolve: Callable[[str], str] | None = None
     count: Callable[[str], int] | None = None

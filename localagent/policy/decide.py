@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..values import Change, Decision, ToolCall, ToolSpec
-from . import floor, repository, subjects
+from . import floor, outward, provenance, repository, subjects
 from .context import Context, absolute, beneath
-from .harm import destroys, harms, overruns
+from .harm import destroys, gone, harms, overruns
 from .rule import Rule, Subject, allows, reaches
 from .shape import Shape
 
@@ -90,7 +90,7 @@ def _copied(change: Change, ctx: Context) -> Subject:
 
 
 def _floor_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision | None:
-    named = subjects.paths(call, spec, ctx) if _touches_files(spec) else []
+    named = subjects.paths(call, spec, ctx) if _touches_files(spec) or _goes_out(spec) else []
     # With several paths one may be a source that is only read, and one may be taken away: `after` knows.
     writes = "write:fs" in spec.effects and len(named) == 1
     for path in named:
@@ -150,6 +150,10 @@ def link_target(change: Change, ctx: Context) -> str:
     """The absolute path that a link change would point to."""
     folder = change.path.rpartition("/")[0] or "/"
     return subjects.absolute(change.content or "", folder, "")
+
+
+def _goes_out(spec: ToolSpec) -> bool:
+    return not _OUTWARD.keys().isdisjoint(spec.effects)
 
 
 def _touches_files(spec: ToolSpec) -> bool:
@@ -290,7 +294,7 @@ def _readable(path: str, ctx: Context) -> bool:
 
 def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Question]:
     found: list[Question] = []
-    marks = _marks(ctx)
+    marks = outward.marks(ctx)
     for effect, doing in _OUTWARD.items():
         if effect not in spec.effects or (ctx.mode == "yolo" and effect != "send" and not marks):
             continue
@@ -301,19 +305,16 @@ def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Que
         else:
             touched = (subjects.persistence(call, spec),)
         named = ", ".join(s.text for s in touched if s.text != "?")
-        reason = f"{doing}{f' ({named})' if named else ''} always asks{marks}"
-        found.append(Question(reason, effect, touched, tool_rule=effect != "send" and not marks))
+        unnamed = outward.unnamed(call, effect, touched, ctx)
+        reason = f"{doing}{f' ({named})' if named else ''} always asks{marks}{unnamed}"
+        found.append(Question(reason, effect, touched, tool_rule=effect != "send" and not marks and not unnamed))
+    if found and not _touches_files(spec) and (files := outward.handed_out(call, spec, ctx)):
+        reason = f"{files[0].text} would go out, and you did not name it"
+        found.append(Question(reason, "outside", files, tool_rule=False))
     if "read:mail" in spec.effects and not ctx.boundary and ctx.mode != "yolo":
         reason = "there is no sandbox here, so reading mail asks too"
         found.append(Question(reason, "no sandbox", (Subject("tool", spec.name),)))
     return found
-
-
-def _marks(ctx: Context) -> str:
-    seen = [
-        text for is_set, text in ((ctx.untrusted_seen, "untrusted text"), (ctx.private_seen, "private data")) if is_set
-    ]
-    return f", and this session has seen {' and '.join(seen)}" if seen else ""
 
 
 def questions_after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> list[Question]:
@@ -346,6 +347,12 @@ def questions_after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], c
     reason = destroys(changes, ctx) or harms(changes, ctx) or _overruns(call, spec, changes, ctx)
     if reason:
         found.append(Question(reason, "destructive", written, strict=True))
+    if ctx.mode == "auto":
+        reason, led = provenance.steered(changes, gone(changes, ctx), ctx)
+        if reason:
+            found.append(
+                Question(reason, "steered", tuple(Subject("write", p) for p in led), tool_rule=False, strict=True)
+            )
     left_out = frozenset(outside)
     inside = tuple(s for s in written if s not in left_out)
     if not inside:
@@ -374,7 +381,9 @@ def _carries_denied(changes: Sequence[Change], ctx: Context) -> Decision | None:
         for rule in (rule for rule in ctx.rules.deny if rule.kind == "read"):
             fixed = re.split(r"[*?\[]", rule.object, maxsplit=1)[0]
             named = absolute(fixed, ctx.workspace, ctx.home)
-            wild = fixed != rule.object and beneath(change.path, named if fixed.endswith("/") else posixpath.dirname(named))
+            wild = fixed != rule.object and beneath(
+                change.path, named if fixed.endswith("/") else posixpath.dirname(named)
+            )
             if wild or beneath(named, change.path):
                 return Decision("deny", f"{change.path} may hold what your rule {rule} denies", str(rule))
     return None

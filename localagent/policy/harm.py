@@ -35,6 +35,11 @@ def lost(changes: Sequence[Change], ctx: Context) -> int:
     return _count_lost(_lost(changes), changes, ctx) + _count_emptied(changes, ctx)
 
 
+def gone(changes: Sequence[Change], ctx: Context) -> list[str]:
+    """The outermost paths that are deleted, those left out whose files all reappear elsewhere."""
+    return [path for path in sorted(_lost(changes)) if _count_lost([path], changes, ctx) > 0]
+
+
 def destroys(changes: Sequence[Change], ctx: Context) -> str:
     """Why these changes lose much at once, with what this turn has lost before, or ""."""
     outermost = _lost(changes)

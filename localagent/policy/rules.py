@@ -13,9 +13,12 @@ from . import subjects
 from .context import Context
 from .decide import after, before, questions_after, questions_before
 from .rule import Place, Rule, RuleKind, Rules, Subject, allows, parse
-from .shell_words import INTERPRETERS, WRAPPERS, program
+from .shell_words import INTERPRETERS, SHELLS, WRAPPERS, program
 
 __all__ = ["Rule", "Rules", "needed", "parse", "remembered", "rule_for", "shown", "storable", "suggest"]
+
+
+_PRIVILEGE = frozenset("sudo doas su pkexec run0 git-shell".split())
 
 
 def escape(path: str) -> str:
@@ -167,6 +170,27 @@ def storable(text: str) -> bool:
         return False
     name = program(rule.words)
     return name not in INTERPRETERS and name not in WRAPPERS and name not in ("doas", "su", "git-shell")
+
+
+def never_kept(text: str) -> str:
+    """Why not even the user's own hand may store this rule for good, or "".
+
+    Whoever may run a shell, an interpreter with code of its own, a wrapper or `sudo` may run anything.
+    """
+    rule = parse(text)
+    if rule.kind != "run":
+        return ""
+    if rule.words == () and rule.rest:
+        return "it would allow every program"
+    if rule.words is None:
+        return "a script is not one command"
+    name = program(rule.words or ("",))
+    if name in SHELLS or name in WRAPPERS or name in _PRIVILEGE:
+        return f"{name} can start anything"
+    inline = {"-c", "-e", "-m", "-r", "-p", "--eval", "--command", "--print"} & set(rule.words or ())
+    if name in INTERPRETERS and name != "make" and (inline or (rule.rest and len(rule.words or ()) < 2)):
+        return f"{name} can run any code"
+    return ""
 
 
 def _names_few(glob: str) -> bool:

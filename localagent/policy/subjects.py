@@ -17,6 +17,10 @@ _SOURCE_NAMES = ("source", "sources", "src", "from")
 # These look at what they are given and at nothing beneath it.
 _SHALLOW = frozenset({"read_file", "list_files"})
 _COMMAND_NAMES = ("command", "cmd", "script", "argv", "code")
+_RECIPIENT_NAMES = (
+    *("to", "cc", "bcc", "recipient", "recipients", "contact", "contacts", "address", "addresses", "phone", "number"),
+    *("room", "chat", "group", "user", "username", "handle"),
+)
 _HOST_NAMES = ("url", "urls", "host", "hosts")
 
 
@@ -62,7 +66,7 @@ def hosts(call: ToolCall) -> list[Subject]:
 def addresses(call: ToolCall, spec: ToolSpec) -> list[Subject]:
     """Who would get a message, as CHANNEL:ADDRESS; `?` for what the arguments do not name."""
     channel = next(iter(_texts(call.args.get("channel"))), "")
-    recipients = [text for name in ("to", "recipient", "recipients", "contact") for text in _texts(call.args.get(name))]
+    recipients = [text for name in _RECIPIENT_NAMES for text in _texts(call.args.get(name))]
     made = [f"{channel or '?'}:{to}" if channel or ":" not in to else to for to in recipients or ["?"]]
     return [Subject("send", text) for text in dict.fromkeys(made)]
 

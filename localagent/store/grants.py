@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError
+from . import audit
 from .atomic import write_atomic
 from .lock import locked
 from .paths import state_dir
@@ -20,13 +21,17 @@ from .paths import state_dir
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`folder` is "" where the rule holds everywhere. Times are seconds since the epoch, 0 for never."""
+    """`folder` is "" where the rule holds everywhere. Times are seconds since the epoch, 0 for never.
+
+    `bound` is the program as it was when the rule was kept (see `store.programs`), "" where the rule names none.
+    """
 
     rule: str
     folder: str = ""
     created: float = 0.0
     used: float = 0.0
     uses: int = 0
+    bound: str = ""
 
 
 def _path() -> Path:
@@ -45,10 +50,11 @@ def load(folder: str | None = None) -> list[Grant]:
     return [g for g in grants if folder is None or g.folder in ("", folder)]
 
 
-def add(rule: str, folder: str = "") -> None:
+def add(rule: str, folder: str = "", bound: str = "") -> None:
     with _alone():
         kept = [g for g in load() if (g.rule, g.folder) != (rule, folder)]
-        _save([*kept, Grant(rule, folder, created=time.time())])
+        _save([*kept, Grant(rule, folder, created=time.time(), bound=bound)])
+    audit.append("kept", {"rule": rule, "folder": folder})
 
 
 def revoke(rule: str, folder: str | None = None) -> int:
@@ -58,6 +64,8 @@ def revoke(rule: str, folder: str | None = None) -> int:
         kept = [g for g in grants if g.rule != rule or (folder is not None and g.folder != folder)]
         if len(kept) != len(grants):
             _save(kept)
+    if len(kept) != len(grants):
+        audit.append("revoked", {"rule": rule, "folder": folder or "", "grants": len(grants) - len(kept)})
     return len(grants) - len(kept)
 
 

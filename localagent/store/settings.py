@@ -21,7 +21,7 @@ class Settings:
     """What the user chose. `context` is in tokens, `idle_s` in seconds.
 
     `model` None means the catalogue's default, `threads` None as many as help,
-    `index_url` None whatever pip is configured to use.
+    `index_url` None whatever pip is configured to use. `secret_patterns` are regular expressions.
     """
 
     model: str | None = None
@@ -32,6 +32,7 @@ class Settings:
     hub: str = DEFAULT_HUB
     index_url: str | None = None
     power: str = "auto"
+    secret_patterns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,21 @@ def _url(*schemes: str) -> Check:
     return check
 
 
+def _expressions(value: Any) -> tuple[str, ...]:
+    import re
+
+    listed = [value] if isinstance(value, str) and value else value
+    if not isinstance(listed, list) or not all(isinstance(one, str) and one for one in listed):
+        raise ValueError("must be a list of regular expressions")
+    for one in listed:
+        try:
+            if re.compile(one).search("") is not None:
+                raise ValueError(f"must not match nothing at all ({one!r} does)")
+        except re.error as error:
+            raise ValueError(f"holds {one!r}, which is no regular expression: {error}") from None
+    return tuple(listed)
+
+
 # key -> (check, may be null, what it is)
 _KEYS: Mapping[str, tuple[Check, bool, str]] = {
     "model": (_text, True, "the model to use: an id of the catalogue or the path of a GGUF file"),
@@ -100,6 +116,11 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         _one_of("auto", "full", "save"),
         False,
         "auto (half the threads on a low battery or a hot processor), full (never), save (always)",
+    ),
+    "secret_patterns": (
+        _expressions,
+        True,
+        "regular expressions of more secrets to hide from the model (of the whole match, or of its first group)",
     ),
     "idle_s": (_seconds, False, "seconds without a request after which the engine frees its memory"),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
@@ -201,7 +222,7 @@ def _from_text(text: str, where: Path) -> Settings:
             checked = _checked(key, value)
         except ValueError as error:
             raise ConfigError(f"{where}:{line}: {key}: {error} (got {value!r}).") from None
-        if not (key == "hub" and checked is None):
+        if checked is not None or key not in ("hub", "secret_patterns"):
             chosen[key] = checked
     return replace(base, **chosen)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import tempfile
 import time
@@ -37,6 +38,7 @@ class PluginSource:
     - What a result's `requests` point to lies in the scratch folder until `release` or `close`.
     - `unsandboxed` is for machines without a boundary, where every effect was asked about:
       workers run as they are, programs still on a staged copy.
+    - `mask` hides secrets in a result's text, before any of it is shown or written to `spill`.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class PluginSource:
         extra_readable: Sequence[str] = (),
         closed: Callable[[], Sequence[str]] | Sequence[str] = (),
         unsandboxed: bool = False,
+        mask: Callable[[str], str] = str,
     ) -> None:
         self._files = list(files)
         self._workspace = Path(os.path.realpath(workspace))
@@ -57,6 +60,7 @@ class PluginSource:
         self._extra = tuple(extra_readable)
         self._patterns = closed
         self._unsandboxed = unsandboxed
+        self._mask = mask
         self._tools: dict[str, tuple[ToolSpec, Plugin]] = {}
         self._folders: dict[str, Path] = {}
         self._swept = False
@@ -98,6 +102,13 @@ class PluginSource:
         except OSError as error:
             told = store_error(error, error.filename or str(folder))
             yield ToolResult(call.id, (Text(f"{call.name} was broken off: {told}"),), "failed")
+
+    def fingerprint(self, call: ToolCall) -> str:
+        """The tool's own code, and what its worker would see and may use."""
+        spec, plugin = self._tools[call.name]
+        closed = self._closed(_Job(call, spec, plugin, self._scratch))
+        facts = (spec, plugin.source, closed, self._unsandboxed, self._extra, link.limits(spec.timeout))
+        return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def release(self, call_id: str) -> None:
         """Throw away what the requests of this call point to."""
@@ -204,7 +215,7 @@ class PluginSource:
 
     def _shown(self, job: _Job, result: ToolResult) -> ToolResult:
         self._spill.mkdir(parents=True, exist_ok=True, mode=0o700)
-        clean = result.text.encode("utf-8", "replace").decode()
+        clean = self._mask(result.text.encode("utf-8", "replace").decode())
         shown, file = spill.fit(clean, self._spill / f"{job.spec.name}-{job.folder.name.removeprefix('call-')}.txt")
         return replace(result, parts=(Text(shown),), spill=file)
 

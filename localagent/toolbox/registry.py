@@ -50,6 +50,12 @@ class Registry:
         found = self._tools.get(name)
         return found[0] if found else None
 
+    def fingerprint(self, call: ToolCall) -> str:
+        """Which code would carry out this call, and under which profile; another one gives another text."""
+        found = self._tools.get(call.name)
+        fingerprint = getattr(found[1], "fingerprint", None) if found else None
+        return str(fingerprint(call)) if fingerprint is not None else found[0].source if found else ""
+
     def release(self, call_id: str) -> None:
         """What this call's requests point to is no longer needed."""
         for source in self._sources:

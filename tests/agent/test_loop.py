@@ -143,7 +143,7 @@ def test_nobody_to_ask_means_no_and_names_the_rule_that_would_do(tmp_path: Path)
     assert end.status == "done" and end.final == "I was not allowed to."
     assert len(end.denied) == 1 and rules.parse(end.denied[0])
     again = World(tmp_path, [call("write", path="a.txt")], "ok")
-    again.session._granted = end.denied
+    again.session._granted = tuple((rule, "") for rule in end.denied)
     assert ended(again.run(nobody)).denied == ()
     assert (again.workspace / "a.txt").exists()
 
@@ -388,7 +388,7 @@ def test_edited_arguments_are_judged_again(tmp_path: Path) -> None:
     world = World(tmp_path, [call("odd", path="a.txt")], "ok", odd=((), lambda args: args["path"]))
     events = world.run(approve)
     assert [c.args["path"] for c in asked] == ["a.txt", "b.txt"]
-    assert results(events)[0].text == "b.txt"
+    assert results(events)[0].text.startswith("b.txt\n[The user changed this call")
 
 
 def test_dry_run_changes_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""What a person has answered in this run: the same thing is not asked about twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ..values import Answer, Change, Decision, ToolCall, ToolSpec
+from . import binding
+
+
+@dataclass(slots=True)
+class Answers:
+    """Empty at the start of each run. A message is a new question each time: sent twice is another effect."""
+
+    _given: dict[str, Answer] = field(default_factory=dict)
+
+    def earlier(self, key: str, decision: Decision) -> Decision | None:
+        """The decision that an earlier answer to the very same question makes, None where there is none."""
+        answer = self._given.get(key)
+        if answer is None:
+            return None
+        if answer.verdict == "allow":
+            return replace(decision, verdict="allow", reason="the user agreed to the same before")
+        told = f" ({answer.note})" if answer.note else ""
+        return replace(decision, verdict="deny", reason=f"the user was asked the same before and said no{told}")
+
+    def note(self, key: str, answer: Answer, spec: ToolSpec) -> None:
+        if answer.edited_args is None and (answer.verdict == "deny" or "send" not in spec.effects):
+            self._given[key] = answer
+
+
+def key(call: ToolCall, changes: Sequence[Change], decision: Decision, bound: str) -> str:
+    """One thing that is asked about: this call as it would run, or these changes from this state to that."""
+    effects = [[c.kind, c.path, c.dest, c.before, c.after, c.mode, None if c.after else c.content] for c in changes]
+    what = (
+        {"tool": call.name, "effects": effects} if changes else {"tool": call.name, "args": call.args, "bound": bound}
+    )
+    return binding.digest({**what, "why": decision.reason})

@@ -1,0 +1,109 @@
+"""One question to a person: put, answered, recorded, remembered; never twice for the same thing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ..events import ApprovalAsked, ApprovalGiven, Event
+from ..policy import rules
+from ..policy.context import Context
+from ..values import Answer, Change, Decision, ToolCall, ToolResult, ToolSpec
+from . import answers, record
+from .answers import Answers
+from .masks import Masks
+
+Approver = Callable[[ToolCall, Decision, tuple[Change, ...]], Awaitable[Answer]]
+
+
+class Remember(Protocol):
+    def __call__(self, rule: str, scope: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What asking needs: the rules as they are now, who answers, who keeps an answer, and what was answered before."""
+
+    policy: Callable[[], Context]
+    approve: Approver
+    remember: Remember
+    answers: Answers
+    record: record.Recorder
+    masks: Masks
+
+
+@dataclass(slots=True)
+class Life:
+    """One call on its way.
+
+    `call` is what everybody sees, `real` the same with secrets put back for the tool. `result` is final
+    once `settled`; `edited` is the call that a person made of it. `bound` is the hash of what was asked about.
+    """
+
+    call: ToolCall
+    result: ToolResult
+    real: ToolCall = field(init=False)
+    settled: bool = False
+    edited: ToolCall | None = None
+    decision: Decision = Decision("deny", "nothing was decided")
+    bound: str = ""
+    ran: bool = False
+
+    def __post_init__(self) -> None:
+        self.real = self.call
+
+    def ends(self, result: ToolResult) -> None:
+        self.result, self.settled = result, True
+
+
+async def settle(
+    life: Life, spec: ToolSpec, decision: Decision, changes: tuple[Change, ...], desk: Desk
+) -> AsyncGenerator[Event, None]:
+    """Turn "ask" into a verdict, in `life.decision`; every decision is recorded."""
+    if decision.verdict != "ask":
+        _decide(life, decision, None, changes, desk)
+        return
+    decision = _with_rules(decision, life.real, spec, changes, desk.policy())
+    known = answers.key(life.call, changes, decision, life.bound)
+    earlier = desk.answers.earlier(known, decision)
+    if earlier is not None:
+        _decide(life, earlier, None, changes, desk)
+        return
+    yield ApprovalAsked(life.call, decision, changes)
+    answer = await desk.approve(life.call, decision, changes)
+    answer = _sound(answer, desk.masks)
+    desk.answers.note(known, answer, spec)
+    yield ApprovalGiven(life.call.id, answer)
+    if answer.verdict == "allow" and answer.edited_args is not None:
+        life.edited = replace(life.call, args=answer.edited_args)
+    elif answer.verdict == "allow" and answer.scope != "once" and decision.remember:
+        desk.remember(decision.remember, answer.scope)
+    _decide(life, replace(decision, verdict=answer.verdict, reason=_said(answer)), answer, changes, desk)
+
+
+def _decide(life: Life, decision: Decision, answer: Answer | None, changes: Sequence[Change], desk: Desk) -> None:
+    life.decision = decision
+    desk.record("decided", desk.masks.mask_in(record.decided(life.call, decision, answer, changes, life.bound)))
+
+
+def _sound(answer: object, masks: Masks) -> Answer:
+    """An answer of another form is none, and none is no. What a person types may hold a secret, too."""
+    if not isinstance(answer, Answer) or answer.verdict not in ("allow", "deny"):
+        return Answer("deny", note="the answer could not be read", by_person=False)
+    if answer.edited_args is not None:
+        return replace(answer, edited_args=masks.mask_in(answer.edited_args), note=masks.mask(answer.note))
+    return replace(answer, note=masks.mask(answer.note)) if answer.note else answer
+
+
+def _with_rules(
+    decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context
+) -> Decision:
+    kept = rules.remembered(call, spec, changes, ctx)
+    return replace(decision, remember=kept, missing=rules.needed(call, spec, changes, ctx))
+
+
+def _said(answer: Answer) -> str:
+    if answer.verdict == "allow":
+        return "the user agreed" if answer.by_person else answer.note
+    return answer.note or "the user said no"

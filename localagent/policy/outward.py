@@ -1,0 +1,43 @@
+"""What speaks against an action that reaches beyond this machine or this session. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..values import ToolCall, ToolSpec
+from . import provenance, subjects
+from .context import Context
+from .rule import Subject
+
+
+def marks(ctx: Context) -> str:
+    """What the session has seen, as the end of a reason; "" where nothing."""
+    seen = [
+        text for is_set, text in ((ctx.untrusted_seen, "untrusted text"), (ctx.private_seen, "private data")) if is_set
+    ]
+    return f", and this session has seen {' and '.join(seen)}" if seen else ""
+
+
+def unnamed(call: ToolCall, effect: str, touched: Sequence[Subject], ctx: Context) -> str:
+    """What of where it goes the user never wrote, as the end of a reason; "" where all of it."""
+    if ctx.said is None or effect == "persist":
+        return ""
+    said = ctx.said
+    if effect == "send":
+        found = [s.text for s in touched if not provenance.named(s.text.partition(":")[2] or s.text, said)]
+    else:
+        found = [s.text for s in touched if not provenance.named(s.text, said)] or provenance.strange(call, said)
+    if not found:
+        return ""
+    return f"; {found[0] if '?' not in found[0] else 'where it goes'} does not come from your own words"
+
+
+def handed_out(call: ToolCall, spec: ToolSpec, ctx: Context) -> tuple[Subject, ...]:
+    """Files that it would take along though the user did not name them.
+
+    `to` may name a person as well as a place: what does not exist is no file.
+    """
+    if ctx.exists is None:
+        return ()
+    there, named = ctx.exists, subjects.paths(call, spec, ctx)
+    return tuple(p for p in named if there(p.text) and not provenance.path_named(p.text, ctx))
