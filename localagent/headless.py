@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Any, Literal, TextIO
 
-from .agent import shown
+from .agent import dangers, shown
 from .agent.session import Session
 from .errors import LocalAgentError
 from .events import (
@@ -72,7 +72,7 @@ class TerminalApprover:
         self._style = style_for(sys.stderr)
 
     async def __call__(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
-        self._say("\n" + self._picture(call, decision, changes))
+        self._say("\n" + self._picture(call, decision, changes) + self._dangers(call))
         keep = _keeping(decision.remember)
         view = ", v view all" if changes else ""
         while True:
@@ -115,6 +115,9 @@ class TerminalApprover:
         diffs = "\n".join(self._coloured(diff) for diff in shown.diffs(changes, self._folder, 2 * limit))
         reason = shown.visible(decision.reason, lines=False)
         return f"{bold} {shown.call_line(call)} ({reason})\n{lines}\n{diffs}\n"
+
+    def _dangers(self, call: ToolCall) -> str:
+        return "".join(line + "\n" for line in dangers.told(call, lambda part: self._style("1;31", part)))
 
     def _coloured(self, diff: str) -> str:
         codes = {"+": "32", "-": "31", "@": "36"}

@@ -85,3 +85,13 @@ def test_the_effect_is_shown_with_its_hidden_characters(terminal: tuple[Terminal
     change = Change("write", "/w/\u202egpj.a", content=str(blob), before="", size=12)
     _, said = ask(terminal, "n", decision=ASKED, changes=(change,))
     assert "\u202e" not in said and "\\u{202e}gpj.a" in said and "\\u{1b}[2J" in said
+
+
+def test_the_dangerous_part_of_a_command_is_pointed_at(
+    terminal: tuple[TerminalApprover, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "CALL", ToolCall("1", "run", {"command": "ls && rm -rf build"}))
+    _, said = ask(terminal, "n", decision=ASKED)
+    assert "deletes files:" in said
+    assert "\n          ^^^^^^^^^^^^" in said.replace("\r", "")
+    assert "\x1b[" not in said

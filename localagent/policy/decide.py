@@ -374,9 +374,7 @@ def _carries_denied(changes: Sequence[Change], ctx: Context) -> Decision | None:
         for rule in (rule for rule in ctx.rules.deny if rule.kind == "read"):
             fixed = re.split(r"[*?\[]", rule.object, maxsplit=1)[0]
             named = absolute(fixed, ctx.workspace, ctx.home)
-            wild = fixed != rule.object and beneath(
-                change.path, named if fixed.endswith("/") else posixpath.dirname(named)
-            )
+            wild = fixed != rule.object and beneath(change.path, named if fixed.endswith("/") else posixpath.dirname(named))
             if wild or beneath(named, change.path):
                 return Decision("deny", f"{change.path} may hold what your rule {rule} denies", str(rule))
     return None

@@ -24,6 +24,7 @@ _TOKEN = re.compile(
     r"""|(?P<plain>[\w./:,%@=+-]+)"""
     r"""|(?P<char>[\s\S])"""
 )
+_ESCAPED = re.compile(r"""\\([$`"\\])""")
 _WRAPPERS = {
     "sudo": "ugCDhpRTU",
     "doas": "uC",
@@ -212,6 +213,8 @@ def _split(text: str) -> list[Segment]:
                 target = ">" if ">" in piece and ">>" not in piece and not piece.endswith("&") else "other"
                 continue
             plain = piece[1:-1] if kind == "quoted" else piece[1:] if kind == "escaped" else piece
+            if piece[:1] == '"' and "\\" in plain:
+                plain = _ESCAPED.sub(r"\1", plain)
             word.append("" if kind == "escaped" and plain == "\n" else plain)
             started = True
     end_segment()
