@@ -7,7 +7,7 @@ from typing import Literal
 
 from . import shell_places
 from .shell_readers import reads_only, takes_anything
-from .shell_shapes import Risk, RiskKind, command_risks, is_device
+from .shell_shapes import Risk, RiskKind, command_risks, is_device, is_filter
 from .shell_tree import Command, Opaque, Redirect, Script, Word
 from .shell_words import SHELLS, Segment, nested, program, segments, strip_wrappers
 
@@ -33,6 +33,8 @@ _WRITERS = frozenset(
     "convert magick ffmpeg pandoc git npm pip make cargo go cmake ninja gcc g++ cc clang javac rustc black ruff prettier "
     "isort autopep8 dos2unix rename mmv ctags setfattr setfacl chattr xxd base64 openssl gpg exiftool".split()
 )
+# What these are given is a program, in which a value may become an order.
+_SMALL_LANGUAGES = frozenset("sed awk gawk mawk".split())
 _WRITES = frozenset({">", ">>", ">|", "<>", "&>", "&>>", ">&"})
 _NOWHERE = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty", "-"})
 
@@ -58,6 +60,13 @@ def segment_risks(segment: Segment, home: str) -> list[Risk]:
     if segment.words:
         found += command_risks(segment.words, home)
     return [replace(risk, start=segment.start, end=segment.end) for risk in found]
+
+
+def named_secrets(segment: Segment, home: str) -> list[Risk]:
+    """Places with keys that any word names, also one that is only kept or printed to be used elsewhere."""
+    words = (word for word in segment.words if shell_places.secret(word, home))
+    name = program(segment.words) if segment.words else ""
+    return [Risk("secrets", word, segment.start, segment.end) for word in words if not is_filter(name, word)]
 
 
 def _opaque(place: Opaque) -> Piece:
@@ -88,6 +97,8 @@ def _writer(words: tuple[Word, ...]) -> bool:
 def _reads(words: tuple[Word, ...]) -> bool:
     """Whether the command only reads, whatever stands for the words that are not known yet."""
     if not words[0].known or not reads_only(tuple(word.text for word in words)):
+        return False
+    if words[0].text in _SMALL_LANGUAGES and not all(word.known for word in words):
         return False
     return takes_anything(words[0].text) or not any(_may_be_option(word) for word in words[1:])
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..values import Verdict
-from .shell_class import CLASS_OF, Class, Piece, pieces, segment_risks
+from .shell_class import CLASS_OF, Class, Piece, named_secrets, pieces, segment_risks
 from .shell_parse import RESERVED, parse
 from .shell_shapes import Risk, RiskKind
 from .shell_tree import hidden
@@ -85,13 +85,18 @@ def read(text: str, home: str = "") -> Line:
     made = pieces(script, home)
     certain = [risk for piece in made for risk in piece.risks]
     known = {risk.kind for risk in certain}
-    more = [risk for risk in _looked(text, home) if risk.kind not in known]
+    looked = [*_looked(text, home), *(_named(text, home) if found is None else ())]
+    more = [risk for risk in looked if risk.kind not in known]
     return Line(text, found, why, "", made, tuple(dict.fromkeys((*certain, *more))))
 
 
 def read_argv(argv: Sequence[str], home: str = "") -> Line:
     """The same for a program that is started without a shell: the words are known exactly."""
     return _read_words(tuple(argv), home)
+
+
+def _named(text: str, home: str) -> list[Risk]:
+    return [risk for segment in segments(text) for risk in named_secrets(segment, home)]
 
 
 @lru_cache(maxsize=32)

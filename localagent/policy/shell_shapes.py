@@ -135,7 +135,7 @@ def _command_risks(words: tuple[str, ...], home: str) -> list[Risk]:
         found.extend(Risk("device", word) for word in args if is_device(word))
     if name not in ("echo", "printf", "basename", "dirname"):
         found.extend(
-            Risk("secrets", word) for word in args if shell_places.secret(word, home) and not _is_filter(name, word)
+            Risk("secrets", word) for word in args if shell_places.secret(word, home) and not is_filter(name, word)
         )
         if shell_places.searches_all(name, args, home):
             found.append(Risk("secrets", shown))
@@ -146,7 +146,7 @@ def _command_risks(words: tuple[str, ...], home: str) -> list[Risk]:
     return found
 
 
-def _is_filter(name: str, word: str) -> bool:
+def is_filter(name: str, word: str) -> bool:
     return name == "jq" and word.startswith(".") and "/" not in word
 
 

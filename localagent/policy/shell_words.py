@@ -16,7 +16,7 @@ _MAX_LOOKED = 128 * 1024
 _MAX_NESTED = 4 * _MAX_LOOKED
 
 _TOKEN = re.compile(
-    r"""(?P<quoted>'[^']*'|"(?:[^"\\]|\\.)*")"""
+    r"""(?P<quoted>\$?'[^']*'|\$?"(?:[^"\\]|\\.)*")"""
     r"""|(?P<escaped>\\[\s\S])"""
     r"""|(?P<redirect>\d*&?>>?[|&]?|\d*<<?<?[&>]?)"""
     r"""|(?P<break>\$\(|[;|&()`\n]+|(?<!\S)[{}](?!\S))"""
@@ -25,6 +25,7 @@ _TOKEN = re.compile(
     r"""|(?P<char>[\s\S])"""
 )
 _ESCAPED = re.compile(r"""\\([$`"\\])""")
+_CODED = re.compile(r"\\x([0-9a-fA-F]{1,2})|\\([0-7]{1,3})")
 _WRAPPERS = {
     "sudo": "ugCDhpRTU",
     "doas": "uC",
@@ -212,6 +213,8 @@ def _split(text: str) -> list[Segment]:
                 end_word()
                 target = ">" if ">" in piece and ">>" not in piece and not piece.endswith("&") else "other"
                 continue
+            if kind == "quoted" and piece[0] == "$":
+                piece = _CODED.sub(_decoded, piece[1:])
             plain = piece[1:-1] if kind == "quoted" else piece[1:] if kind == "escaped" else piece
             if piece[:1] == '"' and "\\" in plain:
                 plain = _ESCAPED.sub(r"\1", plain)
@@ -219,6 +222,10 @@ def _split(text: str) -> list[Segment]:
             started = True
     end_segment()
     return found
+
+
+def _decoded(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16) if match[1] else int(match[2], 8) % 256)
 
 
 def nested(words: tuple[str, ...]) -> list[tuple[str, int]]:

@@ -111,6 +111,18 @@ ALLOWED = [
 
 # These are asked about; behind each stands what it must be seen to do.
 ASKED = [
+    ("x=~/.ssh/id_rsa; cat $x", "read"),
+    ("cat $(echo ~/.ssh/id_rsa)", "read"),
+    ("for f in ~/.ssh/*; do cat $f; done", "read"),
+    ("echo ~/.netrc | xargs cat", "read code"),
+    ('awk "BEGIN$x" f', "unknown"),
+    ('sed "s/a/$x/" f', "write"),
+    (":(){ :|:& };:", "unknown"),
+    ("a() { a | a & }; a", "unknown"),
+    ("ls | while read x; do $x; done", "unknown"),
+    ("sort {-o,x} y", "write"),
+    ("sort $'\\x2do' x y", "irreversible"),
+    ("cat /proc/self/task/1/environ", "read"),
     ("sudo ls", "privilege"),
     ("sudo -u root rm x", "privilege irreversible"),
     ("su -c 'rm x'", "privilege irreversible"),
