@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Any, Literal, TextIO
 
-from .agent import shown
+from .agent import dangers, shown
 from .agent.session import Session
 from .errors import LocalAgentError
 from .events import (
@@ -82,7 +82,7 @@ class TerminalApprover:
             return await self._ask(call, decision, changes)
 
     async def _ask(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
-        self._say("\n" + self._picture(call, decision, changes))
+        self._say("\n" + self._picture(call, decision, changes) + self._dangers(call))
         keep = _keeping(decision.remember)
         view = ", v view all" if changes or _is_long(call) else ""
         while True:
@@ -138,6 +138,9 @@ class TerminalApprover:
         boundary = launch.probe().name
         behind = "no sandbox" if boundary == "none" else f"sandbox: {boundary}"
         return f"{shown.visible(self._folder, lines=False)} ({behind})"
+
+    def _dangers(self, call: ToolCall) -> str:
+        return "".join(line + "\n" for line in dangers.told(call, lambda part: self._style("1;31", part)))
 
     def _coloured(self, diff: str) -> str:
         codes = {"+": "32", "-": "31", "@": "36"}

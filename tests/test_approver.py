@@ -167,3 +167,11 @@ def test_letters_that_only_look_alike_are_told() -> None:
     assert shown.forged_words("p\u0430ypal \u043f\u0440\u0438\u0432\u0435\u0442 paypal stra\u00dfe") == ["p\u0430ypal"]
     assert "CAREFUL" in shown.call_block(ToolCall("1", "send", {"to": "p\u0430ypal"}))
     assert shown.visible("e\u0301") == "e\u0301" and "\\u{30" in shown.visible("e" + "\u0301" * 9)
+def test_the_dangerous_part_of_a_command_is_pointed_at(
+    terminal: tuple[TerminalApprover, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "CALL", ToolCall("1", "run", {"command": "ls && rm -rf build"}))
+    _, said = ask(terminal, "n", decision=ASKED)
+    assert "deletes files:" in said
+    assert "\n          ^^^^^^^^^^^^" in said.replace("\r", "")
+    assert "\x1b[" not in said

@@ -27,7 +27,7 @@ from typing import Literal, Protocol, get_args
 
 from ..errors import UsageError
 from .shell_risk import Line, read
-from .shell_words import MAX_DEPTH, program, segments, strip_wrappers
+from .shell_words import program, segments, strip_wrappers
 
 RuleKind = Literal["read", "write", "run", "net", "send", "persist", "tool"]
 KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
@@ -219,7 +219,7 @@ def _run_reaches(rule: Rule, subject: Subject) -> bool:
         return True
     if subject.line and subject.line.words is not None and _starts(subject.line.words, wanted):
         return True
-    return any(_starts(segment.words, wanted) for segment in segments(subject.text, MAX_DEPTH) if segment.words)
+    return any(_starts(segment.words, wanted) for segment in segments(subject.text) if segment.words)
 
 
 def _mentioned(words: tuple[str, ...], subject: Subject) -> bool:

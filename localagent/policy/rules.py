@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ..errors import UsageError
 from ..values import Change, ToolCall, ToolSpec
-from . import subjects
+from . import shell_risk, subjects
 from .context import Context
 from .decide import after, before, questions_after, questions_before
 from .rule import Place, Rule, RuleKind, Rules, Subject, allows, parse
@@ -169,7 +169,13 @@ def storable(text: str) -> bool:
     if not rule.words:
         return False
     name = program(rule.words)
-    return name not in INTERPRETERS and name not in WRAPPERS and name not in ("doas", "su", "git-shell")
+    if name in INTERPRETERS or name in WRAPPERS or name in ("doas", "su", "git-shell"):
+        return False
+    # Those that build run the project's own code, which is not in the line.
+    return name in _BUILDERS or not {"code", "privilege"} & shell_risk.read_argv(rule.words).classes
+
+
+_BUILDERS = frozenset("npm pnpm yarn cargo go tox nox mvn gradle rspec jest cmake latex pdflatex xelatex dot".split())
 
 
 def never_kept(text: str) -> str:

@@ -43,13 +43,18 @@ def sources(call: ToolCall, spec: ToolSpec, ctx: Context) -> frozenset[str]:
 
 def line(call: ToolCall, ctx: Context) -> shell_risk.Line:
     """The command of a program call; complex where there is none that can be read."""
+    return command(call, ctx.home) or shell_risk.Line("", None, "it names no command", "it names no command")
+
+
+def command(call: ToolCall, home: str) -> shell_risk.Line | None:
+    """The command that the arguments of a call name, None where they name none."""
     for name in _COMMAND_NAMES:
         value = call.args.get(name)
         if isinstance(value, str):
-            return shell_risk.read(value, ctx.home)
+            return shell_risk.read(value, home)
         if isinstance(value, list | tuple) and value and all(isinstance(word, str) for word in value):
-            return shell_risk.read_argv(value, ctx.home)
-    return shell_risk.Line("", None, "it names no command")
+            return shell_risk.read_argv(value, home)
+    return None
 
 
 def program(call: ToolCall, ctx: Context) -> Subject:
