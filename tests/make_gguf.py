@@ -218,7 +218,7 @@ def _tensors(s: Shape, n_vocab: int) -> list[Tensor]:
     return out
 
 
-def _metadata(s: Shape, name: str, template: str | None) -> list[tuple[str, int, Any]]:
+def _metadata(s: Shape, name: str, template: str | None, pre: str) -> list[tuple[str, int, Any]]:
     a = s.arch
     tokens, types, merges, first = _vocabulary()
     meta: list[tuple[str, int, Any]] = [
@@ -250,7 +250,7 @@ def _metadata(s: Shape, name: str, template: str | None) -> list[tuple[str, int,
         ]
     meta += [
         ("tokenizer.ggml.model", STR, "gpt2"),
-        ("tokenizer.ggml.pre", STR, "qwen35"),
+        ("tokenizer.ggml.pre", STR, pre),
         ("tokenizer.ggml.tokens", ARR, (STR, tokens)),
         ("tokenizer.ggml.token_type", ARR, (I32, types)),
         ("tokenizer.ggml.merges", ARR, (STR, merges)),
@@ -263,11 +263,22 @@ def _metadata(s: Shape, name: str, template: str | None) -> list[tuple[str, int,
     return meta
 
 
-def make(preset: str, path: str | Path, *, template: str | None = None, arch: str | None = None, seed: int = 1) -> Path:
-    """Write one preset; `arch` overrides the name written into the file (to make an unknown one)."""
+def make(
+    preset: str,
+    path: str | Path,
+    *,
+    template: str | None = None,
+    arch: str | None = None,
+    seed: int = 1,
+    pre: str = "qwen35",
+) -> Path:
+    """Write one preset; `arch` overrides the name written into the file (to make an unknown one).
+
+    `pre` names how llama.cpp splits a text into words.
+    """
     shape = SHAPES[preset]
     named = dataclasses.replace(shape, arch=arch) if arch else shape
-    meta = _metadata(named, preset, template)
+    meta = _metadata(named, preset, template, pre)
     n_vocab = len(_vocabulary()[0])
     _write(Path(path), meta, _tensors(shape, n_vocab), seed)
     return Path(path)

@@ -88,7 +88,7 @@ async def _tune(path: Path, chosen: Settings, tell: Say, *, anyway: bool) -> tup
     preflight.check_memory(str(path), made)
     if not anyway and not await _quiet_enough(free, machine.cores.logical):
         raise EngineError("Other programs are busy, so nothing can be measured.", "End them, or add --anyway.")
-    async with trials.Trials() as bench:
+    async with trials.Trials(tune.beside(machine, shape)) as bench:
         found = await tune.tune(str(path), made, tune.candidates(machine, shape, made), bench, tell)
     return found, loading.machine_key(machine)
 

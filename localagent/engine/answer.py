@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import EngineError
+from ..errors import EngineError, PromptTooLong
 from ..values import Generated
 from .ahead import Ahead, Guesses
 from .base import ImageData, Segment, Template, Untrusted
@@ -15,12 +15,15 @@ from .grammars import Grammars, Held
 from .llama import Chain, Context, Model
 from .prefix import Cancelled, Prefix
 from .protocol import Prompted, Request
+from .queue import nothing_done
 from .sampling import likeliest, logprob, sample
 from .speech import Speech, Spoken
 from .watch import Watch
 
 Emit = Callable[[dict[str, Any]], None]
 _ROLE = 16
+SURE, PART, SLACK = 12, 16384, 1.02
+"""Characters for each token of room up to which a prompt is read at once, and how many of a longer one are at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,13 @@ class Prompt:
     tail: int = 0
 
 
-def tokenize(model: Model, request: Prompted) -> Prompt:
-    """Each segment by its kind. Raises `EngineError` for ids that are no tokens and for images."""
+def tokenize(model: Model, request: Prompted, room: int, stop: Callable[[], bool]) -> Prompt:
+    """Each segment by its kind. Raises `EngineError` for ids that are no tokens and for images.
+
+    Raises `PromptTooLong` early where there are far more texts than tokens of `room`, and `Cancelled`
+    where `stop` says so meanwhile.
+    """
+    _check_size(model, request.segments, room, stop)
     tokens: list[int] = [] if model.bos is None else [model.bos]
     ends = [len(tokens)]
     opener: int | None = None
@@ -58,6 +66,25 @@ def tokenize(model: Model, request: Prompted) -> Prompt:
     marks, fixed = tuple(length[:-1]), length[-1] if request.fixed else 0
     tail = 0 if opener is None else len(tokens) - 1 - tokens[::-1].index(opener)
     return Prompt(tokens, tuple(ends), marks, fixed, opener, _role(model, tokens, opener), tail)
+
+
+def _check_size(model: Model, segments: Sequence[Segment], room: int, stop: Callable[[], bool]) -> None:
+    """A whole log file takes seconds for each megabyte, in which nobody else is heard."""
+    texts = [(s.text, isinstance(s, Template)) for s in segments if isinstance(s, (Template, Untrusted))]
+    if sum(len(text) for text, _ in texts) <= SURE * room:
+        return
+    count = 0
+    for text, special in texts:
+        for at in range(0, len(text), PART):
+            if stop():
+                raise Cancelled
+            count += len(model.spell(text[at : at + PART], special))
+            # Where a part ends a token may have been cut in two.
+            if count > SLACK * room:
+                raise PromptTooLong(
+                    f"The conversation has more than {room} tokens, which is all that the context holds.",
+                    "Leave out the longest text or file, start a new conversation, or choose a larger context.",
+                )
 
 
 def spell(model: Model, segment: Segment) -> Sequence[int]:
@@ -118,7 +145,10 @@ class Answer:
     def run(self) -> dict[str, Any]:
         """Emits prefill and token events; returns the final `done` event. Raises `EngineError`."""
         started = time.monotonic()
-        prompt = tokenize(self._model, self._request)
+        try:
+            prompt = tokenize(self._model, self._request, self._context.n_ctx, self._stop)
+        except Cancelled:
+            return nothing_done()
         cached, stop, prefilled = 0, "cancelled", 0.0
         try:
             for trigger in self._request.grammar.triggers:

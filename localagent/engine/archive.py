@@ -230,11 +230,17 @@ class Archive:
         self._waiting.clear()
 
 
-def key(path: str, layout: str, build: str) -> dict[str, Any]:
-    """What a saved state depends on: the model by its sha256 (or its files' facts), the engine, the state's form."""
-    pieces = gguf.pieces(Path(path), gguf.read(Path(path)))
+def key(path: str, layout: str, build: str, context: int) -> dict[str, Any]:
+    """What a saved state depends on: the model by its sha256 (or its files' facts), the engine, the state's form.
+
+    Some models turn their keys by other factors where the `context` (in tokens) is larger than what they first learnt.
+    """
+    header = gguf.read(Path(path))
+    pieces = gguf.pieces(Path(path), header)
     model = [reuse.recorded(piece) or _facts(piece) for piece in pieces]
-    return {"model": model, "engine": f"{metadata.version('llama-cpp-python')} {build}", "layout": layout}
+    first = header.number("rope.scaling.original_context_length")
+    far = {"rope": "long"} if 0 < first < context else {}
+    return {"model": model, "engine": f"{metadata.version('llama-cpp-python')} {build}", "layout": layout, **far}
 
 
 def _facts(path: Path) -> str:

@@ -25,6 +25,8 @@ from .protocol import Prompted
 from .runner import Job, Runner
 
 log = logging.getLogger("localagent.engine")
+LOOK_S = 2.0
+"""How often an idle host looks whether its socket is still where clients look for it."""
 MAX_UNSENT = 16 << 20
 """A client that has this much waiting is not reading; it is dropped."""
 
@@ -43,15 +45,17 @@ class Host:
     async def serve(self, path: Path) -> None:
         server = await asyncio.start_unix_server(self._client, path)
         os.chmod(path, 0o600)
+        own = _known(path)
         log.info("listening (process %d)", os.getpid())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         try:
-            await self._until_idle()
+            await self._until_idle(lambda: _known(path) == own)
         finally:
             server.close()
-            path.unlink(missing_ok=True)
+            if _known(path) == own:
+                path.unlink(missing_ok=True)
             ended = await loop.run_in_executor(None, self._runner.close)
             await asyncio.sleep(0.05)
             log.info("ended")
@@ -59,13 +63,18 @@ class Host:
                 # Tearing the process down around a thread that computes would crash it.
                 os._exit(0)
 
-    async def _until_idle(self) -> None:
+    async def _until_idle(self, reachable: Callable[[], bool]) -> None:
+        """Return when asked to stop, idle for long, or idle where nobody can reach it any more."""
         while not self._stopping.is_set():
-            left = self._idle_s - self._runner.idle_for()
+            idle_s = self._runner.idle_for()
+            left = self._idle_s - idle_s
             if left <= 0:
                 return
+            if idle_s > 0 and not reachable():
+                log.info("the socket is gone")
+                return
             try:
-                await asyncio.wait_for(self._stopping.wait(), max(0.05, min(left, 30.0)))
+                await asyncio.wait_for(self._stopping.wait(), max(0.05, min(left, LOOK_S)))
             except TimeoutError:
                 continue
 
@@ -165,7 +174,7 @@ class Connection:
     def _submit(self, id_: int | str, frame: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Prompted]) -> None:
         if frame.get("version") != protocol.VERSION:
             error = EngineError("The running engine is of another version.", "Run `localagent engine stop`.")
-            self._send({"id": id_, **protocol.error_to_json(error), "kind": "version"})
+            self._send({"id": id_, **protocol.error_to_json(error), "kind": "version", "host": protocol.VERSION})
             return
         if id_ in self._jobs:
             raise protocol.BadRequest("this id is already in use")
@@ -203,6 +212,15 @@ def _same_user(writer: asyncio.StreamWriter) -> bool:
         return True
     raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return bool(struct.unpack("3i", raw)[1] == os.getuid())
+
+
+def _known(path: Path) -> tuple[int, int]:
+    """What tells this file from a later one at the same place; (0, 0) where there is none."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return 0, 0
+    return facts.st_ino, facts.st_mtime_ns
 
 
 def _resident_bytes() -> int:

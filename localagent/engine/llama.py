@@ -112,6 +112,7 @@ class Model(Vocabulary):
         ends = (L.llama_vocab_eos(self._vocab), L.llama_vocab_eot(self._vocab))
         self.eog: int | None = next((t for t in ends if t >= 0 and self.is_eog(t)), None)
         self._pieces: dict[int, bytes] = {}
+        self.breaks = L.llama_vocab_type(self._vocab) == L.LLAMA_VOCAB_TYPE_BPE
         attribute = L.llama_vocab_get_attr
         super().__init__({t: attribute(self._vocab, t) & (CONTROL | USER_DEFINED) for t in range(self.n_vocab)})
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..errors import LocalAgentError, PromptTooLong
 from . import governor, loading, preflight, pressure, room, weights
 from .contention import Free
 from .layout import lay_out
@@ -77,6 +78,15 @@ class Loaded:
         self.grammars.close()
         self.context.close()
         self.model.close()
+
+    def explained(self, error: LocalAgentError) -> LocalAgentError:
+        """The same, saying so where a prompt is too long because memory was short and not because of what is set."""
+        if not isinstance(error, PromptTooLong) or self.context.n_ctx >= min(self.key[3], self.model.n_ctx_train):
+            return error
+        return PromptTooLong(
+            f"{error.message} For the {self.key[3]} that are set there was too little memory when the model was loaded.",
+            "Close other programs and run `localagent engine stop`, or start a new conversation.",
+        )
 
     def status(self, busy: bool) -> dict[str, Any]:
         return {
@@ -155,14 +165,25 @@ class Models:
 
     def load(self, wanted: Key, progress: Callable[[float], bool]) -> Loaded:
         """Raises `ModelError`, or `EngineError` where `progress` gave up."""
-        from . import ahead, archive, grammars, llama, prefix
         from .yielding import Yielding
 
         opened = loading.opened(wanted[0], Wanted(wanted[3]), progress, Yielding)
+        try:
+            loaded = self._made(wanted, opened)
+        except BaseException:
+            opened.context.close()
+            opened.model.close()
+            raise
+        self._loaded = [*self._loaded, loaded]
+        return loaded
+
+    def _made(self, wanted: Key, opened: loading.Opened) -> Loaded:
+        from . import ahead, archive, grammars, llama, prefix
+
         model, context, made = opened.model, opened.context, opened.plan
-        kept = archive.Archive(archive.key(wanted[0], context.layout, llama.build_info()))
+        kept = archive.Archive(archive.key(wanted[0], context.layout, llama.build_info(), context.n_ctx))
         budget = pressure.relief(pressure.this_pressure(), 0).budget
-        loaded = Loaded(
+        return Loaded(
             wanted,
             model,
             context,
@@ -176,8 +197,6 @@ class Models:
             made.memory + made.gpu_memory,
             self._weights(wanted).bytes,
         )
-        self._loaded = [*self._loaded, loaded]
-        return loaded
 
     def relieve(self) -> bool:
         """Give back the snapshots that other programs need the memory of; True where idle models should go, too."""

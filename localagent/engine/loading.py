@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import LocalAgentError, ModelError
+from ..errors import EngineError, LocalAgentError, ModelError
 from ..store import tuned
-from . import preflight, weights
+from . import gguf, pages, preflight, weights
 from .machine import Machine, this_machine, with_devices
 from .plan import Plan, Wanted, fewer_layers, plan
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("localagent.engine")
 _FEWER = (0.75, 0.5, 0.25, 0.0)
+_READING = 0.9
+"""The share of loading that reading the file from the disk stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,20 @@ def _load(
 ) -> tuple[Model, Context]:
     from . import llama
 
+    if not made.gpu_layers:
+        # What goes to a graphics card is read once, and may be more than the memory here holds.
+        if not pages.bring_in(gguf.pieces(Path(path)), lambda share: progress(_READING * share)):
+            raise EngineError("Loading the model was cancelled.")
+        progress = functools.partial(_behind, progress)
     model = llama.Model(path, gpu_layers=made.gpu_layers, split=made.split, repack=made.repack, progress=progress)
     try:
         return model, (make or llama.Context)(
             model, n_ctx=made.context, threads=made.threads, batch=made.batch, kv=made.kv, flash=made.flash
         )
-    except ModelError:
+    except BaseException:
         model.close()
         raise
+
+
+def _behind(progress: Callable[[float], bool], fraction: float) -> bool:
+    return progress(_READING + (1.0 - _READING) * fraction)

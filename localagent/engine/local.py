@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
-from ..errors import EngineError, LocalAgentError, UsageError
+from ..errors import EngineError, LocalAgentError, PromptTooLong, UsageError
 from ..events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from ..values import Generated, Message, Text, Timings, ToolSpec, Usage
 from . import protocol, resident
@@ -262,14 +262,19 @@ class LocalEngine:
 
     async def _events(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """The events of one answer up to `done`. A host that was just ending is asked a second time."""
+        packed = _packed({"id": 1, **request})
         for last in (False, True):
             reader, writer = await self._connect()
             heard = False
             try:
-                writer.write(protocol.pack({"id": 1, **request}))
+                writer.write(packed)
                 while (event := await protocol.read(reader)) is not None:
                     heard = True
                     if event["event"] == "error":
+                        if event["kind"] == "version" and event.get("host", 0) > protocol.VERSION:
+                            raise EngineError(
+                                "localagent was updated while this program was running.", "End this program and start it again."
+                            )
                         if event["kind"] == "version" and not last:
                             break
                         raise protocol.error_from_json(event)
@@ -298,6 +303,15 @@ class LocalEngine:
         if not self._start:
             raise EngineError("The engine is not running.", "Start it by asking it something.")
         return await resident.start(path, self._idle_s)
+
+
+def _packed(request: Mapping[str, Any]) -> bytes:
+    try:
+        return protocol.pack(request)
+    except protocol.FrameError as error:
+        raise PromptTooLong(
+            f"The conversation is larger than the engine takes: {error}.", "Leave out the longest text or file."
+        ) from None
 
 
 def _cost(event: Mapping[str, Any]) -> tuple[Usage, Timings]:

@@ -120,3 +120,13 @@ def nothing_done() -> dict[str, Any]:
         "usage": {"input": 0, "cached": 0, "output": 0},
         "timings": {"load_ms": 0.0, "prefill_ms": 0.0, "decode_ms": 0.0},
     }
+
+
+def told(job: Job, state: str) -> dict[str, Any]:
+    """What the status says of it."""
+    return {
+        "state": state,
+        "model": job.request.path,
+        "priority": job.priority,
+        "seconds": round(time.monotonic() - job.arrived, 1),
+    }

@@ -20,7 +20,10 @@ def read_ahead(loaded: Loaded, request: Prepare, stop: Callable[[], bool]) -> di
     Raises `EngineError` where the prompt cannot be read.
     """
     prefix, began = loaded.prefix, time.monotonic()
-    prompt = tokenize(loaded.context.model, request)
+    try:
+        prompt = tokenize(loaded.context.model, request, loaded.context.n_ctx, stop)
+    except Cancelled:
+        return nothing_done()
     known = shared(prefix.tokens.tolist(), prompt.tokens) if not prefix.dirty else 0
     if not request.segments or stop() or known == len(prompt.tokens):
         return nothing_done() | {"stop": "cancelled" if stop() else "end"}

@@ -89,18 +89,32 @@ def _tail(log: Path, start: int) -> str:
     return " / ".join(lines[-3:]) or "(empty)"
 
 
-async def _ask(op: str) -> dict[str, Any] | None:
+async def _ask(op: str, until_gone: bool = False, wait_s: float = 5.0) -> dict[str, Any] | None:
+    """The answer to `op`, None where no host listens; with `until_gone` when the host has closed the connection."""
     found = await connect(socket_path())
     if found is None:
         return None
     reader, writer = found
     try:
-        writer.write(protocol.pack({"op": op, "id": 1}))
-        return await asyncio.wait_for(protocol.read(reader), 5.0)
+        async with asyncio.timeout(wait_s):
+            writer.write(protocol.pack({"op": op, "id": 1}))
+            answer = await protocol.read(reader)
+            while until_gone and await protocol.read(reader) is not None:
+                pass
+            return {} if answer is None and until_gone else answer
     except (ConnectionError, protocol.FrameError, protocol.BadRequest, TimeoutError) as error:
-        raise EngineError("The engine does not answer.", "End its process and run it again.") from error
+        what = "end" if until_gone else "answer"
+        raise EngineError(f"The engine does not {what}.", f"End its process{_pid()} and run it again.") from error
     finally:
         writer.close()
+
+
+def _pid() -> str:
+    """The number of the host's process, which its lock holds."""
+    try:
+        return f" {int(socket_path().with_suffix('.lock').read_text())}"
+    except (OSError, ValueError):
+        return ""
 
 
 async def status() -> dict[str, Any] | None:
@@ -109,13 +123,6 @@ async def status() -> dict[str, Any] | None:
     return None if answer is None else {k: v for k, v in answer.items() if k not in ("id", "event")}
 
 
-async def stop(wait_s: float = 6.0) -> bool:
-    """End the running host and wait until it is gone; False where none runs."""
-    path = socket_path()
-    if await _ask("stop") is None:
-        return False
-    for _ in range(int(wait_s / 0.02)):
-        if not path.exists():
-            break
-        await asyncio.sleep(0.02)
-    return True
+async def stop(wait_s: float = 8.0) -> bool:
+    """End the running host and wait until its models are freed; False where none runs. Raises `EngineError`."""
+    return await _ask("stop", until_gone=True, wait_s=wait_s) is not None

@@ -18,12 +18,20 @@ from . import loaded as loading
 from .frames import Frame
 from .loaded import Key, Loaded, Models
 from .protocol import Prepare, Score, error_to_json
-from .queue import Emit, Job, Turns, before, goes_on, nothing_done
+from .queue import Emit, Job, Turns, before, goes_on, nothing_done, told
 
 __all__ = ["Emit", "Job", "Runner"]
 log = logging.getLogger("localagent.engine")
 LOOK_S = 15.0
 """How often an idle host looks whether other programs need its memory."""
+
+
+PAUSE_S = 0.1
+"""After a failure between two answers, so that the log is not flooded."""
+
+
+class _Overtaken(Exception):
+    """What was being loaded was given up for somebody who goes before and needs another model."""
 
 
 class Runner:
@@ -113,8 +121,8 @@ class Runner:
             "answered": self._answered,
             **self._models.status([frame.loaded for frame in frames]),
             "queue": [
-                *(_told(f.job, self._state if f is frames[-1] else "interrupted") for f in reversed(frames)),
-                *(_told(job, "waiting for memory" if job.blocked else "waiting") for job in waiting),
+                *(told(f.job, self._state if f is frames[-1] else "interrupted") for f in reversed(frames)),
+                *(told(job, "waiting for memory" if job.blocked else "waiting") for job in waiting),
             ],
         }
 
@@ -137,12 +145,28 @@ class Runner:
     # ------------------------------------------------------------ the inference thread
 
     def _run(self) -> None:
-        while (frame := self._next()) is not None:
-            self._serve(frame)
-            if self._models.relieve():
-                self._models.unload_idle([frame.loaded], "its memory is wanted")
-            self._models.write_down(self._wanted)
+        while True:
+            try:
+                if (frame := self._next()) is None:
+                    break
+                self._serve(frame)
+                if self._models.relieve():
+                    self._models.unload_idle([frame.loaded], "its memory is wanted")
+                self._models.write_down(self._wanted)
+            except Exception:
+                # Whoever asks next is to be answered all the same; without this thread everybody would wait for ever.
+                log.exception("something failed between two answers")
+                self._forsake()
+                time.sleep(PAUSE_S)
         self._models.unload_idle((), "the engine ends")
+
+    def _forsake(self) -> None:
+        """Nobody goes on with what had begun."""
+        with self._wake:
+            frames, self._frames = self._frames, []
+            self._state, self._busy_until = "idle", time.monotonic()
+        for frame in frames:
+            frame.job.end(error_to_json(EngineError("The engine failed; its log says why.", "Run it again.")))
 
     def _next(self) -> Frame | None:
         while True:
@@ -241,8 +265,11 @@ class Runner:
         """Run a job to its end. The frame is the last one, before and afterwards not there."""
         try:
             event = self._answer(frame)
+        except _Overtaken:
+            self._wait_again(frame.job)
+            return
         except LocalAgentError as error:
-            event = error_to_json(error)
+            event = error_to_json(frame.loaded.explained(error) if frame.loaded else error)
         except Exception:
             log.exception("an answer failed")
             event = error_to_json(EngineError("The engine failed; its log says why.", "Run it again."))
@@ -261,6 +288,20 @@ class Runner:
             if not self._frames:
                 self._state = "idle"
         frame.job.end(event)
+
+    def _wait_again(self, job: Job) -> None:
+        """The last frame's job has not begun after all."""
+        with self._wake:
+            self._frames.pop()
+            if not self._frames:
+                self._state = "idle"
+            if not job.stopped():
+                self._waiting.append(job)
+                queued = before(job, self._waiting, [frame.job for frame in self._frames])
+        if job.stopped():
+            job.end(nothing_done())
+        else:
+            job.emit({"event": "queued", "before": queued})
 
     def _answer(self, frame: Frame) -> dict[str, Any]:
         from .answer import Answer
@@ -303,14 +344,15 @@ class Runner:
         self._state = "loading"
         began = time.monotonic()
         self._make_room(wanted)
-        told = 0.0
+        known, overtaken = 0.0, False
 
         def progress(fraction: float) -> bool:
-            nonlocal told
-            if fraction - told >= 0.02:
-                told = fraction
+            nonlocal known, overtaken
+            overtaken = overtaken or self._goes_before(job)
+            if fraction - known >= 0.02:
+                known = fraction
                 self._tell_loading(job, fraction)
-            return not job.cancelled.is_set()
+            return not (overtaken or job.cancelled.is_set())
 
         self._tell_loading(job, 0.0)
         try:
@@ -318,10 +360,23 @@ class Runner:
         except EngineError:
             if job.cancelled.is_set():
                 return None, 0.0
+            if overtaken:
+                raise _Overtaken from None
             raise
         seconds = time.monotonic() - began
         log.info("loaded %s in %.2f s (%d tokens of context)", os.path.basename(wanted[0]), seconds, made.context.n_ctx)
         return made, seconds * 1e3
+
+    def _goes_before(self, job: Job) -> bool:
+        """Whether somebody waits who goes before this job and needs another model: theirs is loaded first."""
+        with self._wake:
+            asked, wanted = job.request, self._waiting
+            return any(
+                one.priority < job.priority
+                and not one.blocked
+                and (one.request.path, one.request.context) != (asked.path, asked.context)
+                for one in wanted
+            )
 
     def _tell_loading(self, job: Job, fraction: float) -> None:
         """Whoever waits for the same model wants to know too."""
@@ -339,12 +394,3 @@ class Runner:
         gone = self._models.in_the_way(wanted, busy)
         for held in idle if gone is None else gone:
             self._models.unload(held, f"{os.path.basename(wanted[0])} needs its memory")
-
-
-def _told(job: Job, state: str) -> dict[str, Any]:
-    return {
-        "state": state,
-        "model": job.request.path,
-        "priority": job.priority,
-        "seconds": round(time.monotonic() - job.arrived, 1),
-    }

@@ -13,6 +13,7 @@ from .answer import Emit, Prompt, spell, tokenize
 from .llama import N_OUTPUTS, Context
 from .prefix import Cancelled, Prefix
 from .protocol import Score
+from .queue import nothing_done
 from .sampling import logprob
 
 
@@ -26,7 +27,10 @@ class Scoring:
     def run(self) -> dict[str, Any]:
         """Emits prefill events; returns the final `done` event. Raises `EngineError`."""
         started = time.monotonic()
-        prompt = tokenize(self._context.model, self._request)
+        try:
+            prompt = tokenize(self._context.model, self._request, self._context.n_ctx, self._stop)
+        except Cancelled:
+            return nothing_done()
         candidates = [
             [token for segment in candidate for token in spell(self._context.model, segment)]
             for candidate in self._request.candidates

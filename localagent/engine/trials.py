@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,13 @@ class Took:
 class Trials:
     """The children there are: each is started when it is first asked, and kept until `keep` or the end.
 
+    Where `fits` says that one more would not fit beside the others, those asked longest ago end first.
     `trouble` says why the last one that failed did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fits: Callable[[Sequence[Load]], bool] | None = None) -> None:
         self.trouble = ""
+        self._fits = fits or _always
         self._children: dict[Load, _Child] = {}
         self._broken: set[Load] = set()
 
@@ -67,8 +70,12 @@ class Trials:
         """What the work took; None where this way to load crashes, hangs or computes nonsense."""
         if load in self._broken:
             return None
-        child = self._children.get(load)
-        if child is None:
+        child = self._children.pop(load, None)
+        if child is not None:
+            self._children[load] = child
+        else:
+            while self._children and not self._fits([*self._children, load]):
+                await self._end(next(iter(self._children)))
             child = self._children[load] = await _start(load)
             if await child.told(LOAD_S) != {"ready": True}:
                 return await self._give_up(load, child)
@@ -93,6 +100,10 @@ class Trials:
         process = self._children.pop(load).process
         process.kill()
         await process.wait()
+
+
+def _always(_: Sequence[Load]) -> bool:
+    return True
 
 
 class _Child:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from ..errors import EngineError
 from ..store.tuned import Measured
-from .layout import lay_out
+from .layout import GPU_MARGIN, lay_out
 from .machine import Machine
 from .plan import Plan
+from .trial import ROOM
 from .trials import Load, Took, Work
 from .weights import Weights
 
@@ -70,6 +71,24 @@ def candidates(machine: Machine, weights: Weights, made: Plan) -> list[Setting]:
     if on_cpu and threads:
         found.append(Setting("threads", "threads", (advised, *threads)))
     return [*found, Setting("batch", "batch", (512, 256, 128))]
+
+
+def beside(machine: Machine, weights: Weights) -> Callable[[Sequence[Load]], bool]:
+    """Says whether models loaded in these ways fit into the machine at once: only a mapped file is shared."""
+    room = max(0, machine.available) if machine.ram else None
+    cards = sum(max(0, gpu.room - GPU_MARGIN) for gpu in machine.gpus)
+
+    def fits(loads: Sequence[Load]) -> bool:
+        memory = gpu_memory = shared = 0
+        for load in loads:
+            gpus = machine.gpus if load.gpu_layers else ()
+            found = lay_out(gpus, weights, ROOM, load.batch, small=load.kv != "f16", flash=load.flash)
+            shared = max(shared, found.main_weights)
+            memory += found.memory - (0 if load.repack else found.main_weights)
+            gpu_memory += found.gpu_memory
+        return (room is None or memory + shared <= room) and gpu_memory <= cards
+
+    return fits
 
 
 async def tune(
@@ -143,7 +162,7 @@ class _Search:
             if self._clock() > self._deadline:
                 break
             for value in setting.values:
-                if value in crashed:
+                if value in crashed or self._clock() > self._deadline:
                     continue
                 self._say(f"{setting.title}: {_shown(value)} ({number + 1} of {ROUNDS})")
                 changed, own = _with(load, work, setting.name, value)

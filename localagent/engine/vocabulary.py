@@ -6,13 +6,16 @@ import functools
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 CONTROL, USER_DEFINED = 1 << 3, 1 << 4
 KEPT = 400_000
 """Tokens of known texts that are kept: some whole histories."""
+RUN = 4096
+"""Characters without a change between white space and others that are spelt at once, see `Vocabulary.breaks`."""
+_RUNS = re.compile(r"\S+|\s+")
 _UNPRINTED = [bytes([n]) for n in (*range(1, 9), 11, 12, *range(14, 32), 127)]
 
 
@@ -42,9 +45,13 @@ class Vocabulary(ABC):
 
     `control` are those that never stand for text, `structural` those and the others a text must not
     become by spelling them, `plain` a mask over all tokens that is false for control tokens.
+    `breaks` says whether long runs of characters are spelt in parts: llama.cpp splits a text by regular
+    expressions that, for many families of models, recurse with every character until the stack ends and
+    with it the process.
     """
 
     n_vocab: int
+    breaks = False
 
     def __init__(self, kinds: Mapping[int, int]) -> None:
         marks = {t: self.piece(t).decode("utf-8", "replace") for t, kind in kinds.items() if kind}
@@ -53,6 +60,7 @@ class Vocabulary(ABC):
         self.plain[list(self.control)] = False
         # Runs of white space and single characters are spelling, not structure.
         self.structural = frozenset(t for t, text in marks.items() if len(text) > 1 and text.strip())
+        self._names = frozenset(marks[t] for t in self.structural)
         texts = sorted({marks[t] for t in self.structural - self.control}, key=len, reverse=True)
         self._marks = re.compile(f"(?=({'|'.join(map(re.escape, texts))}))") if texts else None
         # Each request brings the whole history again.
@@ -71,7 +79,7 @@ class Vocabulary(ABC):
 
     def named(self, text: str) -> int | None:
         """The one structural token of that name, if there is one: not all that control carry the control type."""
-        tokens = self._tokenize(text, True)
+        tokens = self.spell(text, True)
         return tokens[0] if len(tokens) == 1 and tokens[0] in self.structural else None
 
     @functools.cached_property
@@ -82,7 +90,7 @@ class Vocabulary(ABC):
 
     def _template(self, text: str) -> tuple[int, ...]:
         """Tokens of our own text: control tokens in it are meant."""
-        return tuple(self._tokenize(text, True))
+        return tuple(self.spell(text, True))
 
     def _untrusted(self, text: str) -> tuple[int, ...]:
         """Tokens of anybody's text: never a control or structural token, and the same text again."""
@@ -95,7 +103,33 @@ class Vocabulary(ABC):
         return (*tokens, *self._plain(text[start:]))
 
     def _plain(self, text: str) -> list[int]:
-        tokens = self._tokenize(text, False)
+        tokens = self.spell(text, False)
         if len(text) < 2 or self.structural.isdisjoint(tokens):
             return tokens
         return [token for char in text for token in self._tokenize(char, False)]
+
+    def spell(self, text: str, special: bool) -> list[int]:
+        """The tokens of a text, with `special` also those of the names of control tokens in it."""
+        if not self.breaks or len(text) <= RUN:
+            return self._tokenize(text, special)
+        found: list[int] = []
+        for part in self._parts(text, special):
+            found += self._tokenize(part, special)
+        return found
+
+    def _parts(self, text: str, special: bool) -> Iterator[str]:
+        start = 0
+        for run in _RUNS.finditer(text):
+            for cut in range(run.start() + RUN, run.end(), RUN):
+                cut = self._before_name(text, cut) if special else cut
+                if cut > start:
+                    yield text[start:cut]
+                    start = cut
+        yield text[start:]
+
+    def _before_name(self, text: str, cut: int) -> int:
+        """Where a name of a structural token that the cut would divide begins, else the cut itself."""
+        begins = (
+            cut - back for name in self._names for back in range(1, len(name)) if text.startswith(name, cut - back)
+        )
+        return min(begins, default=cut)

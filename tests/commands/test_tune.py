@@ -41,7 +41,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The model in use, on a machine where nothing else runs."""
     file = make_gguf.make("tiny-dense", tmp_path / "mine.gguf")
     settings.set_value("model", str(file))
-    monkeypatch.setattr(trials, "Trials", Bench)
+    monkeypatch.setattr(trials, "Trials", lambda _: Bench())
 
     async def quiet(*_: Any) -> bool:
         return True

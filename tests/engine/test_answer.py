@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from localagent.engine.grammars import Grammars
 from localagent.engine.prefix import Prefix
 from localagent.engine.protocol import Request
 from localagent.engine.watch import Stops, Watch
+from localagent.errors import PromptTooLong
 
 TAG = Trigger("<tool_call>", "g")
 FENCE = Trigger("```json\n", "g", at_line_start=True)
@@ -90,14 +91,16 @@ class Setting:
         named = self.model.named(text)
         return self.model.untrusted(text) if named is None else [named]
 
-    def answer(self, *segments: Any, **options: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def answer(
+        self, *segments: Any, stopped: Callable[[], bool] = lambda: False, **options: Any
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """The token events and the last one."""
         given = {"sampling": Sampling(temperature=1.0, seed=4), "max_tokens": 40, **options}
         prompt = segments or (Template("<|im_start|>user\n"), Untrusted("hi"), Template("<|im_start|>assistant\n"))
         events: list[dict[str, Any]] = []
         request = Request(path="", context=1024, segments=prompt, **given)
         made = Answer(
-            self.context, self.prefix, self.grammars, request, events.append, lambda: False, lambda _: None
+            self.context, self.prefix, self.grammars, request, events.append, stopped, lambda _: None
         )  # fmt: skip
         done = made.run()
         return [event for event in events if event["event"] == "token"], done
@@ -228,3 +231,17 @@ def test_log_probabilities_are_those_of_the_model_alone(setting: Setting):
     events, _ = setting.answer(*prompt, logprobs=0, max_tokens=2)
     assert all(top == [] for event in events for _, _, top in event["logprobs"])
     assert "logprobs" not in setting.answer(*prompt, max_tokens=2)[0][0]
+
+
+def test_of_a_text_far_above_the_context_only_so_much_is_read(setting: Setting, monkeypatch: pytest.MonkeyPatch):
+    read: list[int] = []
+    spell = setting.model.spell
+    monkeypatch.setattr(setting.model, "spell", lambda text, special: (read.append(len(text)), spell(text, special))[1])
+    log = Untrusted("a whole log file\n" * 200_000)
+    with pytest.raises(PromptTooLong, match="more than 1024 tokens"):
+        setting.answer(Untrusted("hi"), log)
+    assert sum(read) < 40_000
+    assert setting.answer(Untrusted("hi"), log, stopped=lambda: True)[1]["stop"] == "cancelled"
+    # What is long and yet no more tokens than there is room for is read as it is.
+    monkeypatch.setattr(answer_module, "SURE", 1)
+    assert 900 <= setting.answer(Untrusted(" the" * 900), max_tokens=1)[1]["usage"]["input"] <= 1000

@@ -266,6 +266,8 @@ def test_prompts_that_cannot_be_answered(hosted: Any, tiny: str):
         for rules in ("root ::= nothing", 'root ::= "a" | root "b"', 'root ::= "a"{5,2}', "root ::= \0"):
             error = (await client.answer(tiny, grammar=CallGrammar((Trigger("x", rules),))))[-1]
             assert (error["event"], error["kind"], error["hint"] != "") == ("error", "grammar", True)
+        error = (await client.answer(tiny, Untrusted("a whole log file\n" * 100_000)))[-1]
+        assert error["kind"] == "prompt_too_long" and "more than 4096 tokens" in error["message"] and error["hint"]
         full = await client.answer(tiny, Untrusted("ab" * 2030), max_tokens=500)
         assert full[-1]["stop"] in ("length", "end")
 
@@ -315,6 +317,21 @@ def test_a_socket_left_by_a_dead_engine_is_replaced(running: Any):
             raise AssertionError("the second engine does not answer")
 
     asyncio.run(body())
+
+
+def test_a_host_that_nobody_can_reach_ends_and_leaves_the_next_one_alone(hosted: Any, running: Any, tiny: str):
+    """Temporary folders are cleaned, and a session's own goes with its end."""
+
+    async def body(process: Any) -> None:
+        path = local.socket_path()
+        path.unlink()
+        path.with_suffix(".lock").unlink()
+        async with running() as second:
+            assert await asyncio.wait_for(process.wait(), 20) == 0
+            client = await Client.open()
+            assert (await client.answer(tiny))[-1]["event"] == "done" and second.returncode is None
+
+    hosted(body)
 
 
 def test_it_ends_when_nobody_asks(hosted: Any):

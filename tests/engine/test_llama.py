@@ -6,6 +6,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,32 @@ def _check_untrusted(model: llama.Model, count: int) -> None:
 
 def test_untrusted_text_never_becomes_structure(model: llama.Model):
     _check_untrusted(model, 400)
+
+
+@pytest.mark.parametrize("pre", ["gpt-4o", "tekken", "default"])
+def test_long_runs_of_characters_do_not_end_the_process(gguf: Any, tmp_path: Path, pre: str):
+    """llama.cpp's own splitting recurses for each of them: 40,000 are above the stack of a thread."""
+    path = str(gguf.make("tiny", tmp_path / "other.gguf", pre=pre))
+    program = (
+        "import sys; from localagent.engine import llama; m = llama.Model(sys.argv[1], vocab_only=True)\n"
+        "for text in ('=' * 200_000, ' ' * 200_000, 'ab' * 100_000, 'x' * 4000 + '<tool_call>' + '-' * 99_999):\n"
+        "    assert m.text(m.untrusted(text)) == text and m.structural.isdisjoint(m.untrusted(text))\n"
+        "    assert m.text(m.template(text)) == text\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_is_not_cut_where_a_long_run_is(model: llama.Model, monkeypatch: pytest.MonkeyPatch):
+    (name,) = model.template("<|im_start|>")
+    for before in range(vocabulary.RUN - 14, vocabulary.RUN + 2):
+        tokens = model.template("x" * before + "<|im_start|>" + "y" * 50)
+        assert tokens.count(name) == 1
+    short = "one two\n" * 2000
+    monkeypatch.setattr(model, "breaks", False)
+    whole = model.spell(short, False)
+    monkeypatch.setattr(model, "breaks", True)
+    assert model.spell(short, False) == whole
 
 
 @pytest.mark.model

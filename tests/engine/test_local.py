@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from localagent.engine import local
+from localagent.engine import local, protocol, resident
 from localagent.engine.base import CallGrammar, Logprobs, Options, Sampling, Trigger, unfenced
 from localagent.engine.local import LocalEngine
 from localagent.engine.model import ModelFile
@@ -228,6 +228,13 @@ def test_nothing_comes_of_what_cannot_be_prepared(engine: Any, tiny: str, plain:
     _stopping(body)
 
 
+def test_what_does_not_fit_into_a_message_is_too_long(engine: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("localagent.engine.protocol.MAX_FRAME", 1000)
+    with pytest.raises(PromptTooLong, match="limit of 1000") as raised:
+        asyncio.run(_all(engine(), [_user("x" * 2000)]))
+    assert raised.value.hint
+
+
 def test_who_waits_is_told_for_what(engine: Any):
     async def body() -> None:
         one, other = engine(call=ENDLESS), engine()
@@ -311,6 +318,66 @@ def test_the_next_request_after_a_stop_waits_for_the_old_host(engine: Any):
             assert await local.stop()
 
     _stopping(body)
+
+
+async def _host(body: Callable[[], Awaitable[None]], answers: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]) -> None:
+    """Run it where a host of the test's own listens; it closes a connection once it has answered."""
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await protocol.read(reader)
+        assert asked is not None
+        writer.write(protocol.pack({"id": asked["id"], **await answers(asked)}))
+        await asyncio.sleep(0.3 if asked["op"] == "stop" else 0.0)
+        writer.close()
+
+    server = await asyncio.start_unix_server(client, local.socket_path())
+    try:
+        await body()
+    finally:
+        server.close()
+        local.socket_path().unlink(missing_ok=True)
+
+
+def test_a_stop_is_over_when_the_host_has_let_go(engine: Any):
+    heard: list[float] = []
+
+    async def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        local.socket_path().unlink()
+        heard.append(time.monotonic())
+        return {"event": "ok"}
+
+    async def body() -> None:
+        assert await local.stop() and time.monotonic() - heard[0] >= 0.3
+
+    asyncio.run(_host(body, answer))
+
+
+def test_a_host_that_does_not_end_is_named(engine: Any, monkeypatch: pytest.MonkeyPatch):
+    async def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        return {"event": "ok"}
+
+    async def body() -> None:
+        local.socket_path().with_suffix(".lock").write_text("4711")
+        with pytest.raises(EngineError, match="does not end") as raised:
+            await resident.stop(wait_s=0.05)
+        assert "End its process 4711" in raised.value.hint
+
+    asyncio.run(_host(body, answer))
+
+
+def test_a_newer_host_is_left_alone_by_a_program_that_was_updated_while_it_ran(engine: Any):
+    asked: list[str] = []
+
+    async def answer(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request["op"])
+        return {"event": "error", "kind": "version", "message": "another", "hint": "", "host": protocol.VERSION + 1}
+
+    async def body() -> None:
+        with pytest.raises(EngineError, match="was updated while this program") as raised:
+            await _all(engine(), [_user("hi")])
+        assert raised.value.hint and asked == ["generate"]
+
+    asyncio.run(_host(body, answer))
 
 
 def test_models_that_cannot_be_used(engine: Any, gguf: Any, tmp_path: Path):

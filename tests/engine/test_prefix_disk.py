@@ -12,6 +12,7 @@ import pytest
 
 from localagent.engine import archive as archive_module
 from localagent.engine.archive import Archive
+from localagent.engine.gguf import Header
 from localagent.engine.prefix import Cancelled, Prefix
 from localagent.store import paths, snapfile
 
@@ -298,3 +299,17 @@ def test_an_answer_broken_off_is_not_parked() -> None:
     prefix.archive.work(lambda: False)
     assert [path.name[:6] for path in _files()] == ["fixed-"]
     assert os.stat(_files()[0]).st_mode & 0o777 == 0o600
+
+
+def test_a_state_serves_no_context_in_which_positions_are_turned_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Some models (Phi) have two sets of factors, and which is used goes by the size of the context."""
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"x")
+    facts = {"general.architecture": "phi3", "phi3.rope.scaling.original_context_length": 4096}
+    monkeypatch.setattr(archive_module.gguf, "read", lambda _: Header(3, facts, (), 0, 0))
+    small, other, large = (archive_module.key(str(file), "f16", "build", n) for n in (2048, 4096, 4097))
+    assert small == other != large
+    facts.clear()
+    assert archive_module.key(str(file), "f16", "build", 1 << 20) == small

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from localagent.engine import pressure, runner
+from localagent.engine import archive, llama, loading, pressure, runner
 from localagent.engine.base import Template
 from localagent.engine.governor import Governor, relieve
+from localagent.engine.loaded import Models
 from localagent.engine.machine import GIB
 from localagent.engine.power import Mode
 from localagent.engine.pressure import Pressure
 from localagent.engine.protocol import Request
 from localagent.engine.runner import Job, Runner
+from localagent.errors import ModelError
 
 if TYPE_CHECKING:
     from localagent.engine.contention import Free
@@ -32,17 +35,21 @@ def made() -> Iterator[Runner]:
 
 def ask(one: Runner, path: str, power: Mode = "auto") -> dict[str, Any]:
     """The event that ends an answer of two tokens."""
-    ended, last = threading.Event(), {}
+    return last(one, Request(path, 512, (Template("user file name " * 40),), max_tokens=2, power=power))
+
+
+def last(one: Runner, request: Request) -> dict[str, Any]:
+    """The event that ends it."""
+    ended, said = threading.Event(), {}
 
     def emit(event: dict[str, Any]) -> None:
         if event["event"] in ("done", "error"):
-            last.update(event)
+            said.update(event)
             ended.set()
 
-    request = Request(path=path, context=512, segments=(Template("user file name " * 40),), max_tokens=2, power=power)
     one.submit(Job(request, 1, emit))
     assert ended.wait(60)
-    return last
+    return said
 
 
 def test_half_the_threads_save_power_and_what_was_loaded_is_told(made: Runner, tiny: str) -> None:
@@ -69,6 +76,46 @@ def test_memory_that_runs_short_costs_the_snapshots_and_then_an_idle_model(
     assert made.status()["model"] is None
     # It is loaded again for whoever asks, and holds no snapshots while memory is short.
     assert ask(made, tiny)["event"] == "done"
+
+
+def test_a_failure_between_two_answers_keeps_nobody_waiting(
+    made: Runner, tiny: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Models, "write_down", fails)
+    monkeypatch.setattr(runner, "PAUSE_S", 0.0)
+    assert [ask(made, tiny)["event"] for _ in range(3)] == ["done"] * 3
+    assert "between two answers" in caplog.text
+
+
+def test_what_is_loaded_and_cannot_be_used_is_freed(
+    made: Runner, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[str] = []
+    close = llama.Model.close
+    monkeypatch.setattr(llama.Model, "close", lambda self: (freed.append(self.path), close(self))[1])
+
+    def fails(*_: Any) -> None:
+        raise ModelError("The file is gone.")
+
+    monkeypatch.setattr(archive, "key", fails)
+    assert ask(made, tiny)["message"] == "The file is gone." and freed == [tiny]
+
+
+def test_a_prompt_too_long_for_what_memory_left_of_the_context_says_so(
+    made: Runner, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = Request(path=tiny, context=4096, segments=(Template("x" * 3000),), max_tokens=1)
+    planned = loading.planned
+    monkeypatch.setattr(loading, "planned", lambda *given: replace(planned(*given), context=1024))
+    told = last(made, long)
+    assert "context holds 1024. For the 4096 that are set" in told["message"] and "engine stop" in told["hint"]
+    monkeypatch.setattr(loading, "planned", planned)
+    assert made.close()
+    again = last(other := Runner(), replace(long, context=1024))
+    assert "that are set" not in again["message"] and "larger context" in again["hint"] and other.close()
 
 
 def test_the_snapshots_go_before_the_model(monkeypatch: pytest.MonkeyPatch) -> None:

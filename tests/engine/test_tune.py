@@ -171,6 +171,34 @@ def test_a_real_model_is_measured_in_children_that_are_gone_afterwards(dense: st
     assert not Path(f"/proc/{pid}").exists()
 
 
+CARD = replace(CPU, gpus=(Gpu("card", 4 * GIB, 4 * GIB),))
+
+
+def test_only_so_many_ways_are_loaded_at_once_as_fit() -> None:
+    """SHAPE has 1.25 GiB of weights."""
+    usual, other = replace(LOAD, batch=512), replace(LOAD, batch=256)
+    packed, repacked = replace(usual, repack=True), replace(other, repack=True)
+    fits = tune.beside(replace(CPU, available=4 * GIB), SHAPE)
+    assert fits([usual, other]) and fits([usual, packed]) and not fits([packed, repacked])
+    assert tune.beside(replace(CPU, ram=0), SHAPE)([packed, repacked])
+    there = [replace(load, gpu_layers=9) for load in (usual, other, packed)]
+    assert tune.beside(CARD, SHAPE)(there[:2]) and not tune.beside(CARD, SHAPE)(there)
+
+
+def test_a_child_ends_where_another_would_not_fit_beside_it(dense: str) -> None:
+    loads = [replace(LOAD, path=dense, batch=batch) for batch in (64, 96, 128)]
+
+    async def go() -> list[list[int]]:
+        alive: list[list[int]] = []
+        async with Trials(lambda loaded: len(loaded) <= 2) as bench:
+            for number in (0, 1, 0, 2, 1):
+                assert await bench.run(loads[number], WORK)
+                alive.append([loads.index(load) for load in bench._children])
+        return alive
+
+    assert asyncio.run(go()) == [[0], [0, 1], [1, 0], [0, 2], [2, 1]]
+
+
 @pytest.mark.parametrize("how", ["ends", "crashes", "hangs", "babbles"])
 def test_a_child_that_fails_is_a_failed_trial(how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scripts = {

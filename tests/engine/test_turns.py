@@ -242,6 +242,52 @@ def test_a_person_with_another_model_interrupts_where_both_fit(runner: Runner, t
     assert other.before == 0
 
 
+def test_a_load_is_given_up_for_a_person_who_needs_another_model(runner: Runner, tiny: str, dense: str):
+    person, seen = _job(dense, OTHER, priority=0, max_tokens=5), []
+    came: list[Asked] = []
+
+    def when(kind: str, number: int) -> None:
+        if (kind, number) == ("loading", 1):
+            came.append(Asked(runner, person))
+        if (kind, number) == ("token", 1):
+            seen.extend(one.over for one in came)
+
+    asked = Asked(runner, _job(tiny), when)
+    assert asked.wait()["event"] == "done" and seen == [True]
+    assert came[0].ids == _alone(person) and asked.ids == _alone(_job(tiny))
+    kinds = [event["event"] for event in asked.events]
+    assert kinds.index("queued") > kinds.index("loading") and asked.events[kinds.index("queued")]["before"] == 1
+    assert runner.status()["answered"] == 2
+
+
+def test_a_load_goes_on_for_a_person_who_needs_the_same_model(runner: Runner, tiny: str):
+    came: list[Asked] = []
+
+    def when(kind: str, number: int) -> None:
+        if (kind, number) == ("loading", 1):
+            came.append(Asked(runner, _job(tiny, OTHER, priority=0)))
+
+    asked = Asked(runner, _job(tiny), when)
+    assert asked.wait()["event"] == "done" and came[0].wait()["event"] == "done"
+    assert "queued" not in [event["event"] for event in asked.events]
+
+
+def test_a_load_that_was_given_up_can_be_cancelled(runner: Runner, tiny: str, dense: str):
+    came: list[Asked] = []
+
+    def when(kind: str, number: int) -> None:
+        if (kind, number) == ("loading", 1):
+            came.append(Asked(runner, _job(dense, OTHER, priority=0), person))
+
+    def person(kind: str, number: int) -> None:
+        if (kind, number) == ("token", 1):
+            runner.cancel(asked.job)
+
+    asked = Asked(runner, _job(tiny), when)
+    assert asked.wait()["stop"] == "cancelled" and came[0].wait()["event"] == "done"
+    assert [one["model"] for one in runner.status()["models"]] == [dense]
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose memory holds one model."""
