@@ -14,6 +14,8 @@ _localagent() {{
     COMPREPLY=($(compgen -W "list pull use info check rm" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = tune ] && [ "${{word:0:1}}" = - ]; then
     COMPREPLY=($(compgen -W "--forget --anyway --json" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = sandbox ]; then
+    COMPREPLY=($(compgen -W "--verify --json" -- "$word"))
   else
     COMPREPLY=($(compgen -f -- "$word"))
   fi
@@ -29,6 +31,8 @@ _localagent() {{
     compadd list pull use info check rm
   elif [[ $words[2] == tune && $PREFIX == -* ]]; then
     compadd -- --forget --anyway --json
+  elif [[ $words[2] == sandbox ]]; then
+    compadd -- --verify --json
   else
     _files
   fi
@@ -39,6 +43,7 @@ _FISH = """\
 complete -c localagent -n __fish_use_subcommand -f -a "{names}"
 complete -c localagent -n "__fish_seen_subcommand_from model" -f -a "list pull use info check rm"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
+complete -c localagent -n "__fish_seen_subcommand_from sandbox" -f -a "--verify --json"
 """
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LocalAgentError
-from ..sandbox.launch import Profile
+from ..sandbox.launch import Profile, probe
 from ..store import prune
 from ..store.atomic import store_error
 from ..store.files import remove_tree
@@ -127,7 +127,8 @@ class PluginSource:
 
                 # Beside the call's folder, which the program can write and see.
                 view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, closed=closed))
-            workspace = str(view.path) if view is not None and self._unsandboxed else str(self._workspace)
+            in_place = self._unsandboxed or probe().in_place
+            workspace = str(view.path) if view is not None and in_place else str(self._workspace)
             sees_workspace = view is not None or bool({"read:fs", "write:fs"} & set(job.spec.effects))
             request = {
                 "op": "call",

@@ -100,7 +100,8 @@ def test_every_secret_place_of_a_home_is_closed(place: Place) -> None:
         assert said.split()[0] == "0" and "TOPSECRET" not in said, place.run("grep -rlsa TOPSECRET ~", profile=profile)
     config = str(place.home / ".config")
     _, said = place.run(
-        "grep -rsa TOPSECRET ~/.config; echo x > ~/.config/gh/x; ls ~/.config", profile=Profile((str(place.work),), (config,))
+        "grep -rsa TOPSECRET ~/.config; echo x > ~/.config/gh/x; ls ~/.config",
+        profile=Profile((str(place.work),), (config,)),
     )
     assert "TOPSECRET" not in said and "gh" in said
 
