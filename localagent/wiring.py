@@ -52,7 +52,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     _begin(engine.prepare((), (), Options()))
     setting = Setting(
         engine=engine,
-        registry=await registry(workspace, log.spill, deny),
+        registry=await registry(workspace, log.spill, deny, [*allow, *stored]),
         journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, deny),
@@ -111,16 +111,26 @@ def folder(wanted: str | None) -> Path:
     return path
 
 
-async def registry(workspace: Path, spill: Path, deny: Sequence[rules.Rule] = ()) -> Registry:
-    """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them.
+async def registry(
+    workspace: Path, spill: Path, deny: Sequence[rules.Rule] = (), allow: Sequence[rules.Rule] = ()
+) -> Registry:
+    """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
+    and the hosts of `allow` are what programs can reach.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
     files = sorted(paths.shipped("tools").glob("*.py"))
     unsandboxed = launch.probe().name == "none"
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
+    hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))
     source = PluginSource(
-        files, workspace=workspace, scratch=_scratch(), spill=spill, unsandboxed=unsandboxed, closed=closed
+        files,
+        workspace=workspace,
+        scratch=_scratch(),
+        spill=spill,
+        unsandboxed=unsandboxed,
+        closed=closed,
+        hosts=lambda: (hosts[0], hosts[1]),
     )
     problems = await source.load()
     if problems:

@@ -78,11 +78,11 @@ def text(profile: Profile, host: Host, temporary: str, port: int = 0) -> str:
 
 def _held(roots: Sequence[str]) -> list[str]:
     """Nothing that others run by themselves is written, nor moved away to be made anew, nor what it lies in."""
-    names = "|".join(re.escape(name) for name in sorted(STARTING_NAMES))
+    names = "|".join(_escaped(name) for name in sorted(STARTING_NAMES))
     places = rf"({names}|\.git/(hooks|config)|\.git/(modules|worktrees)/.+/(hooks|config))"
     lines = []
     for root in roots:
-        start = "^" + re.escape(root) + "/(.*/)?"
+        start = "^" + _escaped(root) + "/(.*/)?"
         lines.append(_rule("deny file-write*", [_regex(f"{start}{places}(/|$)")]))
         lines.append(_rule("deny file-write-unlink", [_regex(rf"{start}\.git$"), f"(literal {quoted(root)})"]))
         lines.append(_rule("deny file-write-unlink", _literals(_ancestors(root))))
@@ -129,6 +129,10 @@ def quoted(path: str) -> str:
 def _regex(pattern: str) -> str:
     quoted(pattern)
     return '(regex #"' + pattern.replace('"', '\\"') + '")'
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([][.^$*+?(){}|\\])", r"\\\1", text)
 
 
 def _limits(limits: Limits) -> str:

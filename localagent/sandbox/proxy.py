@@ -157,7 +157,7 @@ class Proxy:
         """One request with its whole body, and its answer; then the connection ends."""
         if not target[:7].lower() == b"http://":
             raise Refused("only http:// is carried out in the open, https goes by CONNECT")
-        authority, slash, path = target[7:].partition(b"/")
+        authority, _, path = target[7:].partition(b"/")
         host, port = _authority(authority, 80)
         kept, length = _fields(fields)
         if length > _BODY_BYTES:

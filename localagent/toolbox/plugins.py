@@ -25,6 +25,12 @@ from .describe import Plugin, describe
 
 _FILE_EFFECTS = frozenset({"read:fs", "write:fs", "run"})
 
+Hosts = Callable[[], tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+def _no_hosts() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (), ()
+
 
 class PluginSource:
     """The tools of `files`, described by `load`.
@@ -37,6 +43,8 @@ class PluginSource:
     - What a result's `requests` point to lies in the scratch folder until `release` or `close`.
     - `unsandboxed` is for machines without a boundary, where every effect was asked about:
       workers run as they are, programs still on a staged copy.
+    - `hosts` gives the hosts that programs may reach, and those they may not though they match,
+      asked at each call.
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class PluginSource:
         extra_readable: Sequence[str] = (),
         closed: Callable[[], Sequence[str]] | Sequence[str] = (),
         unsandboxed: bool = False,
+        hosts: Hosts = _no_hosts,
     ) -> None:
         self._files = list(files)
         self._workspace = Path(os.path.realpath(workspace))
@@ -57,6 +66,7 @@ class PluginSource:
         self._extra = tuple(extra_readable)
         self._patterns = closed
         self._unsandboxed = unsandboxed
+        self._hosts = hosts
         self._tools: dict[str, tuple[ToolSpec, Plugin]] = {}
         self._folders: dict[str, Path] = {}
         self._swept = False
@@ -173,6 +183,7 @@ class PluginSource:
         effects = set(job.spec.effects)
         readable: tuple[str, ...] = ()
         binds: tuple[tuple[str, str], ...] = ()
+        allowed, denied = self._hosts() if "run" in effects else ((), ())
         if effects & _FILE_EFFECTS:
             readable = (str(self._spill), *self._extra, *proposals.named_paths(job.spec, job.call, self._workspace))
         if staged is not None:
@@ -185,6 +196,8 @@ class PluginSource:
             binds=binds,
             closed=closed,
             network="net" in effects,
+            hosts=allowed,
+            denied_hosts=denied,
             limits=link.limits(job.spec.timeout),
         )
 
