@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SandboxUnavailable, StoreError
-from . import landlock, linux, macos, pids, seccomp
+from . import hints, landlock, linux, macos, pids, seccomp
 from .holding import Watched
 from .process import Process
 from .profile import Boundary, Ended, Facts, Limits, Profile
@@ -78,9 +78,9 @@ def _try_boundaries() -> Boundary:
     if not sys.platform.startswith("linux"):
         return Boundary("none", f"There is no sandbox for {sys.platform} yet.", "Every effect will ask first.")
     if linux.find_bwrap() is None:
-        whole = Boundary("none", "bubblewrap is not installed.", linux.install_hint())
+        whole = Boundary("none", "bubblewrap is not installed.", hints.install_hint())
     else:
-        whole = _try(Boundary("bubblewrap"), linux.refused_hint())
+        whole = _try(Boundary("bubblewrap"), hints.refused_hint())
     if whole.name != "none" or not seccomp.supported() or landlock.version() < landlock.OLDEST:
         return whole
     reduced = _try(Boundary("landlock", whole.reason, whole.hint), "")

@@ -78,13 +78,15 @@ def text(profile: Profile, host: Host, temporary: str, port: int = 0) -> str:
 
 def _held(roots: Sequence[str]) -> list[str]:
     """Nothing that others run by themselves is written, nor moved away to be made anew, nor what it lies in."""
-    names = "|".join(_escaped(name) for name in sorted(STARTING_NAMES))
-    places = rf"({names}|\.git/(hooks|config)|\.git/(modules|worktrees)/.+/(hooks|config))"
+    # The disk of a Mac seldom tells capitals from small letters.
+    names = "|".join(_any_case(name) for name in sorted(STARTING_NAMES))
+    git, ends = _any_case(".git"), f"({_any_case('hooks')}|{_any_case('config')})"
+    places = f"({names}|{git}/{ends}|{git}/({_any_case('modules')}|{_any_case('worktrees')})/.+/{ends})"
     lines = []
     for root in roots:
         start = "^" + _escaped(root) + "/(.*/)?"
         lines.append(_rule("deny file-write*", [_regex(f"{start}{places}(/|$)")]))
-        lines.append(_rule("deny file-write-unlink", [_regex(rf"{start}\.git$"), f"(literal {quoted(root)})"]))
+        lines.append(_rule("deny file-write-unlink", [_regex(f"{start}{git}$"), f"(literal {quoted(root)})"]))
         lines.append(_rule("deny file-write-unlink", _literals(_ancestors(root))))
     return lines
 
@@ -133,6 +135,10 @@ def _regex(pattern: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r"([][.^$*+?(){}|\\])", r"\\\1", text)
+
+
+def _any_case(text: str) -> str:
+    return "".join(f"[{char}{char.upper()}]" if char.isalpha() else _escaped(char) for char in text.lower())
 
 
 def _limits(limits: Limits) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from localagent.errors import SandboxUnavailable
-from localagent.sandbox import linux
+from localagent.sandbox import hints, linux
 from localagent.sandbox.linux import Host
 from localagent.sandbox.profile import Limits, Profile
 from localagent.store.secrets import SECRET_PLACES, SYSTEM_SECRETS
@@ -240,5 +240,5 @@ def test_limits_are_set_by_the_shell_that_becomes_the_program() -> None:
 
 
 def test_hints_name_a_command() -> None:
-    assert "bubblewrap" in linux.install_hint()
-    assert linux.refused_hint()
+    assert "bubblewrap" in hints.install_hint()
+    assert hints.refused_hint()

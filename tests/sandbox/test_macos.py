@@ -87,6 +87,8 @@ WRITE = {
     "/Users/ann/work/.vscode/tasks.json": False,
     "/Users/ann/work/deep/er/.envrc": False,
     "/Users/ann/work/.envrc.example": True,
+    "/Users/ann/work/.VSCode/tasks.json": False,
+    "/Users/ann/work/.GIT/Hooks/post-checkout": False,
     '/Users/ann/a "b" (c)/.mcp.json': False,
     "/Users/ann/.bashrc": False,
     "/Users/ann/Documents/x": False,
