@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import SandboxUnavailable
 from ..store.secrets import STARTING_NAMES, secret_paths
-from . import seccomp
+from . import seccomp, starting
 from .profile import Limits, Profile
 
 _MIB = 1024 * 1024
@@ -33,9 +33,6 @@ MASKED = (
 # A secret that is a link to nothing (.bash_history to /dev/null) needs no hiding.
 _KERNELS = ("/dev", "/proc", "/sys")
 _TOOLCHAINS = (".rustup", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/pnpm")
-
-# How far down, and in how many folders, a folder is looked through for what is held in it.
-_DEEP, _LOOKED = 4, 600
 
 # Which rule holds where two name the same path.
 _WEAK_MASK, _READ, _WRITE, _STRONG_MASK = range(4)
@@ -303,40 +300,10 @@ def _link(path: str, real: str, masked: Sequence[str]) -> list[str]:
 
 
 def held_rules(root: str, names: frozenset[str]) -> list[tuple[str, int]]:
-    """Relative paths in a writable folder that are held: `.git/hooks`, `.git/config` and what has one of
-    these names to be read only, all folders above as mounts of their own so that they cannot be renamed away."""
-    found: dict[str, int] = {}
-
-    def hold(path: str, rank: int) -> None:
-        found[path] = rank
-        while path := os.path.dirname(path):
-            found.setdefault(path, _WRITE)
-
-    level, looked = [""], 0
-    for _ in range(_DEEP):
-        deeper: list[str] = []
-        for folder in level:
-            looked += 1
-            if looked > _LOOKED:
-                return list(found.items())
-            with contextlib.suppress(OSError), os.scandir(os.path.join(root, folder)) as entries:
-                for entry in entries:
-                    path = os.path.join(folder, entry.name)
-                    if entry.is_symlink():
-                        continue
-                    if entry.name.casefold() in names:
-                        hold(path, _READ)
-                    elif not entry.is_dir(follow_symlinks=False):
-                        continue
-                    elif entry.name != ".git":
-                        deeper.append(path)
-                    else:
-                        hold(path, _WRITE)
-                        for name in ("hooks", "config"):
-                            if os.path.lexists(os.path.join(root, path, name)):
-                                hold(os.path.join(path, name), _READ)
-        level = deeper
-    return list(found.items())
+    """Relative paths in a writable folder that are held, each with what may be done there: what leads git or, by
+    its name, other programs to run something is read only, the folders above are mounts of their own, so that
+    they cannot be renamed away."""
+    return [(path, _READ if kept else _WRITE) for path, kept in starting.held(root, names)]
 
 
 def _network_files(profile: Profile) -> list[str]:

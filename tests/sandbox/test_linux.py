@@ -209,14 +209,22 @@ def test_any_profile_keeps_the_promises(isolated: Path) -> None:
         readable = tuple(str(r) for r in rng.sample(roots, rng.randint(0, 3)))
         writable = tuple(str(r) for r in rng.sample(roots, rng.randint(0, 3)))
         network = rng.random() < 0.5
-        argv = linux.build(Profile(readable, writable, network=network), host, cwd="/")
+        copy = isolated / "copy"
+        copy.mkdir(exist_ok=True)
+        binds = ((str(copy), str(rng.choice(roots))),) if rng.random() < 0.5 else ()
+        hosts = ("example.org",) if rng.random() < 0.5 else ()
+        argv = linux.build(Profile(readable, writable, binds, network=network, hosts=hosts), host, cwd="/")
         parsed = list(options(argv))
         flat = set(itertools.chain(*parsed))
         assert {"--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc"} <= flat
+        assert "--share-net" not in flat and "--cap-add" not in flat and "--dev-bind" not in flat
         assert ("--cap-drop", "ALL") in parsed and ("--unshare-net" in flat) == (not network)
         for option in parsed:
             if option[0] == "--bind":
-                assert any(option[2] == w or option[2].startswith(w + "/") for w in writable)
+                opened = (*writable, *(path for _, path in binds))
+                assert any(option[2] == w or option[2].startswith(w + "/") for w in opened)
+                given = (*writable, *(source for source, _ in binds))
+                assert any(option[1] == w or option[1].startswith(w + "/") for w in given)
                 assert "/.ssh" not in option[2]
         sized = [parsed[i - 1][0] == "--size" for i, option in enumerate(parsed) if option[0] == "--tmpfs"]
         assert all(sized)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..profile import Limits, Profile
 
-_FILES = {
+FILES = {
     ".ssh/id_rsa": "KEY",
     ".aws/credentials": "KEY",
     ".gnupg/private-keys-v1.d/key": "KEY",
@@ -35,6 +35,12 @@ _FILES = {
     "work/part/.git/HEAD": "ref: refs/heads/main\n",
     "work/part/.git/config": "[core]\n",
     "work/part/.git/hooks/README": "mine\n",
+    "work/deep/part/.git/HEAD": "ref: refs/heads/main\n",
+    "work/deep/part/.git/hooks/README": "mine\n",
+    "work/sub/.git": "gitdir: ../.git/modules/sub\n",
+    "work/.git/modules/sub/HEAD": "ref: refs/heads/main\n",
+    "work/.git/modules/sub/config": "[core]\n",
+    "work/.git/modules/sub/hooks/README": "mine\n",
     "work/.vscode/settings.json": "{}\n",
     "work/.idea/workspace.xml": "<x/>\n",
 }
@@ -111,7 +117,7 @@ def scene(*, owner: int | None = None, python: str = "") -> Iterator[Scene]:
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, home, True)
         home.chmod(0o755)
-        for name, text in _FILES.items():
+        for name, text in FILES.items():
             path = home / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made.mark if text == "KEY" else text)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .scene import Judge, Scene
+from .scene import FILES, Judge, Scene
 from .values import Attack
 
 
 def _there(*paths: str) -> Judge:
-    return lambda scene, said: any("@" not in p and _evil(scene.work / p) for p in paths)
+    return lambda scene, said: any(_evil(scene.work / path) for path in paths)
 
 
 def _evil(path: Path) -> bool:
@@ -23,20 +23,18 @@ def _evil(path: Path) -> bool:
 def _fresh(scene: Scene) -> None:
     """The workspace as it was."""
     owner = scene.work.stat()
-    for name in (".git", "part", ".vscode", ".idea", "new", "old", "x"):
+    for name in (".git", "part", "deep", "sub", ".vscode", ".idea", "new", "old", "x"):
         shutil.rmtree(scene.work / name, ignore_errors=True)
     for name in (".envrc", ".mcp.json", "part"):
         (scene.work / name).unlink(missing_ok=True)
-    rebuild(scene)
+    _rebuild(scene)
     for path in scene.work.rglob("*"):
         if not path.is_socket():
             shutil.chown(path, owner.st_uid, owner.st_gid)
 
 
-def rebuild(scene: Scene) -> None:
-    from .scene import _FILES
-
-    for name, text in _FILES.items():
+def _rebuild(scene: Scene) -> None:
+    for name, text in FILES.items():
         path = scene.home / name
         if name.startswith("work/") and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +65,20 @@ ATTACKS: tuple[Attack, ...] = (
         "rename a nested repository away and make another",
         "mv part x; mkdir -p part/.git/hooks; " + _HOOK.format("part/.git"),
         "part/.git/hooks/post-checkout",
+    ),
+    _attack(
+        "rename a folder above a repository away and make another",
+        "mv deep x; mkdir -p deep/part/.git/hooks; " + _HOOK.format("deep/part/.git"),
+        "deep/part/.git/hooks/post-checkout",
+    ),
+    _attack("write a hook of a submodule", _HOOK.format(".git/modules/sub"), ".git/modules/sub/hooks/post-checkout"),
+    _attack(
+        "have git run a program by a submodule's configuration",
+        "echo '[core] fsmonitor = evil' >> .git/modules/sub/config",
+        ".git/modules/sub/config",
+    ),
+    _attack(
+        "have a submodule lead elsewhere", "echo 'gitdir: evil' > sub/.git; mkdir -p sub/evil/hooks", "sub/.git"
     ),
     _attack(
         "make a new repository with hooks",
