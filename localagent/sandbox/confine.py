@@ -44,6 +44,9 @@ def main() -> int:
         os._exit(_FAILED)
     code = _wait(program, waited, starter)
     _end_all(keeper)
+    import shutil
+
+    shutil.rmtree(wanted["temporary"], ignore_errors=True)
     if wanted["report"]:
         with contextlib.suppress(OSError):
             os.write(wanted["report"], json.dumps({"exit-code": code}).encode() + b"\n")

@@ -22,6 +22,7 @@ from .linux import Command, Host
 from .profile import Limits, Profile
 
 HELPER = str(Path(__file__).with_name("confine.py"))
+_ROOT = str(Path(__file__).resolve().parents[2])
 OLDEST = 3
 """The first version that keeps files outside from being emptied (Linux 6.2)."""
 
@@ -52,7 +53,7 @@ def prepare(
 ) -> Iterator[Command]:
     """The whole command, started by the Python at `program`, with its descriptors open for the duration of the block.
 
-    The command's `temporary` folder is the caller's to remove once it has ended.
+    The helper removes the command's `temporary` folder; one that was never started leaves it to the caller.
     """
     with contextlib.ExitStack() as stack:
         command = Command([], (), ends_all=True)
@@ -69,6 +70,7 @@ def prepare(
             "limits": _limits(profile.limits),
             "filter": base64.b64encode(seccomp.program(families=_families(profile), keeper=True)).decode(),
             "report": fds[0] if fds else 0,
+            "temporary": command.temporary,
             "keeper": [seccomp.KEEPER, seccomp.KEEPERS_GROUP],
         } | handled(version(), profile.network)
         fd = os.memfd_create("confine")
@@ -115,6 +117,9 @@ def rules(profile: Profile, host: Host, temporary: str) -> list[tuple[str, int]]
     found = [(path, _READ) for path in _around("/", holes)]
     found += [(path, _READ) for path in (*host.tools, *_KERNEL) if os.path.exists(path)]
     found += [(path, _ON_FILES & ~_EXECUTE) for path in _DEVICES]
+    if not linux.under(host.home, [_ROOT]):
+        # Python finds our package by listing the folder that it lies in; files there stay closed.
+        found.append((_ROOT, _READ_DIR))
     closed = {*secrets, *host.own}
     for path in profile.readable:
         found += [(inside, _READ) for inside in _opened(path, secrets, closed)]

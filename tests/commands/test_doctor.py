@@ -39,7 +39,7 @@ def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings.set_value("model", "mine")
     monkeypatch.setattr(engine, "llama", llama(), raising=False)
     monkeypatch.setattr(doctor, "_devices", lambda: [])
-    monkeypatch.setattr(launch, "probe", lambda: SimpleNamespace(name="bubblewrap", reason="", hint=""))
+    monkeypatch.setattr(launch, "probe", lambda: launch.Boundary("bubblewrap"))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(100 << 30, 50 << 30, 50 << 30))
     monkeypatch.setattr(index, "unreachable", lambda entry, url: None)
     monkeypatch.setattr(fetch, "unreachable", lambda url: None)

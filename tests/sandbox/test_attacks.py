@@ -63,6 +63,7 @@ REDUCED_LETS = {
     "rename a folder above a repository away and make another",
     "rename a nested repository away and make another",
     "change an editor's settings",
+    "make an editor's task that starts by itself",
     "put another folder of editor settings in place",
     "change what an IDE runs",
 }
