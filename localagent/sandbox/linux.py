@@ -151,17 +151,11 @@ def build(profile: Profile, host: Host, *, cwd: str) -> list[str]:
 
 def _proc() -> list[str]:
     """Root without any capability still owns the kernel's parameters, and could have it run a program outside."""
-    options: list[str] = []
-    for name in ("sys", "sysrq-trigger", "irq", "bus", "fs", "mtrr", "pressure"):
-        if os.path.lexists(f"/proc/{name}"):
-            options += ["--ro-bind", f"/proc/{name}", f"/proc/{name}"]
-    for name in ("kcore", "kmsg", "keys", "latency_stats", "timer_list", "sched_debug", "kpagecount", "kpageflags"):
-        if os.path.isfile(f"/proc/{name}"):
-            options += ["--ro-bind", "/dev/null", f"/proc/{name}"]
-    for name in ("acpi", "asound", "scsi"):
-        if os.path.isdir(f"/proc/{name}"):
-            options += _tmpfs(f"/proc/{name}", _LEAST_BYTES)
-    return options
+    if os.geteuid() != 0:
+        return []
+    names = ("sys", "sysrq-trigger", "fs", "mtrr", "pressure")
+    found = [f"/proc/{name}" for name in names if os.path.lexists(f"/proc/{name}")]
+    return [word for path in found for word in ("--ro-bind", path, path)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +320,9 @@ def _tool_paths() -> tuple[str, ...]:
     found += [os.path.join(home, name) for name in _TOOLCHAINS]
     everything = {"/", home, os.path.join(home, ".local"), *(os.path.realpath(path) for path in MASKED)}
     real = dict.fromkeys(os.path.realpath(path) for path in found if os.path.isdir(path))
-    return tuple(path for path in real if path not in everything and not home.startswith(path + "/"))
+    kept = [path for path in real if path not in everything and not home.startswith(path + "/")]
+    # Each mount takes time: what lies in another of them is there already.
+    return tuple(path for path in kept if not any(path != other and under(path, [other]) for other in kept))
 
 
 def own_folders() -> tuple[str, ...]:
