@@ -90,6 +90,14 @@ def test_a_problem_is_shown_with_what_to_do(
     assert lines[at + 1].strip() == "-> apt install bubblewrap"
 
 
+def test_a_reduced_sandbox_is_said(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    boundary = launch.Boundary("landlock", "bubblewrap is not installed.", "apt install bubblewrap")
+    monkeypatch.setattr(launch, "probe", lambda: boundary)
+    code, checks = checked("--offline")
+    assert code == 0 and checks["sandbox"]["state"] == "note" and "holds less" in checks["sandbox"]["text"]
+    assert checks["sandbox"]["fix"] == "apt install bubblewrap"
+
+
 def test_an_engine_that_cannot_be_loaded(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(engine, "llama")
     monkeypatch.setitem(sys.modules, "localagent.engine.llama", None)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from localagent import cli
+from localagent import cli, headless
 from localagent.sandbox import landlock, launch, linux
 from localagent.sandbox.attacks import trial, verify
 from localagent.sandbox.attacks.values import Attack, leaks
@@ -51,6 +51,19 @@ def test_verify_fails_where_nothing_holds(capsys: pytest.CaptureFixture[str], mo
         assert "every effect asks first" in capsys.readouterr().out
     finally:
         launch._probed = None
+
+
+@pytest.mark.parametrize(("name", "word"), [("landlock", "reduced"), ("none", "every effect asks first"), ("bubblewrap", "")])
+def test_do_says_what_holds_less(
+    name: str, word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boundary = launch.Boundary(name, "It is missing.", "Install it.")  # type: ignore[arg-type]
+    monkeypatch.setattr(launch, "probe", lambda: boundary)
+    headless._tell_boundary(quiet=False)
+    said = capsys.readouterr().err
+    assert (word in said and "It is missing. Install it." in said) if word else not said
+    headless._tell_boundary(quiet=True)
+    assert not capsys.readouterr().err
 
 
 def test_every_attack_is_named_once() -> None:

@@ -59,9 +59,6 @@ REDUCED_LETS = {
     "have git run a program by its configuration",
     "have git run a program by a submodule's configuration",
     "have a submodule lead elsewhere",
-    "rename .git away and make another",
-    "rename a folder above a repository away and make another",
-    "rename a nested repository away and make another",
     "change an editor's settings",
     "make an editor's task that starts by itself",
     "put another folder of editor settings in place",
@@ -129,6 +126,8 @@ def test_the_sandbox_holds(place: tuple[Scene, tuple[str, ...]], group: str) -> 
 def test_the_reduced_sandbox_holds_all_but_what_is_known(
     place: tuple[Scene, tuple[str, ...]], group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if landlock.version() < landlock.OLDEST:
+        pytest.skip("this kernel has no Landlock to speak of")
     if not place[1] and os.geteuid() == 0 and not THOROUGH:
         pytest.skip("as nobody only, unless LOCALAGENT_ATTACKS is set")
     monkeypatch.setattr(linux, "find_bwrap", lambda: None)
@@ -140,3 +139,5 @@ def test_the_reduced_sandbox_holds_all_but_what_is_known(
         launch._probed = None
     through = {o.attack.name for o in outcomes if o.verdict == "through"}
     assert told([o for o in outcomes if o.attack.name in through - REDUCED_LETS]) == []
+    # What is said to get through still does, or it should be said no more.
+    assert through == REDUCED_LETS & {o.attack.name for o in outcomes}
