@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 _DETACHED = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+_WORKER = "import asyncio, json, ssl, subprocess; subprocess.run(['/bin/ls', '/usr'], check=True)"
 _UNLIMITED = Limits(wall_s=0, memory_mb=0, processes=0, file_mb=0, output_kb=0)
 
 
@@ -89,7 +90,9 @@ def _try_boundaries() -> Boundary:
 
 def _try(boundary: Boundary, hint: str) -> Boundary:
     """The boundary where a program can be started in it, else none and why."""
-    with command(Profile(), ["/usr/bin/true"], cwd="/", boundary=boundary) as made:
+    # Where the profile is all there is, it must also let our own workers start others.
+    tried = ["/usr/bin/true"] if boundary.name != "seatbelt" else [sys.executable, "-I", "-c", _WORKER]
+    with command(Profile(), tried, cwd="/", boundary=boundary) as made:
         try:
             done = subprocess.run(
                 made.argv,

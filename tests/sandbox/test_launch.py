@@ -330,6 +330,15 @@ def test_a_refused_boundary_is_told_from_a_missing_one(monkeypatch: pytest.Monke
     assert found.name == "none" and "No permissions" in found.reason and found.hint
 
 
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_a_platform_whose_boundary_does_not_start_has_none(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(launch, "_probed", None)
+    found = launch.probe()
+    monkeypatch.undo()
+    assert found.name == "none" and found.reason and found.in_place and not found.reduced
+
+
 def test_the_sandbox_is_quick() -> None:
     times = sorted(sh("true").seconds for _ in range(9))
     assert times[0] < 0.06, times
