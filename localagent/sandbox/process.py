@@ -267,13 +267,14 @@ class Process:
         if self._exited.is_set():
             return
         self.ended = self.ended or why
-        if self._init_fd is not None:
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
+        # The starter first, or it might still tell of the other's end as of an ordinary one.
         with contextlib.suppress(OSError):
             os.killpg(self._popen.pid, signal.SIGTERM if self._asked else signal.SIGKILL)
             if self._asked:
                 self._timers.insert(0, self._loop.call_later(_GONE_S, self._insist))
+        if self._init_fd is not None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
 
     def _insist(self) -> None:
         with contextlib.suppress(OSError):

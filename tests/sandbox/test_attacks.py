@@ -103,9 +103,13 @@ def tried(place: tuple[Scene, tuple[str, ...]], group: str, control: bool) -> li
     attacks = [a for a in trial.ATTACKS if a.group == group and (root or not a.root_only)]
 
     async def run() -> list[Outcome]:
-        return [outcome async for outcome in trial.trials(made, attacks, prefix=prefix, control=control)]
+        if THOROUGH:
+            return [outcome async for outcome in trial.trials(made, attacks, prefix=prefix)]
+        return await trial.together(made, attacks, prefix=prefix, control=control)
 
-    return asyncio.run(run())
+    outcomes = asyncio.run(run())
+    assert {outcome.attack for outcome in outcomes} == set(attacks)
+    return outcomes
 
 
 def told(outcomes: list[Outcome]) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ class Scene:
     addresses: dict[str, str] = field(default_factory=dict)
     victim: subprocess.Popen[bytes] | None = None
     secret_fd: int = -1
-    made: list[Path] = field(default_factory=list)
+    visited: set[str] = field(default_factory=set)
 
     @property
     def work(self) -> Path:
@@ -84,17 +84,22 @@ class Scene:
         return dict(os.environ) | {"HOME": str(self.home), "STOLEN_API_KEY": self.mark, "SSH_AUTH_SOCK": "/run/x"}
 
     def reached(self, name: str) -> bool:
-        """Whether anybody has connected or sent something there since the last time it was asked."""
-        found, sock = False, self.sockets[name]
-        while True:
-            try:
+        """Whether anybody has connected or sent something there since `forget`."""
+        sock = self.sockets[name]
+        with contextlib.suppress(OSError):
+            while True:
                 if sock.type == socket.SOCK_STREAM:
                     sock.accept()[0].close()
                 else:
                     sock.recv(65536)
-            except OSError:
-                return found
-            found = True
+                self.visited.add(name)
+        return name in self.visited
+
+    def forget(self) -> None:
+        """From now on, `reached` tells of what comes later."""
+        for name in self.sockets:
+            self.reached(name)
+        self.visited.clear()
 
     def survivors(self) -> list[int]:
         """Running processes whose command line holds the mark, the victim left out."""
