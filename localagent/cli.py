@@ -53,6 +53,7 @@ COMMANDS = {
     "audit": ("commands.audit", "show what was decided and done, and check the record of it"),
     "sessions": ("commands.sessions", "list past sessions (go on with `do --resume ID`)"),
     "tools": ("commands.tools", "list the tools and what each may do"),
+    "sandbox": ("commands.sandbox", "say what holds programs in here; --verify attacks it"),
     "config": ("commands.config", "get, set and locate the settings"),
     "doctor": ("commands.doctor", "check this machine and say what to do"),
     "completion": ("commands.completion", "print the completion script of bash, zsh or fish"),

@@ -321,8 +321,11 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
 
 
 def _tell_boundary(quiet: bool) -> None:
-    """Where there is no sandbox every effect asks: that is said before it happens."""
+    """Where there is no sandbox every effect asks, and a reduced one holds less: that is said before it happens."""
     boundary = launch.probe()
+    if boundary.reduced and not quiet:
+        told = f"localagent: the sandbox is reduced ({boundary.name}): {boundary.reason} {boundary.hint}"
+        print(style_for(sys.stderr)("33", told.rstrip()), file=sys.stderr)
     if boundary.name == "none" and not quiet:
         told = f"localagent: no sandbox, so every effect asks first: {boundary.reason} {boundary.hint}"
         print(style_for(sys.stderr)("33", told.rstrip()), file=sys.stderr)

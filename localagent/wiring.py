@@ -56,7 +56,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     _begin(engine.prepare((), (), Options()))
     setting = Setting(
         engine=engine,
-        registry=await registry(workspace, log.spill, deny, masks.mask),
+        registry=await registry(workspace, log.spill, deny, [*allow, *stored], masks.mask),
         journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, deny),
@@ -119,17 +119,30 @@ def folder(wanted: str | None) -> Path:
 
 
 async def registry(
-    workspace: Path, spill: Path, deny: Sequence[rules.Rule] = (), mask: Callable[[str], str] = str
+    workspace: Path,
+    spill: Path,
+    deny: Sequence[rules.Rule] = (),
+    allow: Sequence[rules.Rule] = (),
+    mask: Callable[[str], str] = str,
 ) -> Registry:
-    """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them; `mask` hides secrets.
+    """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
+    and the hosts of `allow` are what programs can reach; `mask` hides secrets.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
     files = sorted(paths.shipped("tools").glob("*.py"))
     unsandboxed = launch.probe().name == "none"
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
+    hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))
     source = PluginSource(
-        files, workspace=workspace, scratch=_scratch(), spill=spill, unsandboxed=unsandboxed, closed=closed, mask=mask
+        files,
+        workspace=workspace,
+        scratch=_scratch(),
+        spill=spill,
+        unsandboxed=unsandboxed,
+        closed=closed,
+        hosts=lambda: (hosts[0], hosts[1]),
+        mask=mask,
     )
     problems = await source.load()
     if problems:

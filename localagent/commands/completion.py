@@ -18,6 +18,8 @@ _localagent() {{
     COMPREPLY=($(compgen -W "show verify --last --session --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = tune ] && [ "${{word:0:1}}" = - ]; then
     COMPREPLY=($(compgen -W "--forget --anyway --json" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = sandbox ]; then
+    COMPREPLY=($(compgen -W "--verify --json" -- "$word"))
   else
     COMPREPLY=($(compgen -f -- "$word"))
   fi
@@ -37,6 +39,8 @@ _localagent() {{
     compadd -- show verify --last --session --json
   elif [[ $words[2] == tune && $PREFIX == -* ]]; then
     compadd -- --forget --anyway --json
+  elif [[ $words[2] == sandbox ]]; then
+    compadd -- --verify --json
   else
     _files
   fi
@@ -49,6 +53,7 @@ complete -c localagent -n "__fish_seen_subcommand_from model" -f -a "list pull u
 complete -c localagent -n "__fish_seen_subcommand_from approvals" -f -a "list add revoke"
 complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
+complete -c localagent -n "__fish_seen_subcommand_from sandbox" -f -a "--verify --json"
 """
 
 

@@ -154,6 +154,8 @@ def _sandbox() -> Check:
     boundary = launch.probe()
     if boundary.name == "none":
         return Check("sandbox", "problem", f"{boundary.reason} Until then every action asks first.", boundary.hint)
+    if boundary.reduced:
+        return Check("sandbox", "note", f"{boundary.name}, which holds less: {boundary.reason}", boundary.hint)
     return Check("sandbox", "ok", f"{boundary.name}: no network, the workspace staged, secrets hidden")
 
 

@@ -242,7 +242,10 @@ def _settle(questions: list[Question], found: list[Subject], spec: ToolSpec, ctx
 
 def _free(spec: ToolSpec, ctx: Context) -> Decision:
     if "run" in spec.effects and ctx.boundary:
-        return Decision("allow", "it runs in the sandbox, without network, on a copy of the workspace", "sandbox")
+        known = (*ctx.rules.allow, *ctx.rules.kept)
+        hosts = ", ".join(dict.fromkeys(rule.object for rule in known if rule.kind == "net"))
+        network = f"with no network but {hosts}" if hosts else "without network"
+        return Decision("allow", f"it runs in the sandbox, {network}, on a copy of the workspace", "sandbox")
     if "write:fs" in spec.effects:
         return Decision("allow", "it only proposes changes, which are judged before they are made", "proposes")
     if ctx.mode == "yolo":

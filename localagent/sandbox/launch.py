@@ -7,35 +7,47 @@ output are bounded, and nothing of its tree is left when `wait` returns.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import SandboxUnavailable, StoreError
-from . import linux, pids
+from . import hints, landlock, linux, macos, pids, seccomp
+from .holding import Watched
 from .process import Process
-from .profile import Boundary, Ended, Limits, Profile
+from .profile import Boundary, Ended, Facts, Limits, Profile
 
 __all__ = [
     "Boundary",
     "Done",
     "Ended",
+    "Facts",
     "Limits",
     "Process",
     "Profile",
     "clean_env",
+    "command",
+    "facts",
     "probe",
     "run",
     "spawn_resident",
     "start",
 ]
 
+if TYPE_CHECKING:
+    from .door import Door
+
 _DETACHED = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+_WORKER = "import asyncio, json, ssl, subprocess; subprocess.run(['/bin/ls', '/usr'], check=True)"
 _UNLIMITED = Limits(wall_s=0, memory_mb=0, processes=0, file_mb=0, output_kb=0)
 
 
@@ -56,21 +68,35 @@ def probe(again: bool = False) -> Boundary:
     """The boundary of this machine, tried once per process with the real arguments."""
     global _probed
     if _probed is None or again:
-        _probed = _try_boundary()
+        _probed = _try_boundaries()
     return _probed
 
 
-def _try_boundary() -> Boundary:
+def _try_boundaries() -> Boundary:
+    """The best that works here: a whole one, a reduced one that says why, or none."""
+    if sys.platform == "darwin":
+        return _try(Boundary("seatbelt", "macOS has no namespaces."), "")
     if not sys.platform.startswith("linux"):
         return Boundary("none", f"There is no sandbox for {sys.platform} yet.", "Every effect will ask first.")
-    program = linux.find_bwrap()
-    if program is None:
-        return Boundary("none", "bubblewrap is not installed.", linux.install_hint())
-    with linux.prepare(Profile(), ["/bin/true"], cwd="/", program=program) as command:
+    if linux.find_bwrap() is None:
+        whole = Boundary("none", "bubblewrap is not installed.", hints.install_hint())
+    else:
+        whole = _try(Boundary("bubblewrap"), hints.refused_hint())
+    if whole.name != "none" or not seccomp.supported() or landlock.version() < landlock.OLDEST:
+        return whole
+    reduced = _try(Boundary("landlock", whole.reason, whole.hint), "")
+    return whole if reduced.name == "none" else reduced
+
+
+def _try(boundary: Boundary, hint: str) -> Boundary:
+    """The boundary where a program can be started in it, else none and why."""
+    # Where the profile is all there is, it must also let our own workers start others.
+    tried = ["/usr/bin/true"] if boundary.name != "seatbelt" else [sys.executable, "-I", "-c", _WORKER]
+    with command(Profile(), tried, cwd="/", boundary=boundary) as made:
         try:
             done = subprocess.run(
-                command.argv,
-                pass_fds=command.fds,
+                made.argv,
+                pass_fds=made.fds,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=10,
@@ -78,11 +104,68 @@ def _try_boundary() -> Boundary:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            return Boundary("none", f"bubblewrap could not be started: {error}.", linux.install_hint())
+            return Boundary("none", f"{boundary.name} could not be started: {error}.", hint)
+        finally:
+            _remove(made.temporary)
     if done.returncode == 0:
-        return Boundary("bubblewrap")
+        return boundary
     said = done.stderr.decode(errors="replace").strip().splitlines()
-    return Boundary("none", f"bubblewrap is refused on this machine: {' '.join(said[-1:])}", linux.refused_hint())
+    return Boundary("none", f"{boundary.name} is refused on this machine: {' '.join(said[-1:])}", hint)
+
+
+def facts() -> Facts:
+    """The boundary of this machine, and the version and abilities of its program, asked anew."""
+    boundary = probe()
+    said = (boundary.name, boundary.reason, boundary.hint)
+    if boundary.name == "landlock":
+        return Facts(*said, "Landlock", f"ABI {landlock.version()}")
+    program = linux.find_bwrap()
+    if boundary.name != "bubblewrap" or program is None:
+        return Facts(*said)
+    version = _said([program, "--version"])[1].removeprefix("bubblewrap").strip()
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    return Facts(*said, program, version, numbers >= (0, 11) and _overlays(program))
+
+
+def _overlays(program: str) -> bool:
+    with tempfile.TemporaryDirectory(prefix="localagent-overlay-") as top:
+        for name in ("lower", "upper", "work"):
+            os.mkdir(os.path.join(top, name))
+        layers = ["--overlay-src", f"{top}/lower", "--overlay", f"{top}/upper", f"{top}/work", "/mnt"]
+        argv = [program, "--unshare-user-try", "--ro-bind", "/", "/", *layers, "/usr/bin/touch", "/mnt/made"]
+        return _said(argv)[0] == 0 and os.path.exists(os.path.join(top, "upper", "made"))
+
+
+def _said(argv: Sequence[str]) -> tuple[int, str]:
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, env=clean_env(), check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 1, ""
+    return done.returncode, done.stdout.decode(errors="replace").strip()
+
+
+def command(
+    profile: Profile, argv: Sequence[str], *, cwd: str, report: bool = False, boundary: Boundary | None = None
+) -> contextlib.AbstractContextManager[linux.Command]:
+    """What starts `argv` inside the boundary (None: this machine's), with its descriptors open in the block.
+
+    Raises SandboxUnavailable where there is none.
+    """
+    boundary = boundary or probe()
+    if boundary.name == "bubblewrap":
+        return linux.prepare(profile, argv, cwd=cwd, program=linux.find_bwrap() or "bwrap", report=report)
+    if boundary.name == "landlock":
+        return landlock.prepare(profile, argv, cwd=cwd, program=landlock.program(), report=report)
+    if boundary.name == "seatbelt":
+        return macos.prepare(profile, argv, cwd=cwd)
+    raise SandboxUnavailable(boundary.reason, boundary.hint)
+
+
+def _remove(folder: str) -> None:
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -116,14 +199,41 @@ async def start(
         raise StoreError(f"The folder {cwd} does not exist.")
     if profile is None:
         return _popen(list(argv), (), cwd, env, stdin, merge, limits or _UNLIMITED, None)
-    boundary = probe()
-    if boundary.name == "none":
-        raise SandboxUnavailable(boundary.reason, boundary.hint)
-    program = linux.find_bwrap() or "bwrap"
-    with linux.prepare(profile, argv, cwd=str(cwd), program=program, report=True) as command:
+    watched = Watched(profile.writable)
+    door = _door(profile, argv)
+    with contextlib.ExitStack() as stack:
+        if door is not None:
+            failed = stack.enter_context(contextlib.ExitStack())
+            failed.callback(door.close)
+        made = stack.enter_context(command(profile, door.argv if door else argv, cwd=str(cwd), report=True))
         group = pids.room(profile.limits.processes)
-        argv = pids.inside(group, command.argv)
-        return _popen(argv, command.fds, "/", env, stdin, merge, profile.limits, command.take_report(), group)
+        environment = dict(clean_env() if env is None else env) | (door.environment if door else {})
+        if made.temporary:
+            environment["TMPDIR"] = made.temporary
+
+        def after() -> tuple[str, ...]:
+            pids.leave(group)
+            _remove(made.temporary)
+            if door is not None:
+                door.close()
+            return watched.hold_back()
+
+        fds, argv = (*made.fds, *(door.fds if door else ())), pids.inside(group, made.argv)
+        report = made.take_report()
+        process = _popen(argv, fds, "/", environment, stdin, merge, profile.limits, report, after, made.ends_all)
+        if door is not None:
+            failed.pop_all()
+            door.opened()
+        return process
+
+
+def _door(profile: Profile, argv: Sequence[str]) -> Door | None:
+    """The way to the granted hosts, where there are any and the boundary can have one; else the network stays off."""
+    if not profile.hosts or profile.network or probe().name != "bubblewrap":
+        return None
+    from .door import Door
+
+    return Door(profile, argv)
 
 
 def _popen(
@@ -135,7 +245,8 @@ def _popen(
     merge: bool,
     limits: Limits,
     report: int | None,
-    group: str = "",
+    after: Callable[[], tuple[str, ...]] = tuple,
+    asked: bool = False,
 ) -> Process:
     try:
         popen = subprocess.Popen(
@@ -153,8 +264,9 @@ def _popen(
     except OSError as error:
         if report is not None:
             os.close(report)
+        after()
         raise StoreError(f"{argv[0]} could not be started: {error.strerror or error}.") from error
-    return Process(popen, limits, report, group)
+    return Process(popen, limits, report, after, asked)
 
 
 async def run(

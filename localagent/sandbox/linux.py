@@ -17,12 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SandboxUnavailable
-from ..store.secrets import secret_paths
-from . import seccomp
+from ..store.secrets import STARTING_NAMES, secret_paths
+from . import seccomp, starting
 from .profile import Limits, Profile
 
-_TMPFS_BYTES = 512 * 1024 * 1024
-_MASKED = ("/tmp", "/var/tmp", "/run", "/var/run", "/mnt", "/media", "/home", "/root", "/dev/shm", "/lost+found")
+_MIB = 1024 * 1024
+# Together they must fit into the memory of a small machine; what is not meant for files gets next to nothing.
+_SIZES = {"/tmp": 512 * _MIB, "/var/tmp": 128 * _MIB, "/dev/shm": 128 * _MIB}
+_HOME_BYTES = 128 * _MIB
+_LEAST_BYTES = 1 * _MIB
+MASKED = (
+    *("/tmp", "/var/tmp", "/run", "/var/run", "/mnt", "/media", "/home", "/root", "/dev/shm", "/lost+found"),
+    *("/var/mail", "/var/spool", "/var/crash", "/var/lib/systemd/coredump"),
+)
 # A secret that is a link to nothing (.bash_history to /dev/null) needs no hiding.
 _KERNELS = ("/dev", "/proc", "/sys")
 _TOOLCHAINS = (".rustup", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/pnpm")
@@ -43,13 +50,13 @@ class Host:
     @staticmethod
     def current() -> Host:
         home = os.path.realpath(os.path.expanduser("~"))
-        return Host(home, _tool_paths(), _own_folders(), _listening_sockets())
+        return Host(home, _tool_paths(), own_folders(), _listening_sockets())
 
 
 def secrets_of(home: str) -> tuple[str, ...]:
     """The secret places that exist, where they really lie: many keep theirs behind links."""
     found = {os.path.realpath(path) for path in secret_paths(home) if os.path.lexists(path)}
-    return tuple(sorted(path for path in found if not _under(path, _KERNELS) and not _under(home, [path])))
+    return tuple(sorted(path for path in found if not under(path, _KERNELS) and not under(home, [path])))
 
 
 def closed() -> tuple[str, ...]:
@@ -60,11 +67,16 @@ def closed() -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Command:
-    """An argument list and the descriptors that must be passed on to it."""
+    """An argument list and the descriptors that must be passed on to it.
+
+    `temporary` is a folder made for it; with `ends_all` it ends its tree itself on SIGTERM.
+    """
 
     argv: list[str]
     fds: tuple[int, ...]
     report: int | None = None
+    temporary: str = ""
+    ends_all: bool = False
 
     def take_report(self) -> int | None:
         """The reading end of bubblewrap's status messages; the caller closes it from now on."""
@@ -91,7 +103,9 @@ def prepare(
         if seccomp.supported():
             fd = os.memfd_create("filter")
             stack.callback(os.close, fd)
-            os.write(fd, seccomp.program())
+            # With the host's network come its sockets without a file, which no mount can hide.
+            families = seccomp.INTERNET if profile.network else seccomp.EVERYDAY
+            os.write(fd, seccomp.program(families=families))
             os.lseek(fd, 0, os.SEEK_SET)
             fds.append(fd)
             head += ["--seccomp", str(fd)]
@@ -127,11 +141,21 @@ def build(profile: Profile, host: Host, *, cwd: str) -> list[str]:
     options += ["--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if not profile.network:
         options.append("--unshare-net")
-    options += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *_tmpfs("/sys")]
+    options += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *_tmpfs("/sys", _LEAST_BYTES)]
+    options += _proc()
     options += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
     options += _mounts(profile, host)
     options += ["--remount-ro", "/dev", "--remount-ro", "/sys"]
     return [*options, "--chdir", os.path.realpath(cwd)]
+
+
+def _proc() -> list[str]:
+    """Root without any capability still owns the kernel's parameters, and could have it run a program outside."""
+    if os.geteuid() != 0:
+        return []
+    names = ("sys", "sysrq-trigger", "fs", "mtrr", "pressure")
+    found = [f"/proc/{name}" for name in names if os.path.lexists(f"/proc/{name}")]
+    return [word for path in found for word in ("--ro-bind", path, path)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,35 +178,42 @@ class _Rules:
 
 def _mounts(profile: Profile, host: Host) -> list[str]:
     rules = _Rules()
-    masked = [real for path in (*_MASKED, host.home) if os.path.isdir(real := os.path.realpath(path)) and real != "/"]
+    masked = [real for path in (*MASKED, host.home) if os.path.isdir(real := os.path.realpath(path)) and real != "/"]
     secrets = (*secrets_of(host.home), *profile.closed)
     for path in masked:
         rules.add(path, _WEAK_MASK)
     for path in (*host.own, *secrets, *host.sockets):
         rules.add(path, _STRONG_MASK)
     for path in (*host.tools, *_network_files(profile)):
-        if _under(path, masked):
+        if under(path, masked):
             rules.add(path, _READ)
     links = []
     for path in profile.readable:
-        real = _openable(path, secrets)
+        real = openable(path, secrets)
         if real and real != "/":
             rules.add(real, _READ)
             links += _link(path, real, masked)
-    for source, path in (*((path, path) for path in profile.writable), *profile.binds):
-        links += _writable(rules, source, path, secrets, masked)
+    for path in profile.writable:
+        links += _writable(rules, path, path, secrets, masked, STARTING_NAMES)
+    for source, path in profile.binds:
+        links += _writable(rules, source, path, secrets, masked, frozenset())
     return [*_in_order(rules.by_path, host.home), *links]
 
 
-def _writable(rules: _Rules, source: str, path: str, secrets: Sequence[str], masked: Sequence[str]) -> list[str]:
-    """Open a folder for writing, with what is held in its repositories; the links it needs."""
+def _writable(
+    rules: _Rules, source: str, path: str, secrets: Sequence[str], masked: Sequence[str], names: frozenset[str]
+) -> list[str]:
+    """Open a folder for writing, but not what is held in it; returns the links it needs.
+
+    `names` are held too: in a staged copy they may change, because the changes are judged.
+    """
     real, source = os.path.realpath(path), os.path.realpath(source)
     if real == "/":
         raise SandboxUnavailable("The whole disk cannot be opened for writing.", "Choose a folder to work in.")
-    if not _openable(real, secrets) or not os.path.exists(source):
+    if not openable(real, secrets) or not os.path.exists(source):
         return []
     rules.add(real, _WRITE, source)
-    for inside, rank in _repository_rules(source):
+    for inside, rank in held_rules(source, names):
         rules.add(os.path.join(real, inside), rank, os.path.join(source, inside))
     return _link(path, real, masked)
 
@@ -200,18 +231,18 @@ def _in_order(rules: dict[str, _Rule], home: str) -> list[str]:
             if source is None or not os.path.lexists(source):
                 if not (above and above.rank in (_WEAK_MASK, _STRONG_MASK) and _has_below(path, rules)):
                     continue
-                options += _tmpfs(path)
+                options += _tmpfs(path, _LEAST_BYTES)
                 closing += ["--remount-ro", path]
             elif os.path.isdir(source) and not os.path.islink(source):
-                options += _tmpfs(path)
+                options += _tmpfs(path, _LEAST_BYTES)
                 closing += ["--remount-ro", path]
             elif not os.path.islink(source):
                 options += ["--ro-bind", "/dev/null", path]
         elif rule.rank == _WEAK_MASK:
-            options += _tmpfs(path)
+            options += _tmpfs(path, _HOME_BYTES if path == home else _SIZES.get(path, _LEAST_BYTES))
         elif os.path.exists(rule.source):
             options += ["--bind" if rule.rank == _WRITE else "--ro-bind", rule.source, path]
-    if home != "/" and not any(rules[p].rank in (_READ, _WRITE) and _under(p, [home]) and p == home for p in rules):
+    if home != "/" and not any(rules[p].rank in (_READ, _WRITE) and under(p, [home]) and p == home for p in rules):
         options += ["--dir", home]
     return [*options, *closing]
 
@@ -237,18 +268,18 @@ def _has_below(path: str, rules: dict[str, _Rule]) -> bool:
     return any(other.startswith(path + "/") and rules[other].rank in (_READ, _WRITE) for other in rules)
 
 
-def _tmpfs(path: str) -> list[str]:
-    return ["--size", str(_TMPFS_BYTES), "--tmpfs", path]
+def _tmpfs(path: str, size: int) -> list[str]:
+    return ["--size", str(size), "--tmpfs", path]
 
 
-def _under(path: str, roots: Sequence[str]) -> bool:
+def under(path: str, roots: Sequence[str]) -> bool:
     return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
 
 
-def _openable(path: str, secrets: Sequence[str]) -> str:
+def openable(path: str, secrets: Sequence[str]) -> str:
     """The real path, or "" where there is none or a secret would be opened."""
     real = os.path.realpath(path)
-    return real if os.path.lexists(real) and not _under(real, secrets) else ""
+    return real if os.path.lexists(real) and not under(real, secrets) else ""
 
 
 def _link(path: str, real: str, masked: Sequence[str]) -> list[str]:
@@ -256,35 +287,17 @@ def _link(path: str, real: str, masked: Sequence[str]) -> list[str]:
     path = os.path.abspath(path)
     while path not in ("/", real):
         parent = os.path.dirname(path)
-        if os.path.islink(path) and os.path.realpath(parent) == parent and _under(path, masked):
+        if os.path.islink(path) and os.path.realpath(parent) == parent and under(path, masked):
             return ["--symlink", os.path.realpath(path), path]
         path = parent
     return []
 
 
-def _repository_rules(root: str) -> list[tuple[str, int]]:
-    """Relative paths in a writable folder that are held: `.git/hooks` and `.git/config` to be
-    read only, the folders above them as mounts of their own so that they cannot be renamed away."""
-    found: list[tuple[str, int]] = []
-    level, looked = [""], 0
-    for _ in range(3):
-        deeper: list[str] = []
-        for folder in level:
-            looked += 1
-            if looked > 300:
-                return found
-            with contextlib.suppress(OSError), os.scandir(os.path.join(root, folder)) as entries:
-                for entry in entries:
-                    if not entry.is_dir(follow_symlinks=False):
-                        continue
-                    path = os.path.join(folder, entry.name)
-                    if entry.name != ".git":
-                        deeper.append(path)
-                        continue
-                    found += [(path, _WRITE)] if not folder else [(folder, _WRITE), (path, _WRITE)]
-                    found += [(os.path.join(path, name), _READ) for name in ("hooks", "config")]
-        level = deeper
-    return found
+def held_rules(root: str, names: frozenset[str]) -> list[tuple[str, int]]:
+    """Relative paths in a writable folder that are held, each with what may be done there: what leads git or, by
+    its name, other programs to run something is read only, the folders above are mounts of their own, so that
+    they cannot be renamed away."""
+    return [(path, _READ if kept else _WRITE) for path, kept in starting.held(root, names)]
 
 
 def _network_files(profile: Profile) -> list[str]:
@@ -305,12 +318,14 @@ def _tool_paths() -> tuple[str, ...]:
             if os.path.basename(path.rstrip("/")) in ("bin", "shims", "sbin"):
                 found.append(os.path.dirname(path.rstrip("/")))
     found += [os.path.join(home, name) for name in _TOOLCHAINS]
-    everything = {"/", home, os.path.join(home, ".local"), *(os.path.realpath(path) for path in _MASKED)}
+    everything = {"/", home, os.path.join(home, ".local"), *(os.path.realpath(path) for path in MASKED)}
     real = dict.fromkeys(os.path.realpath(path) for path in found if os.path.isdir(path))
-    return tuple(path for path in real if path not in everything and not home.startswith(path + "/"))
+    kept = [path for path in real if path not in everything and not home.startswith(path + "/")]
+    # Each mount takes time: what lies in another of them is there already.
+    return tuple(path for path in kept if not any(path != other and under(path, [other]) for other in kept))
 
 
-def _own_folders() -> tuple[str, ...]:
+def own_folders() -> tuple[str, ...]:
     from ..store import paths
 
     made = (paths.config_dir(), paths.data_dir(), paths.state_dir(), paths.cache_dir(), paths.runtime_dir())
@@ -327,32 +342,3 @@ def _listening_sockets() -> tuple[str, ...]:
                 if path.startswith("/") and stat.S_ISSOCK(os.lstat(path).st_mode):
                     found.add(os.path.realpath(path))
     return tuple(sorted(found))
-
-
-def install_hint() -> str:
-    """The command that installs bubblewrap on this distribution."""
-    commands = {
-        "apt-get": "sudo apt-get install bubblewrap",
-        "dnf": "sudo dnf install bubblewrap",
-        "pacman": "sudo pacman -S bubblewrap",
-        "zypper": "sudo zypper install bubblewrap",
-        "apk": "sudo apk add bubblewrap",
-        "xbps-install": "sudo xbps-install bubblewrap",
-        "nix-env": "nix-env -iA nixpkgs.bubblewrap",
-    }
-    for manager, command in commands.items():
-        if shutil.which(manager):
-            return f"Install it with: {command}"
-    return "Install the package bubblewrap with your package manager."
-
-
-def refused_hint() -> str:
-    """What permits unprivileged user namespaces, by what forbids them here."""
-    for path, bad, command in (
-        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "apparmor_restrict_unprivileged_userns=0"),
-        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "unprivileged_userns_clone=1"),
-    ):
-        with contextlib.suppress(OSError):
-            if Path(path).read_text().strip() == bad:
-                return f"Allow user namespaces with: sudo sysctl kernel.{command}"
-    return "A container may forbid it: run with user namespaces allowed."

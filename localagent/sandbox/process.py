@@ -9,10 +9,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from ..errors import SandboxUnavailable
-from . import pids
 from .profile import Ended, Limits
 from .tree import tasks, usage
 
@@ -32,9 +31,18 @@ class Process:
 
     `ended` says why we stopped it. `stderr` is the tail of standard error where it was
     started with `merge=False`. Cancelling an iteration or `wait` kills the whole tree.
+    `held_back` are the files that `after`, called once at the end, has put out of the way.
+    `asked` is for a helper that ends everything itself when it is told to.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes], limits: Limits, status_fd: int | None, group: str = "") -> None:
+    def __init__(
+        self,
+        popen: subprocess.Popen[bytes],
+        limits: Limits,
+        status_fd: int | None,
+        after: Callable[[], tuple[str, ...]] = tuple,
+        asked: bool = False,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._popen = popen
         self._limits = limits
@@ -52,7 +60,9 @@ class Process:
         self._status = b""
         self._init_fd: int | None = None
         self._pid_fd: int | None = None
-        self._group = group
+        self._after: Callable[[], tuple[str, ...]] | None = after
+        self._asked = asked
+        self.held_back: tuple[str, ...] = ()
         self._looks = 0
         self._tasks = tasks()
         self._timers: list[asyncio.TimerHandle] = []
@@ -257,9 +267,16 @@ class Process:
         if self._exited.is_set():
             return
         self.ended = self.ended or why
+        # The starter first, or it might still tell of the other's end as of an ordinary one.
+        with contextlib.suppress(OSError):
+            os.killpg(self._popen.pid, signal.SIGTERM if self._asked else signal.SIGKILL)
+            if self._asked:
+                self._timers.insert(0, self._loop.call_later(_GONE_S, self._insist))
         if self._init_fd is not None:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
+
+    def _insist(self) -> None:
         with contextlib.suppress(OSError):
             os.killpg(self._popen.pid, signal.SIGKILL)
 
@@ -300,7 +317,9 @@ class Process:
             self._loop.remove_reader(self._init_fd)
 
     def _close(self) -> None:
-        pids.leave(self._group)
+        if self._after is not None:
+            after, self._after = self._after, None
+            self.held_back = after()
         for timer in self._timers:
             timer.cancel()
         self._eof = True

@@ -26,7 +26,8 @@ class Profile:
 
     `readable` and `writable` appear at their own place, `binds` shows a host folder read-write
     at another path (the staged copy at the workspace's own). Secrets stay hidden even where
-    they lie under one of these, and so does what `closed` names. `network` False leaves only a private loopback.
+    they lie under one of these, and so does what `closed` names. `network` False leaves only a private loopback,
+    and `hosts` (patterns of rules, such as `example.org` and `*.example.org`) the way to these through our proxy.
     """
 
     readable: tuple[str, ...] = ()
@@ -34,6 +35,8 @@ class Profile:
     binds: tuple[tuple[str, str], ...] = ()
     closed: tuple[str, ...] = ()
     network: bool = False
+    hosts: tuple[str, ...] = ()
+    denied_hosts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
 
@@ -41,6 +44,29 @@ class Profile:
 class Boundary:
     """What holds a program in: `name` none means that nothing does, `reason` and `hint` say why."""
 
-    name: Literal["bubblewrap", "none"]
+    name: Literal["bubblewrap", "landlock", "seatbelt", "none"]
     reason: str = ""
     hint: str = ""
+
+    @property
+    def reduced(self) -> bool:
+        """Whether it holds less than the full boundary; `reason` then says why it is used."""
+        return self.name in ("landlock", "seatbelt")
+
+    @property
+    def in_place(self) -> bool:
+        """Whether no folder can be shown at another path, so that a staged copy is worked on where it lies."""
+        return self.name in ("landlock", "seatbelt", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The boundary and what is known of the program that makes it. `overlays` is True where it can show a
+    folder with changes kept apart from it (bubblewrap from 0.11 on, and this kernel permits it)."""
+
+    name: Literal["bubblewrap", "landlock", "seatbelt", "none"]
+    reason: str = ""
+    hint: str = ""
+    program: str = ""
+    version: str = ""
+    overlays: bool = False

@@ -21,7 +21,27 @@ _X32 = 0x40000000
 _NAMESPACES = 0x7E020000  # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET
 _NEWTIME = 0x80
 _IOCTLS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
-_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
+INTERNET = (2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK
+EVERYDAY = (1, *INTERNET)  # and AF_UNIX
+# Stand in the filter for the process that ends everything, and for its group, whose numbers only it knows.
+KEEPER, KEEPERS_GROUP = 0x7E57C0DE, 0x7E57C0DF
+_SETUID = 0o6000
+_CREATES = 0o20000100  # O_CREAT, O_TMPFILE
+# name -> (x86_64, aarch64, which argument is the mode, which one are the flags without which there is none)
+_MODES: tuple[tuple[int | None, int | None, int, int | None], ...] = (
+    (90, None, 1, None),  # chmod
+    (91, 52, 1, None),  # fchmod
+    (268, 53, 2, None),  # fchmodat
+    (452, 452, 2, None),  # fchmodat2
+    (85, None, 1, None),  # creat
+    (2, None, 2, 1),  # open
+    (257, 56, 3, 2),  # openat
+    (133, None, 1, None),  # mknod
+    (259, 33, 2, None),  # mknodat
+)
+# What can be done to a process by its number: (x86_64, aarch64, which argument).
+_ON_PROCESSES = ((62, 129, 0), (200, 130, 0), (234, 131, 0), (129, 138, 0), (297, 240, 0), (434, 434, 0))
+_PRLIMIT, _OPENAT2 = (302, 261), (437, 437)
 
 # name -> (x86_64, aarch64)
 _DENIED: dict[str, tuple[int, int]] = {
@@ -79,9 +99,18 @@ def supported(machine: str = "") -> bool:
     return (machine or platform.machine()) in _MACHINES
 
 
-def program(machine: str = "") -> bytes:
+def number(name: str, machine: str = "") -> int:
+    """The number of a system call that the filter knows, "" = on the processor we run on. Raises KeyError."""
+    _, column = _MACHINES[machine or platform.machine()]
+    more = {"unshare": _UNSHARE, "clone3": _CLONE3}
+    return (more.get(name) or _DENIED[name])[column]
+
+
+def program(machine: str = "", *, families: tuple[int, ...] = EVERYDAY, keeper: bool = False) -> bytes:
     """The filter as an array of `struct sock_filter`, as `bwrap --seccomp` reads it.
 
+    `families` are the kinds of sockets that may be made. With `keeper` the process whose number will
+    stand in place of `KEEPER` cannot be signalled, and no other process be limited.
     Raises KeyError for a processor that `supported` refuses.
     """
     arch, column = _MACHINES[machine or platform.machine()]
@@ -95,16 +124,44 @@ def program(machine: str = "") -> bytes:
         code += [_op(_JGE, 0, 1, _X32), _op(_RET, 0, 0, _KILL)]
     for numbers in _DENIED.values():
         code += [_op(_JEQ, 0, 1, numbers[column]), _op(_RET, 0, 0, _ERRNO | _EPERM)]
-    # glibc falls back to clone, whose flags a filter can read, when clone3 does not exist.
-    code += [_op(_JEQ, 0, 1, _CLONE3[column]), _op(_RET, 0, 0, _ERRNO | _ENOSYS)]
+    # What passes its flags in memory, where no filter can read them, does not exist: there are older calls.
+    for numbers in (_CLONE3, _OPENAT2):
+        code += [_op(_JEQ, 0, 1, numbers[column]), _op(_RET, 0, 0, _ERRNO | _ENOSYS)]
+    code += _setuid(column) + (_keeper(column) if keeper else [])
     code += _when(_CLONE[column], 0, [_op(_JSET, 0, 1, _NAMESPACES), _op(_RET, 0, 0, _ERRNO | _EPERM)])
     code += _when(_UNSHARE[column], 0, [_op(_JSET, 0, 1, _NAMESPACES | _NEWTIME), _op(_RET, 0, 0, _ERRNO | _EPERM)])
     bad_ioctl = [part for n in _IOCTLS for part in (_op(_JEQ, 0, 1, n), _op(_RET, 0, 0, _ERRNO | _EPERM))]
     code += _when(_IOCTL[column], 1, bad_ioctl)
-    families = [part for n in _FAMILIES for part in (_op(_JEQ, 0, 1, n), _op(_RET, 0, 0, _ALLOW))]
-    code += _when(_SOCKET[column], 0, [*families, _op(_RET, 0, 0, _ERRNO | _EAFNOSUPPORT)])
+    made = [part for n in families for part in (_op(_JEQ, 0, 1, n), _op(_RET, 0, 0, _ALLOW))]
+    code += _when(_SOCKET[column], 0, [*made, _op(_RET, 0, 0, _ERRNO | _EAFNOSUPPORT)])
     code.append(_op(_RET, 0, 0, _ALLOW))
     return b"".join(code)
+
+
+def _setuid(column: int) -> list[bytes]:
+    """No file is made, or made over, that runs as its owner."""
+    code: list[bytes] = []
+    refuse = [_op(_JSET, 0, 1, _SETUID), _op(_RET, 0, 0, _ERRNO | _EPERM)]
+    for *numbers, mode, flags in _MODES:
+        number = numbers[column]
+        if number is None:
+            continue
+        if flags is None:
+            code += _when(number, mode, refuse)
+        else:
+            made = [_op(_JSET, 1, 0, _CREATES), _op(_RET, 0, 0, _ALLOW), _op(_LOAD, 0, 0, 16 + 8 * mode), *refuse]
+            code += _when(number, flags, made)
+    return code
+
+
+def _keeper(column: int) -> list[bytes]:
+    """Nothing reaches the one who will end it all, nor everybody at once, nor another process's limits."""
+    refuse = _op(_RET, 0, 0, _ERRNO | _EPERM)
+    code: list[bytes] = []
+    for *numbers, argument in _ON_PROCESSES:
+        bad = [part for n in (KEEPER, KEEPERS_GROUP, 0xFFFFFFFF) for part in (_op(_JEQ, 0, 1, n), refuse)]
+        code += _when(numbers[column], argument, bad)
+    return code + _when(_PRLIMIT[column], 0, [_op(_JEQ, 1, 0, 0), refuse])
 
 
 def _op(code: int, yes: int, no: int, value: int) -> bytes:

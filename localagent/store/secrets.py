@@ -53,6 +53,15 @@ SYSTEM_SECRETS: tuple[str, ...] = (
 # Whatever folder they lie in.
 SECRET_NAMES: frozenset[str] = frozenset({".ssh", ".gnupg"})
 
+# In any folder, editors and other tools act on these by themselves, or look for programs to run there.
+STARTING_NAMES: frozenset[str] = frozenset(
+    (
+        *(".vscode", ".idea", ".fleet", ".zed", ".cursor", ".devcontainer", ".devcontainer.json", ".claude", ".codex"),
+        *(".envrc", ".direnv", ".mcp.json", ".localagent", ".husky", ".pre-commit-config.yaml", ".gitmodules"),
+        *(".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv", ".exrc", ".nvimrc", ".gdbinit", ".hgrc"),
+    )
+)
+
 STARTUP_PLACES: tuple[str, ...] = (
     *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".bash_completion", ".bash_env"),
     *(".profile", ".login", ".logout", ".cshrc", ".tcshrc", ".kshrc", ".mkshrc", ".shrc", ".shinit"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LocalAgentError
-from ..sandbox.launch import Profile
+from ..sandbox.launch import Profile, probe
 from ..store import prune
 from ..store.atomic import store_error
 from ..store.files import remove_tree
@@ -25,6 +25,12 @@ from . import link, proposals, spill
 from .describe import Plugin, describe
 
 _FILE_EFFECTS = frozenset({"read:fs", "write:fs", "run"})
+
+Hosts = Callable[[], tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+def _no_hosts() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (), ()
 
 
 class PluginSource:
@@ -39,6 +45,8 @@ class PluginSource:
     - `unsandboxed` is for machines without a boundary, where every effect was asked about:
       workers run as they are, programs still on a staged copy.
     - `mask` hides secrets in a result's text, before any of it is shown or written to `spill`.
+    - `hosts` gives the hosts that programs may reach, and those they may not though they match,
+      asked at each call.
     """
 
     def __init__(
@@ -52,6 +60,7 @@ class PluginSource:
         closed: Callable[[], Sequence[str]] | Sequence[str] = (),
         unsandboxed: bool = False,
         mask: Callable[[str], str] = str,
+        hosts: Hosts = _no_hosts,
     ) -> None:
         self._files = list(files)
         self._workspace = Path(os.path.realpath(workspace))
@@ -61,6 +70,7 @@ class PluginSource:
         self._patterns = closed
         self._unsandboxed = unsandboxed
         self._mask = mask
+        self._hosts = hosts
         self._tools: dict[str, tuple[ToolSpec, Plugin]] = {}
         self._folders: dict[str, Path] = {}
         self._swept = False
@@ -138,7 +148,8 @@ class PluginSource:
 
                 # Beside the call's folder, which the program can write and see.
                 view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, closed=closed))
-            workspace = str(view.path) if view is not None and self._unsandboxed else str(self._workspace)
+            in_place = self._unsandboxed or probe().in_place
+            workspace = str(view.path) if view is not None and in_place else str(self._workspace)
             sees_workspace = view is not None or bool({"read:fs", "write:fs"} & set(job.spec.effects))
             request = {
                 "op": "call",
@@ -183,6 +194,7 @@ class PluginSource:
         effects = set(job.spec.effects)
         readable: tuple[str, ...] = ()
         binds: tuple[tuple[str, str], ...] = ()
+        allowed, denied = self._hosts() if "run" in effects else ((), ())
         if effects & _FILE_EFFECTS:
             readable = (str(self._spill), *self._extra, *proposals.named_paths(job.spec, job.call, self._workspace))
         if staged is not None:
@@ -195,6 +207,8 @@ class PluginSource:
             binds=binds,
             closed=closed,
             network="net" in effects,
+            hosts=allowed,
+            denied_hosts=denied,
             limits=link.limits(job.spec.timeout),
         )
 

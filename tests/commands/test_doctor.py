@@ -39,7 +39,7 @@ def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings.set_value("model", "mine")
     monkeypatch.setattr(engine, "llama", llama(), raising=False)
     monkeypatch.setattr(doctor, "_devices", lambda: [])
-    monkeypatch.setattr(launch, "probe", lambda: SimpleNamespace(name="bubblewrap", reason="", hint=""))
+    monkeypatch.setattr(launch, "probe", lambda: launch.Boundary("bubblewrap"))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(100 << 30, 50 << 30, 50 << 30))
     monkeypatch.setattr(index, "unreachable", lambda entry, url: None)
     monkeypatch.setattr(fetch, "unreachable", lambda url: None)
@@ -88,6 +88,14 @@ def test_a_problem_is_shown_with_what_to_do(
     at = next(n for n, line in enumerate(lines) if line.startswith("PROBLEM  sandbox"))
     assert "bubblewrap is missing. Until then every action asks first." in lines[at]
     assert lines[at + 1].strip() == "-> apt install bubblewrap"
+
+
+def test_a_reduced_sandbox_is_said(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    boundary = launch.Boundary("landlock", "bubblewrap is not installed.", "apt install bubblewrap")
+    monkeypatch.setattr(launch, "probe", lambda: boundary)
+    code, checks = checked("--offline")
+    assert code == 0 and checks["sandbox"]["state"] == "note" and "holds less" in checks["sandbox"]["text"]
+    assert checks["sandbox"]["fix"] == "apt install bubblewrap"
 
 
 def test_an_engine_that_cannot_be_loaded(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:

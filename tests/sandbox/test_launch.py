@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from localagent.errors import SandboxUnavailable, StoreError
-from localagent.sandbox import launch, linux
+from localagent.sandbox import landlock, launch, linux
 from localagent.sandbox.launch import Done, Limits, Process, Profile
 
 
@@ -310,6 +310,7 @@ def test_a_resident_outlives_its_starter_and_writes_its_log(tmp_path: Path) -> N
 def test_without_bubblewrap_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_probed", None)
     monkeypatch.setattr(linux, "find_bwrap", lambda: None)
+    monkeypatch.setattr(landlock, "version", lambda: 0)
     found = launch.probe()
     assert found.name == "none" and "not installed" in found.reason and "bubblewrap" in found.hint
     with pytest.raises(SandboxUnavailable, match="not installed"):
@@ -323,7 +324,19 @@ def test_a_refused_boundary_is_told_from_a_missing_one(monkeypatch: pytest.Monke
     monkeypatch.setattr(launch, "_probed", None)
     monkeypatch.setattr(linux, "find_bwrap", lambda: str(fake))
     found = launch.probe()
+    assert found.name == "landlock" and found.reduced and "No permissions" in found.reason and found.hint
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    found = launch.probe(again=True)
     assert found.name == "none" and "No permissions" in found.reason and found.hint
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_a_platform_whose_boundary_does_not_start_has_none(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(launch, "_probed", None)
+    found = launch.probe()
+    monkeypatch.undo()
+    assert found.name == "none" and found.reason and found.in_place and not found.reduced
 
 
 def test_the_sandbox_is_quick() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from localagent.errors import SandboxUnavailable
-from localagent.sandbox import linux
+from localagent.sandbox import hints, linux
 from localagent.sandbox.linux import Host
 from localagent.sandbox.profile import Limits, Profile
 from localagent.store.secrets import SECRET_PLACES, SYSTEM_SECRETS
@@ -100,7 +100,8 @@ def test_every_secret_place_of_a_home_is_closed(place: Place) -> None:
         assert said.split()[0] == "0" and "TOPSECRET" not in said, place.run("grep -rlsa TOPSECRET ~", profile=profile)
     config = str(place.home / ".config")
     _, said = place.run(
-        "grep -rsa TOPSECRET ~/.config; echo x > ~/.config/gh/x; ls ~/.config", profile=Profile((str(place.work),), (config,))
+        "grep -rsa TOPSECRET ~/.config; echo x > ~/.config/gh/x; ls ~/.config",
+        profile=Profile((str(place.work),), (config,)),
     )
     assert "TOPSECRET" not in said and "gh" in said
 
@@ -208,14 +209,22 @@ def test_any_profile_keeps_the_promises(isolated: Path) -> None:
         readable = tuple(str(r) for r in rng.sample(roots, rng.randint(0, 3)))
         writable = tuple(str(r) for r in rng.sample(roots, rng.randint(0, 3)))
         network = rng.random() < 0.5
-        argv = linux.build(Profile(readable, writable, network=network), host, cwd="/")
+        copy = isolated / "copy"
+        copy.mkdir(exist_ok=True)
+        binds = ((str(copy), str(rng.choice(roots))),) if rng.random() < 0.5 else ()
+        hosts = ("example.org",) if rng.random() < 0.5 else ()
+        argv = linux.build(Profile(readable, writable, binds, network=network, hosts=hosts), host, cwd="/")
         parsed = list(options(argv))
         flat = set(itertools.chain(*parsed))
         assert {"--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc"} <= flat
+        assert "--share-net" not in flat and "--cap-add" not in flat and "--dev-bind" not in flat
         assert ("--cap-drop", "ALL") in parsed and ("--unshare-net" in flat) == (not network)
         for option in parsed:
             if option[0] == "--bind":
-                assert any(option[2] == w or option[2].startswith(w + "/") for w in writable)
+                opened = (*writable, *(path for _, path in binds))
+                assert any(option[2] == w or option[2].startswith(w + "/") for w in opened)
+                given = (*writable, *(source for source, _ in binds))
+                assert any(option[1] == w or option[1].startswith(w + "/") for w in given)
                 assert "/.ssh" not in option[2]
         sized = [parsed[i - 1][0] == "--size" for i, option in enumerate(parsed) if option[0] == "--tmpfs"]
         assert all(sized)
@@ -239,5 +248,5 @@ def test_limits_are_set_by_the_shell_that_becomes_the_program() -> None:
 
 
 def test_hints_name_a_command() -> None:
-    assert "bubblewrap" in linux.install_hint()
-    assert linux.refused_hint()
+    assert "bubblewrap" in hints.install_hint()
+    assert hints.refused_hint()

@@ -1,0 +1,1 @@
+"""Attacks on our own sandbox, each judged by what happened outside of it."""
