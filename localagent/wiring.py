@@ -47,7 +47,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
     stored, unreadable = _stored_rules(workspace)
-    steps, recovered = journal()
+    steps, recovered = journal(chosen.undo_mb)
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
     setting = Setting(
@@ -128,9 +128,9 @@ async def registry(workspace: Path, spill: Path, deny: Sequence[rules.Rule] = ()
     return Registry([source])
 
 
-def journal() -> tuple[Journal, tuple[str, ...]]:
+def journal(budget_mb: int | None = None) -> tuple[Journal, tuple[str, ...]]:
     """The journal, and a sentence for each step that a crash had left half done."""
-    made = Journal(paths.state_dir() / "journal")
+    made = Journal(paths.state_dir() / "journal", budget_mb)
     return made, tuple(step.recovery for step in made.recover())
 
 

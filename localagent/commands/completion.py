@@ -14,6 +14,12 @@ _localagent() {{
     COMPREPLY=($(compgen -W "list pull use info check rm" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = tune ] && [ "${{word:0:1}}" = - ]; then
     COMPREPLY=($(compgen -W "--forget --anyway --json" -- "$word"))
+  elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = undo ]; then
+    COMPREPLY=($(compgen -W "--step --file --force" -- "$word"))
+  elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = redo ]; then
+    COMPREPLY=($(compgen -W "--step --file" -- "$word"))
+  elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = changes ]; then
+    COMPREPLY=($(compgen -W "--step --file --session --limit --json" -- "$word"))
   else
     COMPREPLY=($(compgen -f -- "$word"))
   fi
@@ -29,6 +35,12 @@ _localagent() {{
     compadd list pull use info check rm
   elif [[ $words[2] == tune && $PREFIX == -* ]]; then
     compadd -- --forget --anyway --json
+  elif [[ $words[2] == undo && $PREFIX == -* ]]; then
+    compadd -- --step --file --force
+  elif [[ $words[2] == redo && $PREFIX == -* ]]; then
+    compadd -- --step --file
+  elif [[ $words[2] == changes && $PREFIX == -* ]]; then
+    compadd -- --step --file --session --limit --json
   else
     _files
   fi
@@ -39,6 +51,9 @@ _FISH = """\
 complete -c localagent -n __fish_use_subcommand -f -a "{names}"
 complete -c localagent -n "__fish_seen_subcommand_from model" -f -a "list pull use info check rm"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
+complete -c localagent -n "__fish_seen_subcommand_from undo" -a "--step --file --force"
+complete -c localagent -n "__fish_seen_subcommand_from redo" -a "--step --file"
+complete -c localagent -n "__fish_seen_subcommand_from changes" -a "--step --file --session --limit --json"
 """
 
 

@@ -32,6 +32,7 @@ class Settings:
     hub: str = DEFAULT_HUB
     index_url: str | None = None
     power: str = "auto"
+    undo_mb: int = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,11 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         "auto (half the threads on a low battery or a hot processor), full (never), save (always)",
     ),
     "idle_s": (_seconds, False, "seconds without a request after which the engine frees its memory"),
+    "undo_mb": (
+        _integer(0, 1_048_576),
+        False,
+        "MB that earlier contents, kept for undo, may take; the oldest go first, never the newest session's",
+    ),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
     "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
 }

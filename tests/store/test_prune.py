@@ -21,7 +21,8 @@ DAY = 86_400
 
 def rewrite(journal: Journal, space: Path, new, texts: str) -> None:
     for text in texts:
-        commit(journal, space, Change("write", str(space / "a.txt"), content=new(text * 5000)))
+        change = Change("write", str(space / "a.txt"), content=new(text * 5000))
+        journal.commit([change], [space], session=text, call="c", label="test")
 
 
 def aged(journal: Journal, number: int, days: float) -> None:
