@@ -310,7 +310,9 @@ class Plan:
                 try:
                     info = os.fstat(old)
                     copy_owner(info, fd)
-                    copy_attributes(old, fd)
+                    # A program's own file says itself which attributes it has.
+                    if change.mtime_ns is None:
+                        copy_attributes(old, fd)
                 finally:
                     os.close(old)
                 mode = stat.S_IMODE(info.st_mode) if mode is None else mode
