@@ -21,12 +21,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlay:
+    """A host folder that a call sees overlaid: what it writes there lands in `upper`. `work` is the kernel's."""
+
+    folder: str
+    upper: str
+    work: str
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What a program sees beside the system's own files, all absolute host paths.
 
     `readable` and `writable` appear at their own place, `binds` shows a host folder read-write
     at another path (the staged copy at the workspace's own). Secrets stay hidden even where
-    they lie under one of these, and so does what `closed` names. `network` False leaves only a private loopback.
+    they lie under one of these, and so does what `closed` names. With `overlay` its folder is overlaid before anything is opened
+    (it must be named in `binds` or `writable` too), or the program is not started. `network` False leaves only a private loopback.
     """
 
     readable: tuple[str, ...] = ()
@@ -34,6 +44,7 @@ class Profile:
     binds: tuple[tuple[str, str], ...] = ()
     closed: tuple[str, ...] = ()
     network: bool = False
+    overlay: Overlay | None = None
     limits: Limits = field(default_factory=Limits)
 
 

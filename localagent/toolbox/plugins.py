@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LocalAgentError
 from ..sandbox.launch import Profile
@@ -22,6 +22,9 @@ from ..store.files import remove_tree
 from ..values import Change, Receipt, Text, ToolCall, ToolResult, ToolSpec
 from . import link, proposals, spill
 from .describe import Plugin, describe
+
+if TYPE_CHECKING:
+    from ..sandbox.stage import View
 
 _FILE_EFFECTS = frozenset({"read:fs", "write:fs", "run"})
 
@@ -126,7 +129,9 @@ class PluginSource:
                 from ..sandbox import stage
 
                 # Beside the call's folder, which the program can write and see.
-                view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, closed=closed))
+                # Without a boundary nothing could hold a program to an overlay.
+                budget = stage.StageBudget(overlaid=not self._unsandboxed)
+                view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, budget, closed))
             workspace = str(view.path) if view is not None and self._unsandboxed else str(self._workspace)
             sees_workspace = view is not None or bool({"read:fs", "write:fs"} & set(job.spec.effects))
             request = {
@@ -141,7 +146,7 @@ class PluginSource:
             }
             profile = None
             if not self._unsandboxed:
-                profile = self._profile(job, str(view.path) if view is not None else None, closed)
+                profile = self._profile(job, view, closed)
             asked = link.ask(request, profile=profile, cwd=request["cwd"], timeout=job.spec.timeout)
             answer: dict[str, Any] = {}
             started = time.monotonic()
@@ -167,15 +172,15 @@ class PluginSource:
         shown = proposals.named_paths(job.spec, job.call, self._workspace)
         return closing.found(str(self._workspace), patterns, shown)
 
-    def _profile(self, job: _Job, staged: str | None, closed: tuple[str, ...]) -> Profile:
+    def _profile(self, job: _Job, view: View | None, closed: tuple[str, ...]) -> Profile:
         """What this call's worker may see and change, from the tool's declared effects alone."""
         effects = set(job.spec.effects)
         readable: tuple[str, ...] = ()
         binds: tuple[tuple[str, str], ...] = ()
         if effects & _FILE_EFFECTS:
             readable = (str(self._spill), *self._extra, *proposals.named_paths(job.spec, job.call, self._workspace))
-        if staged is not None:
-            binds = ((staged, str(self._workspace)),)
+        if view is not None:
+            binds, closed = view.binds, (*closed, *view.secrets)
         elif effects & {"read:fs", "write:fs"}:
             readable = (str(self._workspace), *readable)
         return Profile(
@@ -184,6 +189,7 @@ class PluginSource:
             binds=binds,
             closed=closed,
             network="net" in effects,
+            overlay=view.overlay if view is not None else None,
             limits=link.limits(job.spec.timeout),
         )
 
