@@ -52,7 +52,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     _begin(engine.prepare((), (), Options()))
     setting = Setting(
         engine=engine,
-        registry=await registry(workspace, log.spill, deny),
+        registry=await registry(workspace, log.spill, deny, (steps, log.folder.name) if chosen.background else None),
         journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, deny),
@@ -111,8 +111,12 @@ def folder(wanted: str | None) -> Path:
     return path
 
 
-async def registry(workspace: Path, spill: Path, deny: Sequence[rules.Rule] = ()) -> Registry:
+async def registry(
+    workspace: Path, spill: Path, deny: Sequence[rules.Rule] = (), background: tuple[Journal, str] | None = None
+) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them.
+
+    With `background` (the journal and the session's id) those for background commands come last.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -125,7 +129,11 @@ async def registry(workspace: Path, spill: Path, deny: Sequence[rules.Rule] = ()
     problems = await source.load()
     if problems:
         raise ConfigError(" ".join(problems))
-    return Registry([source])
+    if background is None or unsandboxed:
+        return Registry([source])
+    from .toolbox.background import Background
+
+    return Registry([source, Background(*background, workspace=workspace, scratch=_scratch(), closed=closed)])
 
 
 def journal(budget_mb: int | None = None) -> tuple[Journal, tuple[str, ...]]:

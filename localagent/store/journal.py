@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..errors import StoreError
 from ..values import Change
+from . import adopt as adopting
 from . import choice, prune
 from .apply import Roots, apply, conflicts, discard_temp, revert, where
 from .atomic import store_error
@@ -110,6 +111,13 @@ class Journal:
                 self._prepare(record, roots, open_roots, place, stop)
                 self._carry_out(record, open_roots)
         return record.step
+
+    def adopt(self, before: adopting.Before, *, session: str, call: str, label: str) -> Step | None:
+        """Have what a program did to a folder by itself as a step, which is undone like any other; None for nothing."""
+        with self._locked(), _as_store_errors(before.root):
+            number = max(self._steps.numbers(), default=0) + 1
+            made = adopting.record(self._steps, number, before, Step(number, (), time.time(), label, session, call))
+        return made.step if made is not None else None
 
     def _prepare(
         self,
@@ -287,10 +295,10 @@ class Journal:
         file: Path | str | None,
         force: bool = False,
     ) -> Record:
-        if file is not None:
-            with _as_store_errors(str(self._folder)):
-                return choice.about(self._steps, os.fspath(file), number, state, word, force)
-        return choice.choose(self._steps, number, state, word, within)
+        if file is None:
+            return choice.choose(self._steps, number, state, word, within)
+        with _as_store_errors(str(self._folder)):
+            return choice.about(self._steps, os.fspath(file), number, state, word, force)
 
     # ------------------------------------------------------------ after a crash
 

@@ -33,6 +33,7 @@ class Settings:
     index_url: str | None = None
     power: str = "auto"
     undo_mb: int = 2048
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or "\n" in value:
         raise ValueError("must be a text of one line")
@@ -108,6 +115,7 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         False,
         "MB that earlier contents, kept for undo, may take; the oldest go first, never the newest session's",
     ),
+    "background": (_yes_or_no, False, "true offers the model tools for commands that go on in the background"),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
     "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
 }
