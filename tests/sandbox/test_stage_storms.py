@@ -67,6 +67,10 @@ class Storm:
         place = pick(folders) / self.name()
         file = pick(files) if files else None
         folder = pick(folders[1:]) if len(folders) > 1 else None
+        if len(everything) > 250:
+            # A tree that only grows would be slow, not harder.
+            shutil.rmtree(max(folders[1:], key=lambda f: len(f.parts)) if self.random.random() < 0.5 else pick(folders[1:]))
+            return
         kind = pick(("new", "new", "append", "shorten", "move", "movedir", "link", "hard", "chmod", "chmoddir", "touch", "xattr",
                      "xattrdir", "sparse", "rm", "rmtree", "mkdir", "mkdir", "shell", "swap", "replace", "fill"))  # fmt: skip
         try:
