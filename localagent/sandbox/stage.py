@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 from ..errors import StoreError
 from ..store.atomic import store_error
 from ..store.copying import copy_attributes, copy_file
-from ..store.files import remove_tree
+from ..store.files import by_descriptor, open_unlinked, remove_tree
 from ..store.secrets import SECRET_NAMES
 from ..values import Change
 from . import linux
@@ -33,6 +34,7 @@ _T = TypeVar("_T")
 
 # Change times tick this coarsely on some kernels; a write within one tick would look like none.
 _TICK_S = 0.01
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 # Each takes a mount of its own.
 _MOST_SECRETS = 300
 
@@ -213,7 +215,7 @@ def _fill(view: View, budget: StageBudget, stop: threading.Event, closed: Sequen
     try:
         _Copy(view, budget, stop, closed).run()
     except OSError as error:
-        raise store_error(error, error.filename or str(view.path)) from error
+        raise store_error(error, str(view.path)) from error
 
 
 class _Copy:
@@ -229,14 +231,12 @@ class _Copy:
 
     def run(self) -> None:
         pending = [""]
-        while pending:
-            folder = pending.pop()
-            try:
-                entries = sorted(os.scandir(os.path.join(self._view.workspace, folder)), key=lambda entry: entry.name)
-            except PermissionError:
-                self._left_out.append(folder)
-                continue
-            pending += [path for entry in entries if (path := self._entry(folder, entry))]
+        top = os.open(self._view.workspace, _FOLDER)
+        try:
+            while pending:
+                pending += self._folder(top, pending.pop())
+        finally:
+            os.close(top)
         # Last, because a folder may be read-only, and because filling it changes its time.
         for path, info in reversed(self._folders):
             target = os.path.join(self._view.path, path)
@@ -246,22 +246,50 @@ class _Copy:
             self._view.staged[path] = look(os.path.join(self._view.path, path))
         self._view.left_out = tuple(self._left_out)
 
-    def _entry(self, folder: str, entry: os.DirEntry[str]) -> str:
-        """Copy one entry; a folder's path is returned, to be filled later."""
+    def _folder(self, top: int, folder: str) -> list[str]:
+        """Copy what is in a folder; the paths of the folders in it, to be filled later.
+
+        It is held open, and no link is followed to it: what is put in its place meanwhile is not what was looked at.
+        """
+        try:
+            handle = open_unlinked(top, folder, _FOLDER)
+        except (PermissionError, NotADirectoryError, FileNotFoundError):
+            self._left_out.append(folder)
+            return []
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            self._left_out.append(folder)
+            return []
+        try:
+            entries = sorted(os.scandir(handle), key=lambda entry: entry.name)
+            return [path for entry in entries if (path := self._entry(handle, folder, entry))]
+        finally:
+            os.close(handle)
+
+    def _entry(self, handle: int, folder: str, entry: os.DirEntry[str]) -> str:
+        """Copy one entry of the open folder; a folder's path is returned."""
         path = os.path.join(folder, entry.name)
         target = os.path.join(self._view.path, path)
+        named_so = os.path.join(self._view.workspace, path)
+        source = by_descriptor(os.path.dirname(named_so), handle, entry.name)
         try:
             info = entry.stat(follow_symlinks=False)
             named = entry.name.casefold() in SECRET_NAMES and not stat.S_ISLNK(info.st_mode)
-            if named or entry.path in self._closed:
+            if named or named_so in self._closed:
                 self._place(target, info)
                 self._left_out.append(path)
                 self._view.closed.append(path)
                 return ""
-            made = self._make(entry.path, target, info)
+            made = self._make(source, target, info)
         except FileNotFoundError:
             return ""
         except PermissionError:
+            info, made = None, False
+        except OSError as error:
+            # A link where a file was a moment ago.
+            if error.errno != errno.ELOOP:
+                raise
             info, made = None, False
         if info is None or not made:
             self._left_out.append(path)

@@ -20,7 +20,7 @@ from ..errors import StoreError
 from ..values import Change
 from . import adopt as adopting
 from . import choice, prune
-from .apply import Roots, apply, conflicts, discard_temp, revert, where
+from .apply import Roots, apply, conflicts, discard_temp, let_go, revert, where
 from .atomic import store_error
 from .files import remove_tree
 from .folders import parents, set_time, sync, time_of
@@ -187,7 +187,7 @@ class Journal:
         for op in record.ops:
             if op.gone and state == "done":
                 with contextlib.suppress(OSError):
-                    roots.get(op.root).remove(op.gone)
+                    let_go(op, roots.get(op.root))
         for path, times in record.folders.items():
             times[1] = time_of(path) if state == "done" else times[1]
         record.state = state
@@ -282,7 +282,7 @@ class Journal:
                 op.temp = op.undone
             elif op.kind == "take" and op.gone:
                 remove_tree(op.kept)
-                root.copy_out(op.path, op.kept)
+                root.copy_out(op.path, op.kept, alone=op.alone)
             elif op.kind == "take" and os.path.lexists(op.kept):
                 raise StoreError(f"{where(op)} cannot be deleted again: its place in the trash is taken.")
 

@@ -229,9 +229,10 @@ class Plan:
     # ------------------------------------------------------------ removal
 
     def _take(self, root: str, path: str, now: Sign | None, index: int, trash: bool = True) -> Op:
-        op = Op("take", root, path, kept=self._kept(), before=now)
+        alone = self._emptied_folder(os.path.join(root, path))
+        op = Op("take", root, path, kept=self._kept(), before=now, alone=alone)
         mount = self._roots.get(root).mount_key(os.path.dirname(path))
-        if trash and not self._emptied_folder(os.path.join(root, path)) and (found := _trash(mount)):
+        if trash and not alone and (found := _trash(mount)):
             name = _free_name(found, os.path.basename(path))
             op.kept, op.info = os.path.join(found, "files", name), os.path.join(found, "info", f"{name}.trashinfo")
         elif mount != _mount_of(str(self._place)):
@@ -275,7 +276,7 @@ class Plan:
             not_stopped(self._stop)
             root = self._roots.get(op.root)
             if op.kind == "take" and op.gone:
-                root.copy_out(op.path, op.kept)
+                root.copy_out(op.path, op.kept, alone=op.alone)
             if op.kind != "put":
                 continue
             source_root, source = self._sources[op.root, op.path]

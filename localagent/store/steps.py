@@ -91,6 +91,7 @@ class Op:
 
     mkdir; put: `temp` becomes `path`, an original goes to `kept`; move: `path` becomes `dest`;
     take: `path` goes to `kept` (by way of `gone` where that is on another file system); chmod.
+    `alone` is a folder that goes without what is in it, which goes by itself.
     A put that copies names its source's root in `dest_root`. On undo what `put` made goes to
     `undone`, from where redo takes it.
     """
@@ -110,6 +111,7 @@ class Op:
     mode: int | None = None
     old_mode: int | None = None
     skipped: bool = False
+    alone: bool = False
 
 
 @dataclass(slots=True)
