@@ -8,7 +8,7 @@ import stat
 
 from ..errors import Conflict, StoreError
 from .copying import facts, sha256
-from .files import Root, remove_tree
+from .files import Root, remove_tree, rename_new
 from .steps import Op, Sign
 
 
@@ -121,8 +121,9 @@ def _take(op: Op, root: Root, roots: Roots) -> None:
         return
     if op.info:
         _write_trash_info(op)
-    with root.parent(op.path) as (folder, name):
-        os.rename(name, op.kept, src_dir_fd=folder)
+    with root.parent(op.path) as (folder, name), Root(os.path.dirname(op.kept)) as place:
+        # Never over what lies there: it may be the only copy of something.
+        rename_new(folder, name, place.fd, os.path.basename(op.kept))
 
 
 def let_go(op: Op, root: Root) -> None:

@@ -71,7 +71,7 @@ def _exists(folder: int, name: str) -> bool:
     return True
 
 
-def _rename_new(one: int, name: str, two: int, new: str) -> None:
+def rename_new(one: int, name: str, two: int, new: str) -> None:
     """Rename that never replaces; the check is the kernel's where it can be (RENAME_NOREPLACE)."""
     with contextlib.suppress(AttributeError, TypeError):
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
@@ -240,7 +240,7 @@ class Root:
             if replace:
                 os.rename(name, new, src_dir_fd=one, dst_dir_fd=two)
             else:
-                _rename_new(one, name, two, new)
+                rename_new(one, name, two, new)
 
     def move_out(self, path: str, outside: str) -> None:
         """Bring something of ours to an absolute path that does not exist, whatever its file system."""
