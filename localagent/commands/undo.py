@@ -100,9 +100,12 @@ def _report(done: Undone, verb: str, did: str, hint: str) -> int:
     there = tuple(path for path in done.restored if os.path.lexists(path))
     _list(f"{did}:", there)
     _list("Removed:", tuple(path for path in done.restored if path not in there))
-    _list("Kept, because something else is in it:", done.left)
+    missing = tuple(path for path in done.left if not os.path.lexists(path))
+    _list("Kept, because something else is in it:", tuple(path for path in done.left if path not in missing))
+    for path in missing:
+        print(f"{_shown(path)} could not be brought back: what was kept of it is gone.", file=sys.stderr)
     if not done.conflicts:
-        return 0
+        return 1 if missing else 0
     if not done.restored:
         print(f"Step {step.number} ({step.name}) was left as it is.", file=sys.stderr)
     for sentence in done.conflicts[:_LISTED]:

@@ -219,3 +219,11 @@ def test_changes_of_one_session_and_what_undo_costs(work: Path, tmp_path: Path, 
     said = capsys.readouterr()
     assert [line.split()[0] for line in said.out.splitlines()] == ["2", "1"]
     assert "of 2,048 MB (setting undo_mb)" in said.err and "never those of the newest session" in said.err
+
+
+def test_what_could_not_be_brought_back_is_said(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = work / "gone.txt"
+    done = undo.Undone(undo.open_journal().step(1), (str(work / "notes.txt"),), left=(str(work), str(gone)))
+    assert undo._report(done, "Undid", "Restored", "") == 1
+    said = capsys.readouterr()
+    assert "gone.txt could not be brought back" in said.err and "Kept, because" in said.out
