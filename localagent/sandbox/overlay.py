@@ -24,6 +24,8 @@ _ORIGIN = ("trusted.overlay.origin", "user.overlay.origin")
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _TICK_S = 0.01
 _TRY_S = 10.0
+# (disk of the folder, disk of its overlay) -> why the kernel does not permit it, "" where it does.
+_tried: dict[tuple[int, int], str] = {}
 
 
 def command(overlay: Overlay) -> list[str]:
@@ -33,7 +35,7 @@ def command(overlay: Overlay) -> list[str]:
 
 
 async def opened(folder: str, place: str) -> tuple[Overlay, int] | str:
-    """An overlay of `folder` whose parts lie in `place`, tried once, and the time (ns) from which a change
+    """An overlay of `folder` whose parts lie in `place`, tried once for each disk, and the time (ns) from which a change
     of the folder is somebody else's; or a sentence that says why there can be none."""
     if not sys.platform.startswith("linux"):
         return "There are no overlays on this system."
@@ -42,6 +44,20 @@ async def opened(folder: str, place: str) -> tuple[Overlay, int] | str:
     overlay = Overlay(folder, os.path.join(place, "upper"), os.path.join(place, "work"))
     for path in (overlay.upper, overlay.work):
         os.mkdir(path, 0o700)
+    disks = (os.stat(folder).st_dev, os.stat(place).st_dev)
+    if disks not in _tried:
+        _tried[disks] = await _try(overlay)
+    if _tried[disks]:
+        remove(overlay)
+        return f"It cannot be overlaid either: {_tried[disks]}."
+    begun = time.time_ns()
+    # File times are coarse: what is written after two ticks is told from what was written before now.
+    await asyncio.sleep(2 * _TICK_S)
+    return overlay, begun + int(_TICK_S * 1e9)
+
+
+async def _try(overlay: Overlay) -> str:
+    """Why the kernel does not permit it; "" where it does."""
     process = await asyncio.create_subprocess_exec(
         *command(overlay),
         "/bin/true",
@@ -55,12 +71,7 @@ async def opened(folder: str, place: str) -> tuple[Overlay, int] | str:
         process.kill()
         await process.wait()
         said = b"it takes too long"
-    if process.returncode != 0:
-        return f"It cannot be overlaid either: {said.decode(errors='replace').strip()[:200]}."
-    begun = time.time_ns()
-    # File times are coarse: what is written after two ticks is told from what was written before now.
-    await asyncio.sleep(2 * _TICK_S)
-    return overlay, begun + int(_TICK_S * 1e9)
+    return said.decode(errors="replace").strip()[:200] or "it was refused" if process.returncode else ""
 
 
 def _mount_beneath(folder: str) -> str:

@@ -43,11 +43,14 @@ _MOST_SECRETS = 300
 class StageBudget:
     """The largest workspace that is copied for one call, and the largest (in files) that is overlaid.
 
-    `copied` False copies none, `overlaid` False overlays none.
+    Up to `soon_files` and `soon_mb` a copy is quicker, and above an overlay is tried first. `copied` False
+    copies none, `overlaid` False overlays none.
     """
 
     files: int = 20_000
     mb: int = 1024
+    soon_files: int = 5_000
+    soon_mb: int = 256
     overlay_files: int = 500_000
     copied: bool = True
     overlaid: bool = True
@@ -130,11 +133,16 @@ async def open(
     try:
         await _broken_off(asyncio.to_thread(_make_place, view), stop)
         size = await _broken_off(asyncio.to_thread(_measure, real, limit, stop), stop)
-        if limit.copied and size.files <= limit.files and size.bytes <= limit.mb << 20:
+        fits = limit.copied and size.files <= limit.files and size.bytes <= limit.mb << 20
+        small = fits and size.files <= limit.soon_files and size.bytes <= limit.soon_mb << 20
+        refused = None
+        if not small and (limit.overlaid or not fits):
+            refused = await _overlay(view, size, limit, closed)
+        if refused is not None and not fits:
+            raise refused
+        if view.overlay is None:
             await _broken_off(asyncio.to_thread(_fill, view, limit, stop, closed), stop)
             await asyncio.sleep(_TICK_S)
-        else:
-            await _overlay(view, size, limit, closed)
         yield view
     finally:
         await asyncio.shield(asyncio.to_thread(remove_tree, path))
@@ -152,22 +160,24 @@ async def _broken_off(work: Coroutine[Any, Any, _T], stop: threading.Event) -> _
         raise
 
 
-async def _overlay(view: View, size: _Size, limit: StageBudget, closed: Sequence[str]) -> None:
+async def _overlay(view: View, size: _Size, limit: StageBudget, closed: Sequence[str]) -> StoreError | None:
+    """Have the view overlaid; else the answer to who cannot have a copy either."""
     too_large = (
         f"{view.workspace} is too large to run a program on a copy of it: more than "
         f"{limit.files:,} files or {limit.mb:,} MB (counted {size.files:,} files, {size.bytes // 1048576:,} MB)."
     )
     hint = "Choose a smaller folder with --cwd."
     if not limit.overlaid:
-        raise StoreError(too_large, hint)
+        return StoreError(too_large, hint)
     if size.files > limit.overlay_files:
-        raise StoreError(f"{too_large} It is also too large to be overlaid ({limit.overlay_files:,} files).", hint)
+        return StoreError(f"{too_large} It is also too large to be overlaid ({limit.overlay_files:,} files).", hint)
     if len(size.secrets) > _MOST_SECRETS:
-        raise StoreError(f"{too_large} It cannot be overlaid either: it holds {len(size.secrets):,} places for keys.", hint)
+        return StoreError(f"{too_large} It cannot be overlaid either: it holds {len(size.secrets):,} places for keys.", hint)
     made = await overlays.opened(view.workspace, str(view.path))
     if isinstance(made, str):
-        raise StoreError(f"{too_large} {made}", hint)
+        return StoreError(f"{too_large} {made}", hint)
     view.is_overlaid(*made, (*linux.closed(), *closed, *size.secrets))
+    return None
 
 
 def _make_place(view: View) -> None:

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,9 @@ import pytest
 
 from localagent.errors import Conflict, StoreError
 from localagent.sandbox import launch, overlaid, overlay, stage
+from localagent.sandbox.difference import difference
 from localagent.sandbox.launch import Profile
+from localagent.sandbox.profile import Overlay
 from localagent.sandbox.stage import StageBudget
 from localagent.store.journal import Journal
 from localagent.values import Change
@@ -29,8 +33,6 @@ def _possible() -> bool:
     async def opens(place: Path) -> bool:
         (place / "w").mkdir()
         return not isinstance(await overlay.opened(str(place / "w"), str(place)), str)
-
-    import tempfile
 
     with tempfile.TemporaryDirectory() as place:
         return launch.probe().name != "none" and asyncio.run(opens(Path(place)))
@@ -188,3 +190,52 @@ def test_a_disk_inside_the_workspace_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_mounts_beneath_a_folder_are_seen() -> None:
     assert overlay._mount_beneath("/dev") and overlay._mount_beneath("/").startswith("/")
+
+
+def test_where_no_overlay_is_permitted_a_middling_folder_is_copied(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(overlay: object) -> str:
+        return "forbidden here"
+
+    monkeypatch.setattr(overlay, "_tried", {})
+    monkeypatch.setattr(overlay, "_try", refused)
+
+    async def main(budget: StageBudget) -> None:
+        async with stage.open(work, work.parent / "scratch", budget) as view:
+            assert view.overlay is None and tree(view.path) == tree(work)
+            assert view.binds == ((str(view.path), str(work)),)
+
+    asyncio.run(main(StageBudget(soon_files=3)))
+    with pytest.raises(StoreError, match=r"too large.*forbidden here"):
+        asyncio.run(main(StageBudget(files=3, soon_files=3)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else; the tests above were somebody else's")
+def test_an_ordinary_user_gets_it_in_a_user_namespace(tmp_path_factory: pytest.TempPathFactory) -> None:
+    python, place = "/usr/bin/python3", Path(tempfile.mkdtemp(prefix="overlay-", dir="/var/tmp"))
+    try:
+        for name in ("work/docs/deep", "upper", "mine"):
+            (place / name).mkdir(parents=True)
+        (place / "work" / "docs" / "a").write_text("alpha")
+        (place / "work" / "b").write_text("beta")
+        shutil.copy(overlaid.__file__, place / "overlaid.py")
+        for path in (place, *place.rglob("*")):
+            os.chown(path, 65534, 65534)
+        before, made = tree(place / "work"), Overlay(*(str(place / name) for name in ("work", "upper", "mine")))
+        command = overlay.command(made)
+        command[0], command[command.index(overlaid.__file__)] = python, str(place / "overlaid.py")
+        script = "cd work && echo x >> b && rm -r docs && mkdir docs && echo y > docs/y"
+        drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        done = subprocess.run(
+            [*drop, *command, "/bin/sh", "-c", f"cd {place} && {script}"], capture_output=True, text=True, check=False
+        )
+        if done.returncode == overlaid.REFUSED:
+            pytest.skip(f"the kernel permits no overlay to an ordinary user: {done.stderr}")
+        assert done.returncode == 0, done.stderr
+        assert tree(place / "work") == before
+        seen = overlay.Concerned(made, time.time_ns(), ())
+        seen.settle()
+        changes, _ = difference(made.folder, made.upper, seen.original, {}, seen.left_out)
+        assert sorted(said(place / "work", changes)) == ["trash docs/a", "trash docs/deep", "write b", "write docs/y"]
+        assert not any(".overlay." in name for path in (place / "upper").rglob("*") for name in os.listxattr(path))
+    finally:
+        shutil.rmtree(place)
