@@ -45,6 +45,10 @@ def prune(folder: Path, steps: Steps, budget: int | None = None) -> list[int]:
     budget = BYTES if budget is None else budget
     (folder / "pruned").touch(mode=0o600)
     ended = [record for record in steps.records() if record.state in ("done", "undone", "expired")]
+    for number in steps.numbers():
+        # What a crash left of a step that never came to be.
+        if not (steps.place(number) / "record.json").exists():
+            sweep(steps.folder, steps.place(number).name)
     kept = [(record, size) for record in ended if (size := _size(steps, record))]
     total = sum(size for _, size in kept)
     now = time.time()

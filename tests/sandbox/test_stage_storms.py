@@ -23,7 +23,7 @@ from localagent.sandbox.launch import Profile, run
 from localagent.store.journal import Journal, reach
 
 OPERATIONS = int(os.environ.get("LOCALAGENT_STAGE_OPERATIONS", "50"))
-SPARSE_MB = int(os.environ.get("LOCALAGENT_STAGE_SPARSE_MB", "64"))
+SPARSE_MB = int(os.environ.get("LOCALAGENT_STAGE_SPARSE_MB", "16"))
 SEED = int(os.environ.get("LOCALAGENT_SEED", "20"))
 NAMES = ("plain", "two words", "ünï-日本", "new\nline", "-dash", "tab\tand'quote", "b" * 200, ".hidden", "caf\u0065\u0301")
 

@@ -189,7 +189,7 @@ def test_no_link_put_in_the_way_while_copying_leads_out(tmp_path: Path) -> None:
     swapping = threading.Thread(target=swap)
     swapping.start()
     try:
-        for _ in range(20):
+        for _ in range(5):
 
             async def main() -> None:
                 async with stage.open(work, tmp_path / "s") as view:
