@@ -65,11 +65,11 @@ def _overlay(folder: str, upper: str, work: str, own: bool) -> None:
     )
     for place in places:
         os.close(place)
-    if _kind(target) != _OVERLAY_MAGIC:
+    if kind(target) != _OVERLAY_MAGIC:
         raise OSError(0, "it did not take its place")
 
 
-def _kind(path: bytes) -> int:
+def kind(path: bytes) -> int:
     """The magic number of the file system at a path, as statfs(2) says first."""
     found = ctypes.create_string_buffer(256)
     _checked(_libc().statfs(path, found), "no look at it")

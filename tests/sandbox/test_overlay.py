@@ -181,6 +181,11 @@ def test_a_disk_inside_the_workspace_is_refused(tmp_path: Path, monkeypatch: pyt
     assert os.listdir(tmp_path / "s") == []
 
 
+def test_a_network_disk_is_not_overlaid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlaid, "kind", lambda path: 0x6969)
+    assert "another machine" in str(asyncio.run(overlay.opened(str(tmp_path), str(tmp_path))))
+
+
 def test_mounts_beneath_a_folder_are_seen() -> None:
     assert overlay._mount_beneath("/dev") and overlay._mount_beneath("/").startswith("/")
 
