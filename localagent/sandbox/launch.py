@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SandboxUnavailable, StoreError
-from . import linux, overlay, pids
+from . import linux, pids
 from .process import Process
 from .profile import Boundary, Ended, Limits, Profile
 
@@ -122,7 +122,11 @@ async def start(
     program = linux.find_bwrap() or "bwrap"
     with linux.prepare(profile, argv, cwd=str(cwd), program=program, report=True) as command:
         group = pids.room(profile.limits.processes)
-        inner = command.argv if profile.overlay is None else [*overlay.command(profile.overlay), *command.argv]
+        inner = command.argv
+        if profile.overlay is not None:
+            from . import overlay
+
+            inner = [*overlay.command(profile.overlay), *inner]
         argv = pids.inside(group, inner)
         return _popen(argv, command.fds, "/", env, stdin, merge, profile.limits, command.take_report(), group)
 
