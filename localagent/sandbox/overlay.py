@@ -94,14 +94,16 @@ class Concerned:
     def __init__(self, overlay: Overlay, begun: int, closed: Sequence[str]) -> None:
         self._overlay = overlay
         self._begun = begun
+        self._settled = False
         self.original: dict[str, Seen] = {}
         self.left_out: list[str] = []
         top = overlay.folder.rstrip("/") + "/"
         self.closed = sorted(path[len(top) :] for path in closed if path.startswith(top))
 
     def settle(self) -> None:
-        """Read the marks in the upper folder, and take them away so that only files are left there."""
-        pending = [""]
+        """Read the marks in the upper folder, and take them away so that only files are left there. Once."""
+        pending = [] if self._settled else [""]
+        self._settled = True
         while pending:
             folder = pending.pop()
             real = os.path.join(self._overlay.upper, folder)

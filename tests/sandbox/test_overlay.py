@@ -52,6 +52,7 @@ def overlaid_run(
             if during is not None:
                 during()
             changes = view.changes()
+            assert view.changes() == changes, "told twice, the same"
             if after is not None:
                 after(view, changes)
             return changes
