@@ -314,6 +314,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
         while task is not None and task.cancelling():
             task.uncancel()
     finally:
+        await session.setting.registry.aclose()
         await session.setting.engine.close()
     ended = session.ended or TurnEnded("cancelled")
     _finish(session, ended, form, tools, folder, quiet)

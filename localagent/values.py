@@ -38,7 +38,7 @@ class ToolSpec:
 
     `parameters` is a closed JSON Schema object. `effects` is empty where the tool declared
     none: then it asks every time and gets no network and no write. `source` names the file,
-    or `mcp:SERVER`. `timeout` is in seconds.
+    or `mcp:SERVER`. `timeout` is in seconds. `staged` False: what it runs works on the files themselves.
     """
 
     name: str
@@ -47,6 +47,7 @@ class ToolSpec:
     effects: tuple[Effect, ...] = ()
     source: str = ""
     timeout: float = 60.0
+    staged: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,12 +51,19 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     log = transcript.Transcript(resumed or transcript.new_id())
     stored, unreadable = _stored_rules(workspace)
     masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns])
-    steps, recovered = journal()
+    steps, recovered = journal(chosen.undo_mb)
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
     setting = Setting(
         engine=engine,
-        registry=await registry(workspace, log.spill, deny, [*allow, *stored], masks.mask),
+        registry=await registry(
+            workspace,
+            log.spill,
+            deny,
+            [*allow, *stored],
+            masks.mask,
+            background=(steps, log.folder.name) if chosen.background else None,
+        ),
         journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, deny),
@@ -124,9 +131,12 @@ async def registry(
     deny: Sequence[rules.Rule] = (),
     allow: Sequence[rules.Rule] = (),
     mask: Callable[[str], str] = str,
+    background: tuple[Journal, str] | None = None,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` are what programs can reach; `mask` hides secrets.
+
+    With `background` (the journal and the session's id) those for background commands come last.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -147,12 +157,16 @@ async def registry(
     problems = await source.load()
     if problems:
         raise ConfigError(" ".join(problems))
-    return Registry([source])
+    if background is None or unsandboxed:
+        return Registry([source])
+    from .toolbox.background import Background
+
+    return Registry([source, Background(*background, workspace=workspace, scratch=_scratch(), closed=closed)])
 
 
-def journal() -> tuple[Journal, tuple[str, ...]]:
+def journal(budget_mb: int | None = None) -> tuple[Journal, tuple[str, ...]]:
     """The journal, and a sentence for each step that a crash had left half done."""
-    made = Journal(paths.state_dir() / "journal")
+    made = Journal(paths.state_dir() / "journal", budget_mb)
     return made, tuple(step.recovery for step in made.recover())
 
 

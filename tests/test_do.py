@@ -315,3 +315,15 @@ def test_a_broken_config_names_file_and_line(work: Path, capsys: pytest.CaptureF
     settings.path().write_text("mode: ask\nthreads: many\n")
     assert cli.main(["do", "x"]) == 7
     assert "config.yaml:2" in capsys.readouterr().err
+
+
+def test_a_background_command_asks_and_ends_with_the_run(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.set_value("background", "true")
+    script = [[call("start_command", command="touch made")], "It runs."]
+    assert do("--yes", "touch it", script=list(script)) == 4
+    assert "--allow 'run(touch made)'" in capsys.readouterr().err and not (work / "made").exists()
+    assert do("--yes", "--allow", "run(touch made)", "touch it", script=list(script)) == 0
+    assert (work / "made").exists()
+    capsys.readouterr()
+    assert cli.main(["undo"]) == 0 and not (work / "made").exists()
+    assert "start_command touch made" in capsys.readouterr().out

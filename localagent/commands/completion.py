@@ -20,6 +20,12 @@ _localagent() {{
     COMPREPLY=($(compgen -W "--forget --anyway --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = sandbox ]; then
     COMPREPLY=($(compgen -W "--verify --json" -- "$word"))
+  elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = undo ]; then
+    COMPREPLY=($(compgen -W "--step --file --force" -- "$word"))
+  elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = redo ]; then
+    COMPREPLY=($(compgen -W "--step --file" -- "$word"))
+  elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = changes ]; then
+    COMPREPLY=($(compgen -W "--step --file --session --limit --json" -- "$word"))
   else
     COMPREPLY=($(compgen -f -- "$word"))
   fi
@@ -41,6 +47,12 @@ _localagent() {{
     compadd -- --forget --anyway --json
   elif [[ $words[2] == sandbox ]]; then
     compadd -- --verify --json
+  elif [[ $words[2] == undo && $PREFIX == -* ]]; then
+    compadd -- --step --file --force
+  elif [[ $words[2] == redo && $PREFIX == -* ]]; then
+    compadd -- --step --file
+  elif [[ $words[2] == changes && $PREFIX == -* ]]; then
+    compadd -- --step --file --session --limit --json
   else
     _files
   fi
@@ -54,6 +66,9 @@ complete -c localagent -n "__fish_seen_subcommand_from approvals" -f -a "list ad
 complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
 complete -c localagent -n "__fish_seen_subcommand_from sandbox" -f -a "--verify --json"
+complete -c localagent -n "__fish_seen_subcommand_from undo" -a "--step --file --force"
+complete -c localagent -n "__fish_seen_subcommand_from redo" -a "--step --file"
+complete -c localagent -n "__fish_seen_subcommand_from changes" -a "--step --file --session --limit --json"
 """
 
 

@@ -47,6 +47,7 @@ def _checks(*, offline: bool) -> Iterator[Check]:
         ("model", _model),
         ("sandbox", _sandbox),
         ("disk", _disk),
+        ("undo", _undo),
     ]
     if not offline:
         parts += [("index", _index), ("hub", _hub)]
@@ -163,13 +164,25 @@ def _disk() -> list[Check]:
     checks = []
     for name, folder in (("models", paths.data_dir()), ("undo", paths.state_dir())):
         if not os.access(folder, os.W_OK):
-            checks.append(Check("disk", "problem", f"{folder} ({name}) is not writable", f"Make it yours: chown $USER {folder}"))
+            checks.append(
+                Check("disk", "problem", f"{folder} ({name}) is not writable", f"Make it yours: chown $USER {folder}")
+            )
             continue
         free = shutil.disk_usage(folder).free
         text = f"{free / 2**30:.1f} GiB free for {name} at {folder}"
         low = free < _MIN_FREE
         checks.append(Check("disk", "problem" if low else "ok", text, "Free some space." if low else ""))
     return checks
+
+
+def _undo() -> Check:
+    from .undo import open_journal, space
+
+    journal = open_journal()
+    used, budget = journal.used()
+    text = f"earlier contents take {space(journal)}"
+    over = used > budget
+    return Check("undo", "note" if over else "ok", text, "They shrink by themselves within a day." if over else "")
 
 
 def _index() -> Check:

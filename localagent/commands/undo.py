@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import StoreError
-from ..store import audit, paths
+from ..store import audit, paths, settings
 from ..store.journal import Journal, Step, Undone
 from ..values import Change
 
@@ -41,7 +41,7 @@ def open_journal() -> Journal:
 
     Nothing is dropped from it here: what somebody has come to undo must still be there.
     """
-    journal = Journal(paths.state_dir() / "journal")
+    journal = Journal(paths.state_dir() / "journal", settings.load().undo_mb)
     for step in journal.recover(tidy=False):
         print(_plain(step.recovery), file=sys.stderr)
     return journal
@@ -49,15 +49,19 @@ def open_journal() -> Journal:
 
 def configure_undo(parser: argparse.ArgumentParser) -> None:
     _step_option(parser, "the step to undo (default: the latest in this folder)")
+    _file_option(parser, "only what was changed at this path (default step: the latest that changed it)")
     parser.add_argument("--force", action="store_true", help="restore the rest where some files were changed since")
 
 
 def configure_redo(parser: argparse.ArgumentParser) -> None:
     _step_option(parser, "the step to do again (default: the one undone last in this folder)")
+    _file_option(parser, "only what was changed at this path")
 
 
 def configure_changes(parser: argparse.ArgumentParser) -> None:
     _step_option(parser, "show every file of one step")
+    parser.add_argument("--session", metavar="ID", help="only the steps of one session (see `localagent sessions`)")
+    _file_option(parser, "only the steps that changed something at this path")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many steps to list (default: 20)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
@@ -66,13 +70,17 @@ def _step_option(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--step", type=int, metavar="N", help=text)
 
 
+def _file_option(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--file", metavar="PATH", help=text)
+
+
 def run_undo(args: argparse.Namespace) -> int:
     """0 restored, 1 nothing to undo or something stands in the way (then nothing is changed)."""
     journal = open_journal()
     if args.step is None and not any(step.state == "done" for step in journal.steps(limit=1000)):
         print("There is nothing to undo.", file=sys.stderr)
         return 1
-    undone = journal.undo(args.step, force=args.force, within=Path.cwd())
+    undone = journal.undo(args.step, force=args.force, within=Path.cwd(), file=args.file)
     hint = "Nothing of it could be restored." if args.force else "localagent undo --force restores the rest."
     return _report(undone, "Undid", "Restored", hint)
 
@@ -83,7 +91,7 @@ def run_redo(args: argparse.Namespace) -> int:
     if args.step is None and not any(step.state == "undone" for step in journal.steps(limit=1000)):
         print("There is nothing to redo.", file=sys.stderr)
         return 1
-    return _report(journal.redo(args.step, within=Path.cwd()), "Did again", "Changed", hint="")
+    return _report(journal.redo(args.step, within=Path.cwd(), file=args.file), "Did again", "Changed", hint="")
 
 
 def _report(done: Undone, verb: str, did: str, hint: str) -> int:
@@ -95,9 +103,12 @@ def _report(done: Undone, verb: str, did: str, hint: str) -> int:
     there = tuple(path for path in done.restored if os.path.lexists(path))
     _list(f"{did}:", there)
     _list("Removed:", tuple(path for path in done.restored if path not in there))
-    _list("Kept, because something else is in it:", done.left)
+    missing = tuple(path for path in done.left if not os.path.lexists(path))
+    _list("Kept, because something else is in it:", tuple(path for path in done.left if path not in missing))
+    for path in missing:
+        print(f"{_shown(path)} could not be brought back: what was kept of it is gone.", file=sys.stderr)
     if not done.conflicts:
-        return 0
+        return 1 if missing else 0
     if not done.restored:
         print(f"Step {step.number} ({step.name}) was left as it is.", file=sys.stderr)
     for sentence in done.conflicts[:_LISTED]:
@@ -128,7 +139,7 @@ def _list(title: str, names: tuple[str, ...]) -> None:
 def run_changes(args: argparse.Namespace) -> int:
     """0, also where nothing was ever changed; 1 where there is no such step."""
     journal = open_journal()
-    steps = [journal.step(args.step)] if args.step is not None else journal.steps(args.limit)
+    steps = [journal.step(args.step)] if args.step is not None else _listed(journal, args)
     if args.json:
         print(json.dumps([_as_json(step) for step in steps], indent=2))
         return 0
@@ -141,7 +152,33 @@ def run_changes(args: argparse.Namespace) -> int:
         if args.step is not None:
             for change in step.changes:
                 print(f"      {sentence(change)}")
+    if steps and args.step is None:
+        print(f"Earlier contents take {space(journal)}.", file=sys.stderr)
     return 0
+
+
+def _listed(journal: Journal, args: argparse.Namespace) -> list[Step]:
+    """The newest steps of the session and about the path that were asked for."""
+    if args.session is None and args.file is None:
+        return journal.steps(args.limit)
+    file = os.path.abspath(args.file) if args.file is not None else None
+    if file is not None:
+        file = os.path.join(os.path.realpath(os.path.dirname(file)), os.path.basename(file))
+    found = [
+        step
+        for step in journal.steps(limit=sys.maxsize)
+        if args.session in (None, step.session) and (file is None or step.concerns(file))
+    ]
+    return found[: args.limit]
+
+
+def space(journal: Journal) -> str:
+    """What undo costs on the disk, and by which rule it ends."""
+    used, budget = journal.used()
+    return (
+        f"{-(-used // 1048576):,} of {budget // 1048576:,} MB (setting undo_mb); "
+        "the oldest are dropped first, never those of the newest session or of the last day"
+    )
 
 
 def _as_json(step: Step) -> dict[str, object]:

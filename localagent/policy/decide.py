@@ -22,6 +22,10 @@ from .shape import Shape
 __all__ = ["Context", "Question", "after", "before", "questions_after", "questions_before"]
 
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
+_UNSTAGED = (
+    "it goes on in the background and works on your files themselves: only where the folder is within 20,000 files "
+    "and 1,024 MB can what changes meanwhile (your own edits too) be undone"
+)
 _OUTWARD = {"net": "reaching the network", "send": "sending a message", "persist": "leaving something that runs later"}
 
 
@@ -241,7 +245,7 @@ def _settle(questions: list[Question], found: list[Subject], spec: ToolSpec, ctx
 
 
 def _free(spec: ToolSpec, ctx: Context) -> Decision:
-    if "run" in spec.effects and ctx.boundary:
+    if "run" in spec.effects and ctx.boundary and spec.staged:
         known = (*ctx.rules.allow, *ctx.rules.kept)
         hosts = ", ".join(dict.fromkeys(rule.object for rule in known if rule.kind == "net"))
         network = f"with no network but {hosts}" if hosts else "without network"
@@ -272,6 +276,8 @@ def questions_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Quest
     if "run" in effects and not ctx.boundary:
         reason = "there is no sandbox here, so a program could do anything you can do"
         found.append(Question(reason, "no sandbox", (subjects.program(call, ctx),)))
+    elif "run" in effects and not spec.staged and ctx.mode != "yolo":
+        found.append(Question(_UNSTAGED, "unstaged", (subjects.program(call, ctx),), strict=True))
     return found + _outward_questions(call, spec, ctx)
 
 

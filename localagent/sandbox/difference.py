@@ -204,7 +204,7 @@ class _Difference:
             return Change("chmod", self._host(path), mode=mode) if mode is not None else None
         before = self._before(path)
         after = self._hash(path)
-        if after == before and seen.mtime_ns == was.mtime_ns and self._same_attributes(path):
+        if after == before and seen.mtime_ns == was.mtime_ns and self._same_attributes(path, path):
             return Change("chmod", self._host(path), before=before, mode=mode) if mode is not None else None
         return Change(
             "write",
@@ -217,11 +217,12 @@ class _Difference:
             mtime_ns=seen.mtime_ns,
         )
 
-    def _same_attributes(self, path: str) -> bool:
+    def _same_attributes(self, old: str, new: str) -> bool:
+        """Whether `new` in the view has the extended attributes that `old` has in the workspace."""
         if not hasattr(os, "listxattr"):
             return True
         with contextlib.suppress(OSError):
-            one, two = self._host(path), os.path.join(self._stage, path)
+            one, two = self._host(old), os.path.join(self._stage, new)
             names = [n for n in os.listxattr(two) if n.startswith("user.")]
             return names == [n for n in os.listxattr(one) if n.startswith("user.")] and all(
                 os.getxattr(one, name) == os.getxattr(two, name) for name in names
@@ -262,7 +263,7 @@ class _Difference:
         one, two = self._original[old], self._now[new]
         if not one.file or one.size != two.size or _bits(one) != _bits(two) or one.mtime_ns != two.mtime_ns:
             return False
-        return self._before(old) == self._hash(new)
+        return self._before(old) == self._hash(new) and self._same_attributes(old, new)
 
     def _whole(self, old: str, new: str) -> bool:
         """Whether the folder `new` is all of what `old` was, and nothing else."""

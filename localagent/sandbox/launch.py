@@ -218,7 +218,12 @@ async def start(
                 door.close()
             return watched.hold_back()
 
-        fds, argv = (*made.fds, *(door.fds if door else ())), pids.inside(group, made.argv)
+        inner = made.argv
+        if profile.overlay is not None:
+            from . import overlay
+
+            inner = [*overlay.command(profile.overlay), *inner]
+        fds, argv = (*made.fds, *(door.fds if door else ())), pids.inside(group, inner)
         report = made.take_report()
         process = _popen(argv, fds, "/", environment, stdin, merge, profile.limits, report, after, made.ends_all)
         if door is not None:

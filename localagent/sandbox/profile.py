@@ -21,6 +21,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlay:
+    """A host folder that a call sees overlaid: what it writes there lands in `upper`. `work` is the kernel's."""
+
+    folder: str
+    upper: str
+    work: str
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What a program sees beside the system's own files, all absolute host paths.
 
@@ -28,6 +37,8 @@ class Profile:
     at another path (the staged copy at the workspace's own). Secrets stay hidden even where
     they lie under one of these, and so does what `closed` names. `network` False leaves only a private loopback,
     and `hosts` (patterns of rules, such as `example.org` and `*.example.org`) the way to these through our proxy.
+    With `overlay` its folder is overlaid before anything is opened (it must be named in `binds` or `writable` too),
+    or the program is not started.
     """
 
     readable: tuple[str, ...] = ()
@@ -37,6 +48,7 @@ class Profile:
     network: bool = False
     hosts: tuple[str, ...] = ()
     denied_hosts: tuple[str, ...] = ()
+    overlay: Overlay | None = None
     limits: Limits = field(default_factory=Limits)
 
 

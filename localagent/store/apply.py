@@ -7,8 +7,8 @@ import os
 import stat
 
 from ..errors import Conflict, StoreError
-from .copying import sha256
-from .files import Root, remove_tree
+from .copying import facts, sha256
+from .files import Root, remove_tree, rename_new
 from .steps import Op, Sign
 
 
@@ -121,8 +121,26 @@ def _take(op: Op, root: Root, roots: Roots) -> None:
         return
     if op.info:
         _write_trash_info(op)
-    with root.parent(op.path) as (folder, name):
-        os.rename(name, op.kept, src_dir_fd=folder)
+    with root.parent(op.path) as (folder, name), Root(os.path.dirname(op.kept)) as place:
+        # Never over what lies there: it may be the only copy of something.
+        rename_new(folder, name, place.fd, os.path.basename(op.kept))
+
+
+def let_go(op: Op, root: Root) -> None:
+    """Remove what was taken to another file system, once all of it is kept there: what came into a folder
+    between its copy and its going is copied again first. Raises OSError; it then stays where it is."""
+    if root.stat(op.gone) is None:
+        return
+    with root.at(op.gone) as real:
+        same = op.alone or facts(real) == facts(op.kept)
+        left = op.alone and os.listdir(real)
+    if left or not same:
+        spare = f"{op.kept}.again"
+        remove_tree(spare)
+        root.copy_out(op.gone, spare)
+        remove_tree(op.kept)
+        os.rename(spare, op.kept)
+    root.remove(op.gone)
 
 
 def _write_trash_info(op: Op) -> None:

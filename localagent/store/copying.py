@@ -106,40 +106,67 @@ def copy_file(source: int, target: int, *, owner: bool = True) -> None:
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
-def copy_entry(source: str, target: str, *, sync: bool = False) -> None:
+def copy_entry(
+    source: str, target: str, *, sync: bool = False, alone: bool = False, links: dict[tuple[int, int], str] | None = None
+) -> None:
     """Copy a file, link or whole tree to a path that does not exist yet; both in folders we trust.
 
-    Raises OSError; sockets, pipes and devices raise it with EINVAL.
+    With `alone` a folder is copied without what is in it. `links` holds where the files with several names
+    have been copied to. Raises OSError; sockets, pipes and devices raise it with EINVAL.
     """
     info = os.lstat(source)
+    links = {} if links is None else links
     if stat.S_ISLNK(info.st_mode):
         os.symlink(os.readlink(source), target)
         copy_owner(info, target)
         copy_attributes(source, target, follow=False)
         os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns), follow_symlinks=False)
     elif stat.S_ISREG(info.st_mode):
-        reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            writing = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                copy_file(reading, writing)
-                if sync:
-                    os.fsync(writing)
-            finally:
-                os.close(writing)
-        finally:
-            os.close(reading)
+        known = links.setdefault((info.st_dev, info.st_ino), target) if info.st_nlink > 1 else target
+        if known != target:
+            os.link(known, target)
+        else:
+            _copy_plain(source, target, sync)
     elif stat.S_ISDIR(info.st_mode):
         os.mkdir(target, 0o700)
         with os.scandir(source) as entries:
-            for entry in entries:
-                copy_entry(entry.path, os.path.join(target, entry.name), sync=sync)
+            for entry in entries if not alone else ():
+                copy_entry(entry.path, os.path.join(target, entry.name), sync=sync, links=links)
         copy_owner(info, target)
         copy_attributes(source, target)
         os.chmod(target, stat.S_IMODE(info.st_mode))
         os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
     else:
         raise OSError(errno.EINVAL, "it is a socket, a pipe or a device", source)
+
+
+def _copy_plain(source: str, target: str, sync: bool) -> None:
+    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        writing = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            copy_file(reading, writing)
+            if sync:
+                os.fsync(writing)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def facts(top: str) -> dict[str, tuple[int, int, int]]:
+    """Mode, size and time of a file, link or of all in a folder, by relative path: the same for a copy."""
+    found: dict[str, tuple[int, int, int]] = {}
+    pending = [""]
+    while pending:
+        path = pending.pop()
+        real = os.path.join(top, path) if path else top
+        info = os.lstat(real)
+        folder = stat.S_ISDIR(info.st_mode)
+        found[path] = (info.st_mode, 0, 0) if folder else (info.st_mode, info.st_size, info.st_mtime_ns)
+        if folder:
+            pending += [os.path.join(path, name) for name in os.listdir(real)]
+    return found
 
 
 def sha256(file: int | str) -> str:

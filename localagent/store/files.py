@@ -47,7 +47,8 @@ def _openat2(folder: int, path: str, flags: int, mode: int = 0) -> int:
             raise OSError(number, os.strerror(number), path)
 
 
-def _by_component(folder: int, path: str, flags: int, mode: int = 0) -> int:
+def open_unlinked(folder: int, path: str, flags: int, mode: int = 0) -> int:
+    """Open `path` relative to the descriptor `folder`, following no link on the way. Raises OSError."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
@@ -70,7 +71,7 @@ def _exists(folder: int, name: str) -> bool:
     return True
 
 
-def _rename_new(one: int, name: str, two: int, new: str) -> None:
+def rename_new(one: int, name: str, two: int, new: str) -> None:
     """Rename that never replaces; the check is the kernel's where it can be (RENAME_NOREPLACE)."""
     with contextlib.suppress(AttributeError, TypeError):
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
@@ -84,7 +85,7 @@ def _rename_new(one: int, name: str, two: int, new: str) -> None:
     os.rename(name, new, src_dir_fd=one, dst_dir_fd=two)
 
 
-def _by_descriptor(path: str, folder: int, name: str) -> str:
+def by_descriptor(path: str, folder: int, name: str) -> str:
     """A path to `name` in an open folder that no renaming above it can lead astray."""
     if os.path.isdir("/proc/self/fd"):
         return f"/proc/self/fd/{folder}/{name}"
@@ -124,7 +125,7 @@ def open_beneath(folder: int, path: str, flags: int, mode: int = 0) -> int:
         else:
             _have_openat2 = True
             return fd
-    return _by_component(folder, path, flags, mode)
+    return open_unlinked(folder, path, flags, mode)
 
 
 class Root:
@@ -239,7 +240,7 @@ class Root:
             if replace:
                 os.rename(name, new, src_dir_fd=one, dst_dir_fd=two)
             else:
-                _rename_new(one, name, two, new)
+                rename_new(one, name, two, new)
 
     def move_out(self, path: str, outside: str) -> None:
         """Bring something of ours to an absolute path that does not exist, whatever its file system."""
@@ -271,7 +272,7 @@ class Root:
     def at(self, path: str) -> Iterator[str]:
         """An absolute path to something of ours that holds, within the block, whatever is renamed above it."""
         with self.parent(path) as (folder, name):
-            yield _by_descriptor(self.path, folder, name)
+            yield by_descriptor(self.path, folder, name)
 
     def copy_in(self, outside: str, path: str, *, sync: bool = True) -> None:
         """Copy a file, link or tree from an absolute path to a place of ours that is free; durable
@@ -280,20 +281,21 @@ class Root:
             self._copy_into(outside, folder, name, sync)
 
     def _copy_into(self, outside: str, folder: int, name: str, sync: bool = True) -> None:
-        target = _by_descriptor(self.path, folder, name)
+        target = by_descriptor(self.path, folder, name)
         try:
             copy_entry(outside, target, sync=sync)
         except BaseException:
             remove_tree(target)
             raise
 
-    def copy_out(self, path: str, outside: str) -> None:
-        """Copy something of ours, durably, to an absolute path that does not exist."""
+    def copy_out(self, path: str, outside: str, *, alone: bool = False) -> None:
+        """Copy something of ours, durably, to an absolute path that does not exist; with `alone` a folder
+        without what is in it."""
         part = f"{outside}.part"
         remove_tree(part)
         with self.parent(path) as (folder, name):
             try:
-                copy_entry(_by_descriptor(self.path, folder, name), part, sync=True)
+                copy_entry(by_descriptor(self.path, folder, name), part, sync=True, alone=alone)
                 os.rename(part, outside)
             except BaseException:
                 remove_tree(part)

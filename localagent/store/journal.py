@@ -18,8 +18,9 @@ from pathlib import Path
 
 from ..errors import StoreError
 from ..values import Change
-from . import prune
-from .apply import Roots, apply, conflicts, discard_temp, revert, where
+from . import adopt as adopting
+from . import choice, prune
+from .apply import Roots, apply, conflicts, discard_temp, let_go, revert, where
 from .atomic import store_error
 from .files import remove_tree
 from .folders import parents, set_time, sync, time_of
@@ -48,9 +49,11 @@ class Undone:
 class Journal:
     """The journal in `folder` (made on demand, 0700). Safe for several processes: one acts at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, budget_mb: int | None = None) -> None:
+        """`budget_mb` is what the originals may take in all (None: `prune.BYTES`)."""
         self._folder = Path(folder)
         self._steps = Steps(self._folder)
+        self._budget = None if budget_mb is None else budget_mb << 20
 
     # ------------------------------------------------------------ reading
 
@@ -64,6 +67,10 @@ class Journal:
             if record.state not in IN_FLIGHT:
                 found.append(record.step)
         return found
+
+    def used(self) -> tuple[int, int]:
+        """(bytes that the kept originals take, bytes they may take); what is in the desktop's trash is not counted."""
+        return prune.used(self._steps), prune.BYTES if self._budget is None else self._budget
 
     def step(self, number: int) -> Step:
         """One step. Raises StoreError where there is none of that number."""
@@ -104,6 +111,13 @@ class Journal:
                 self._prepare(record, roots, open_roots, place, stop)
                 self._carry_out(record, open_roots)
         return record.step
+
+    def adopt(self, before: adopting.Before, *, session: str, call: str, label: str) -> Step | None:
+        """Have what a program did to a folder by itself as a step, which is undone like any other; None for nothing."""
+        with self._locked(), _as_store_errors(before.root):
+            number = max(self._steps.numbers(), default=0) + 1
+            made = adopting.record(self._steps, number, before, Step(number, (), time.time(), label, session, call))
+        return made.step if made is not None else None
 
     def _prepare(
         self,
@@ -173,7 +187,7 @@ class Journal:
         for op in record.ops:
             if op.gone and state == "done":
                 with contextlib.suppress(OSError):
-                    roots.get(op.root).remove(op.gone)
+                    let_go(op, roots.get(op.root))
         for path, times in record.folders.items():
             times[1] = time_of(path) if state == "done" else times[1]
         record.state = state
@@ -183,15 +197,21 @@ class Journal:
 
     # ------------------------------------------------------------ undo and redo
 
-    def undo(self, step: int | None = None, force: bool = False, within: Path | str | None = None) -> Undone:
+    def undo(
+        self,
+        step: int | None = None,
+        force: bool = False,
+        within: Path | str | None = None,
+        file: Path | str | None = None,
+    ) -> Undone:
         """Restore what a step (None: the latest not undone, of those that changed something in the
-        folder `within`) changed.
+        folder `within`) changed; with `file` only what it changed at that path (None: the latest that did).
 
         Where something was changed since, nothing is restored and `conflicts` says what; with
         `force` the rest is. Raises StoreError when there is nothing to undo. A stuck step is tried again.
         """
         with self._locked():
-            record = self._chosen(step, "done", "undo", within)
+            record = self._chosen(step, "done", "undo", within, file, force)
             if record.state == "stuck":
                 return self._unstick(record)
             with Roots() as roots:
@@ -236,10 +256,12 @@ class Journal:
                 set_time(path, before)
         return tuple(left)
 
-    def redo(self, step: int | None = None, within: Path | str | None = None) -> Undone:
-        """Do again what `undo` took back last (of what is in `within`), or step `step`. Conflicts change nothing."""
+    def redo(self, step: int | None = None, within: Path | str | None = None, file: Path | str | None = None) -> Undone:
+        """Do again what `undo` took back last (of what is in `within`, or at the path `file`), or step `step`.
+
+        Conflicts change nothing."""
         with self._locked():
-            record = self._chosen(step, "undone", "redo", within)
+            record = self._chosen(step, "undone", "redo", within, file)
             with Roots() as roots:
                 blocked = conflicts(record.ops, roots, redo=True)
                 if blocked:
@@ -260,33 +282,23 @@ class Journal:
                 op.temp = op.undone
             elif op.kind == "take" and op.gone:
                 remove_tree(op.kept)
-                root.copy_out(op.path, op.kept)
+                root.copy_out(op.path, op.kept, alone=op.alone)
             elif op.kind == "take" and os.path.lexists(op.kept):
                 raise StoreError(f"{where(op)} cannot be deleted again: its place in the trash is taken.")
 
-    def _chosen(self, number: int | None, state: str, word: str, within: Path | str | None) -> Record:
-        if number is not None:
-            record = self._steps.load(number)
-            if record.state == "expired":
-                raise StoreError(f"Step {number} is too old to {word}: what it needs was dropped to save space.")
-            if record.state != state and not (record.state == "stuck" and word == "undo"):
-                raise StoreError(f"There is nothing to {word}: step {number} is {record.state}.")
-            return record
-        found = [record for record in self._steps.records() if record.state == state]
-        if not found:
-            raise StoreError(f"There is nothing to {word}.")
-        found.sort(key=lambda r: r.step.number if word == "undo" else r.turned)
-        if within is None:
-            return found[-1]
-        here = [record for record in found if record.step.touches(within)]
-        if not here:
-            last = found[-1].step
-            raise StoreError(
-                f"There is nothing to {word} in {within}: the latest step, {last.number} ({last.name}), "
-                f"changed {last.folder}.",
-                f"Use: localagent {word} --step {last.number}",
-            )
-        return here[-1]
+    def _chosen(
+        self,
+        number: int | None,
+        state: str,
+        word: str,
+        within: Path | str | None,
+        file: Path | str | None,
+        force: bool = False,
+    ) -> Record:
+        if file is None:
+            return choice.choose(self._steps, number, state, word, within)
+        with _as_store_errors(str(self._folder)):
+            return choice.about(self._steps, os.fspath(file), number, state, word, force)
 
     # ------------------------------------------------------------ after a crash
 
@@ -306,7 +318,7 @@ class Journal:
                 found = self._recover() if begun else []
                 if tidy:
                     with contextlib.suppress(OSError, StoreError):
-                        prune.prune(self._folder, self._steps)
+                        prune.prune(self._folder, self._steps, self._budget)
                         prune.sweep(sessions_dir(), "*/spill/*", prune.DAYS)
                 return found
         except Busy:
@@ -323,6 +335,10 @@ class Journal:
             return []
         if record.state not in IN_FLIGHT:
             self._steps.active.unlink(missing_ok=True)
+            return []
+        if record.state == "splitting":
+            # Nothing of the user's is concerned, so there is nothing to tell.
+            choice.settle(self._steps, record)
             return []
         with Roots() as roots, _as_store_errors(str(self._folder)):
             if record.state != "preparing" and self._unreachable(record, roots):

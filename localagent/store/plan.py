@@ -229,10 +229,11 @@ class Plan:
     # ------------------------------------------------------------ removal
 
     def _take(self, root: str, path: str, now: Sign | None, index: int, trash: bool = True) -> Op:
-        op = Op("take", root, path, kept=self._kept(), before=now)
+        alone = self._emptied_folder(os.path.join(root, path))
+        op = Op("take", root, path, kept=self._kept(), before=now, alone=alone)
         mount = self._roots.get(root).mount_key(os.path.dirname(path))
-        if trash and not self._emptied_folder(os.path.join(root, path)) and (found := _trash(mount)):
-            name = _free_name(found, os.path.basename(path))
+        if trash and not alone and (found := _trash(mount)):
+            name = _free_name(found, os.path.basename(path), {op.kept for op in self.ops})
             op.kept, op.info = os.path.join(found, "files", name), os.path.join(found, "info", f"{name}.trashinfo")
         elif mount != _mount_of(str(self._place)):
             op.gone = os.path.join(os.path.dirname(path), f".localagent-{secrets.token_hex(6)}.tmp")
@@ -275,7 +276,7 @@ class Plan:
             not_stopped(self._stop)
             root = self._roots.get(op.root)
             if op.kind == "take" and op.gone:
-                root.copy_out(op.path, op.kept)
+                root.copy_out(op.path, op.kept, alone=op.alone)
             if op.kind != "put":
                 continue
             source_root, source = self._sources[op.root, op.path]
@@ -310,7 +311,9 @@ class Plan:
                 try:
                     info = os.fstat(old)
                     copy_owner(info, fd)
-                    copy_attributes(old, fd)
+                    # A program's own file says itself which attributes it has.
+                    if change.mtime_ns is None:
+                        copy_attributes(old, fd)
                 finally:
                     os.close(old)
                 mode = stat.S_IMODE(info.st_mode) if mode is None else mode
@@ -370,10 +373,15 @@ def _trash(mount: tuple[int, int]) -> str:
         return ""
 
 
-def _free_name(trash: str, name: str) -> str:
-    candidate = name
-    while os.path.lexists(os.path.join(trash, "files", candidate)) or os.path.lexists(
-        os.path.join(trash, "info", f"{candidate}.trashinfo")
+def _free_name(trash: str, name: str, taken: set[str]) -> str:
+    """A name that nothing in the trash has, nor what goes there in the same step."""
+    # The note beside it has a longer name, and no name may have more than 255 bytes.
+    short = os.fsencode(name)[:200].decode("utf-8", "ignore")
+    candidate = name if len(os.fsencode(name)) <= 240 else f"{short}.{secrets.token_hex(6)}"
+    while (
+        (kept := os.path.join(trash, "files", candidate)) in taken
+        or os.path.lexists(kept)
+        or os.path.lexists(os.path.join(trash, "info", f"{candidate}.trashinfo"))
     ):
-        candidate = f"{name[:200]}.{secrets.token_hex(3)}"
+        candidate = f"{short}.{secrets.token_hex(6)}"
     return candidate

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from .files import remove_tree
-from .steps import Record, Steps
+from .steps import Record, Step, Steps
 
 DAYS = 30
 BYTES = 2 * 1024**3
@@ -30,34 +31,58 @@ def due(folder: Path) -> bool:
         return (folder / "steps").is_dir()
 
 
-def prune(folder: Path, steps: Steps) -> list[int]:
-    """Drop the originals of old steps, oldest first, until what is left is young and small enough.
+def used(steps: Steps) -> int:
+    """How many bytes the originals take."""
+    return sum(_size(steps, record) for record in steps.records())
+
+
+def prune(folder: Path, steps: Steps, budget: int | None = None) -> list[int]:
+    """Drop the originals of old steps, oldest first, until what is left is young enough and within `budget` bytes.
 
     The steps' numbers; they stay in the list as expired. Nothing of a step in flight or stuck is touched,
-    nor of the newest one, nor of one that was done or undone within a day, however large.
+    nor of the newest session, nor of a step that was done or undone within a day, however large.
     """
+    budget = BYTES if budget is None else budget
     (folder / "pruned").touch(mode=0o600)
     ended = [record for record in steps.records() if record.state in ("done", "undone", "expired")]
+    for number in steps.numbers():
+        # What a crash left of a step that never came to be.
+        if not (steps.place(number) / "record.json").exists():
+            sweep(steps.folder, steps.place(number).name)
     kept = [(record, size) for record in ended if (size := _size(steps, record))]
     total = sum(size for _, size in kept)
     now = time.time()
-    newest = max((record.step.number for record in ended), default=0)
+    newest = max((record.step for record in ended), key=lambda step: step.number, default=None)
     dropped = []
     for record, size in reversed(kept):
-        age = now - max(record.step.at, record.turned)
-        if record.state != "expired":
-            if record.step.number == newest or age < _YOUNG_S:
+        family = [one for one in ended if _root(one, ended) == record.step.number]
+        live = [one for one in family if one.state != "expired"]
+        if live:
+            age = now - max(max(one.step.at, one.turned) for one in live)
+            if age < _YOUNG_S or any(newest and _same_session(one.step, newest) for one in live):
                 continue
-            if total <= BYTES and age < DAYS * 86_400:
+            if total <= budget and age < DAYS * 86_400:
                 continue
         total -= size
-        record.state = "expired"
-        record.step = replace(record.step, state="expired")
-        steps.save(record)
+        for one in live:
+            one.state = "expired"
+            one.step = replace(one.step, state="expired")
+            steps.save(one)
         for path in _kept(steps, record):
             remove_tree(path)
         dropped.append(record.step.number)
     return dropped
+
+
+def _root(record: Record, ended: Sequence[Record]) -> int:
+    """The step in whose folder this one's originals are."""
+    while record.origin and (above := next((one for one in ended if one.step.number == record.origin), None)):
+        record = above
+    return record.step.number
+
+
+def _same_session(one: Step, two: Step) -> bool:
+    return one.number == two.number or bool(one.session and one.session == two.session)
 
 
 def _kept(steps: Steps, record: Record) -> list[str]:

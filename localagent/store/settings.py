@@ -33,6 +33,8 @@ class Settings:
     index_url: str | None = None
     power: str = "auto"
     secret_patterns: tuple[str, ...] = ()
+    undo_mb: int = 2048
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,12 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
         raise ValueError("must be a number of seconds above 0")
     return float(value)
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
 
 
 def _text(value: Any) -> str:
@@ -123,6 +131,12 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         "regular expressions of more secrets to hide from the model (of the whole match, or of its first group)",
     ),
     "idle_s": (_seconds, False, "seconds without a request after which the engine frees its memory"),
+    "undo_mb": (
+        _integer(0, 1_048_576),
+        False,
+        "MB that earlier contents, kept for undo, may take; the oldest go first, never the newest session's",
+    ),
+    "background": (_yes_or_no, False, "true offers the model tools for commands that go on in the background"),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
     "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
 }

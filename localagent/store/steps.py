@@ -15,9 +15,11 @@ from .atomic import write_atomic
 
 # stuck: broken off, and what it had begun cannot be reached to take it back; expired: its originals
 # were dropped to save space; damaged: its record cannot be read.
-State = Literal["preparing", "committing", "done", "undoing", "undone", "redoing", "stuck", "expired", "damaged"]
+State = Literal[
+    "preparing", "committing", "done", "undoing", "undone", "redoing", "splitting", "stuck", "expired", "damaged"
+]
 # States in which a step is only when a process died.
-IN_FLIGHT: tuple[State, ...] = ("preparing", "committing", "undoing", "redoing")
+IN_FLIGHT: tuple[State, ...] = ("preparing", "committing", "undoing", "redoing", "splitting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,10 @@ class Step:
         return any(path == top or path.startswith(top + "/") for path in self._places())
 
     def concerns(self, path: str) -> bool:
-        """Whether it changed what is at `path`, in it, or a folder that it lies in."""
-        return self.touches(path) or any(path.startswith(place + "/") for place in self._places())
+        """Whether it changed what is at `path` itself (no link followed), in it, or a folder that it lies in."""
+        return any(
+            path == place or path.startswith(place + "/") or place.startswith(path + "/") for place in self._places()
+        )
 
     @property
     def name(self) -> str:
@@ -87,6 +91,7 @@ class Op:
 
     mkdir; put: `temp` becomes `path`, an original goes to `kept`; move: `path` becomes `dest`;
     take: `path` goes to `kept` (by way of `gone` where that is on another file system); chmod.
+    `alone` is a folder that goes without what is in it, which goes by itself.
     A put that copies names its source's root in `dest_root`. On undo what `put` made goes to
     `undone`, from where redo takes it.
     """
@@ -106,18 +111,21 @@ class Op:
     mode: int | None = None
     old_mode: int | None = None
     skipped: bool = False
+    alone: bool = False
 
 
 @dataclass(slots=True)
 class Record:
     """A step with its operations in the order they are done. `folders`: absolute path -> the
-    folder's time before and after the step, None where it does not exist."""
+    folder's time before and after the step, None where it does not exist. `origin` is the step of
+    which this one was a part, and in whose folder the originals still are; 0 for none."""
 
     step: Step
     ops: list[Op] = field(default_factory=list)
     folders: dict[str, list[int | None]] = field(default_factory=dict)
     state: State = "preparing"
     turned: float = 0.0
+    origin: int = 0
 
 
 class Steps:
@@ -148,8 +156,8 @@ class Steps:
                     at = path.stat().st_mtime
                     yield Record(Step(number, (), at, "its record is damaged", state="damaged"), state="damaged")
 
-    def save(self, record: Record) -> None:
-        """Write a record; while it is in flight, the file `active` names it.
+    def save(self, record: Record, *, ends: bool = True) -> None:
+        """Write a record; while it is in flight, the file `active` names it (with `ends` False another one).
 
         Durable from the moment on that something of the user's is about to change.
         """
@@ -164,7 +172,7 @@ class Steps:
         if record.state in IN_FLIGHT:
             write_atomic(self.active, str(number).encode())
         write_atomic(path, data)
-        if record.state not in IN_FLIGHT:
+        if ends and record.state not in IN_FLIGHT:
             self.active.unlink(missing_ok=True)
 
     def load(self, number: int) -> Record:
@@ -187,7 +195,7 @@ def _record(data: dict[str, Any]) -> Record:
     state = data["state"]
     step["state"] = state
     ops = [Op(**{**op, "before": _sign(op["before"]), "after": _sign(op["after"])}) for op in data["ops"]]
-    return Record(Step(changes=changes, **step), ops, data["folders"], state, data["turned"])
+    return Record(Step(changes=changes, **step), ops, data["folders"], state, data["turned"], data.get("origin", 0))
 
 
 def _sign(data: dict[str, Any] | None) -> Sign | None:

@@ -10,15 +10,18 @@ import json
 import secrets
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from ..errors import SandboxUnavailable
 from ..sandbox import launch
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from localagent.toolbox.worker import main; main()"
 _KEPT = 2000
 _OUTPUT_KB = 65536
+_TRIES = 2
 
 
 def limits(timeout: float) -> launch.Limits:
@@ -34,6 +37,22 @@ async def ask(
     `profile` None runs it without a boundary. A worker that ends without an answer is
     answered for, with `failed` set. Raises SandboxUnavailable.
     """
+    tries = 1 if profile is None else _TRIES
+    for left in reversed(range(tries)):
+        try:
+            async with aclosing(_ask(request, profile, cwd, timeout)) as said:
+                async for item in said:
+                    yield item
+            return
+        except SandboxUnavailable:
+            # The worker never ran. What was to be hidden may have gone in the meantime: a socket of another program.
+            if not left:
+                raise
+
+
+async def _ask(
+    request: Mapping[str, Any], profile: launch.Profile | None, cwd: str, timeout: float
+) -> AsyncGenerator[str | dict[str, Any], None]:
     argv = [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, str(_ROOT)]
     bounds = profile.limits if profile is not None else limits(timeout)
     process = await launch.start(

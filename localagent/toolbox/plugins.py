@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LocalAgentError
 from ..sandbox.launch import Profile, probe
@@ -23,6 +23,9 @@ from ..store.files import remove_tree
 from ..values import Change, Receipt, Text, ToolCall, ToolResult, ToolSpec
 from . import link, proposals, spill
 from .describe import Plugin, describe
+
+if TYPE_CHECKING:
+    from ..sandbox.stage import View
 
 _FILE_EFFECTS = frozenset({"read:fs", "write:fs", "run"})
 
@@ -147,8 +150,12 @@ class PluginSource:
                 from ..sandbox import stage
 
                 # Beside the call's folder, which the program can write and see.
-                view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, closed=closed))
-            in_place = self._unsandboxed or probe().in_place
+                # Only where a boundary gives the view the workspace's own place can a program be held to an overlay.
+                in_place = self._unsandboxed or probe().in_place
+                budget = stage.StageBudget(overlaid=not in_place)
+                view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, budget, closed))
+            else:
+                in_place = False
             workspace = str(view.path) if view is not None and in_place else str(self._workspace)
             sees_workspace = view is not None or bool({"read:fs", "write:fs"} & set(job.spec.effects))
             request = {
@@ -163,7 +170,7 @@ class PluginSource:
             }
             profile = None
             if not self._unsandboxed:
-                profile = self._profile(job, str(view.path) if view is not None else None, closed)
+                profile = self._profile(job, view, closed)
             asked = link.ask(request, profile=profile, cwd=request["cwd"], timeout=job.spec.timeout)
             answer: dict[str, Any] = {}
             started = time.monotonic()
@@ -189,7 +196,7 @@ class PluginSource:
         shown = proposals.named_paths(job.spec, job.call, self._workspace)
         return closing.found(str(self._workspace), patterns, shown)
 
-    def _profile(self, job: _Job, staged: str | None, closed: tuple[str, ...]) -> Profile:
+    def _profile(self, job: _Job, view: View | None, closed: tuple[str, ...]) -> Profile:
         """What this call's worker may see and change, from the tool's declared effects alone."""
         effects = set(job.spec.effects)
         readable: tuple[str, ...] = ()
@@ -197,8 +204,8 @@ class PluginSource:
         allowed, denied = self._hosts() if "run" in effects else ((), ())
         if effects & _FILE_EFFECTS:
             readable = (str(self._spill), *self._extra, *proposals.named_paths(job.spec, job.call, self._workspace))
-        if staged is not None:
-            binds = ((staged, str(self._workspace)),)
+        if view is not None:
+            binds, closed = view.binds, (*closed, *view.secrets)
         elif effects & {"read:fs", "write:fs"}:
             readable = (str(self._workspace), *readable)
         return Profile(
@@ -209,6 +216,7 @@ class PluginSource:
             network="net" in effects,
             hosts=allowed,
             denied_hosts=denied,
+            overlay=view.overlay if view is not None else None,
             limits=link.limits(job.spec.timeout),
         )
 

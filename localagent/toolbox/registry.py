@@ -62,6 +62,12 @@ class Registry:
             if (release := getattr(source, "release", None)) is not None:
                 release(call_id)
 
+    async def aclose(self) -> None:
+        """End what the sources still have running."""
+        for source in self._sources:
+            if (aclose := getattr(source, "aclose", None)) is not None:
+                await aclose()
+
     async def call(self, call: ToolCall) -> AsyncGenerator[str | ToolResult, None]:
         """The call's live output and its result; an unknown name is a failed result."""
         found = self._tools.get(call.name)

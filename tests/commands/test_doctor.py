@@ -60,7 +60,7 @@ def checked(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict
 def test_a_machine_on_which_all_is_well(checked: Any, capsys: pytest.CaptureFixture[str]) -> None:
     code, checks = checked()
     assert code == 0
-    assert set(checks) == {"python", "engine", "gpu", "settings", "model", "sandbox", "disk", "index", "hub"}
+    assert set(checks) == {"python", "engine", "gpu", "settings", "model", "sandbox", "disk", "undo", "index", "hub"}
     assert all(row["state"] == "ok" and row["fix"] == "" for row in checks.values())
     assert "SSE3 AVX2 OPENMP" in checks["engine"]["text"] and "AVX512" not in checks["engine"]["text"]
     assert "mine.gguf" in checks["model"]["text"] and "config.yaml" in checks["settings"]["text"]
@@ -68,7 +68,7 @@ def test_a_machine_on_which_all_is_well(checked: Any, capsys: pytest.CaptureFixt
     assert checks["hub"]["text"] == "huggingface.co answers"
     assert cli.main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 10 and all(line.startswith("ok       ") for line in lines)
+    assert len(lines) == 11 and all(line.startswith("ok       ") for line in lines)
 
 
 def test_offline_asks_nobody(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,3 +199,31 @@ def test_no_label_reaches_the_terminal_raw(work: Path, tmp_path: Path, capsys, m
     with pytest.raises(StoreError) as refused:
         do_undo()
     assert "\x1b" not in str(refused.value)
+
+
+def test_one_file_of_a_step(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert do_undo("--file", "old.txt") == 0 and (work / "old.txt").read_text() == "old"
+    assert (work / "a\x1b[2J").is_dir() and "only old.txt" in capsys.readouterr().out
+    assert do_changes("--file", "old.txt") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "deleted ~/work/old.txt" in line and "(undone)" in line
+    assert do_redo("--file", str(work / "old.txt")) == 0 and not (work / "old.txt").exists()
+    with pytest.raises(StoreError, match="no step has changed"):
+        do_undo("--file", "elsewhere.txt")
+
+
+def test_changes_of_one_session_and_what_undo_costs(work: Path, tmp_path: Path, capsys) -> None:
+    journal = undo.open_journal()
+    journal.commit([Change("make_folder", str(work / "z"))], [work], session="t", call="3", label="make z")
+    assert do_changes("--session", "s") == 0
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == ["2", "1"]
+    assert "of 2,048 MB (setting undo_mb)" in said.err and "never those of the newest session" in said.err
+
+
+def test_what_could_not_be_brought_back_is_said(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = work / "gone.txt"
+    done = undo.Undone(undo.open_journal().step(1), (str(work / "notes.txt"),), left=(str(work), str(gone)))
+    assert undo._report(done, "Undid", "Restored", "") == 1
+    said = capsys.readouterr()
+    assert "gone.txt could not be brought back" in said.err and "Kept, because" in said.out

@@ -17,6 +17,7 @@ import pytest
 
 from localagent.cli import Exit
 from localagent.engine import catalogue, reuse
+from localagent.sandbox.landlock import HELPER, OLDEST, version
 from tests.e2e.support import Cli, Host, Ran, ended, tool_call, transcript
 from tests.make_gguf import make
 
@@ -160,12 +161,27 @@ def test_a_full_disk_for_the_journal(cli: Cli, gguf: str, host: Hosts) -> None:
 @namespaces
 def test_without_bubblewrap_every_effect_asks_and_the_cure_is_named(cli: Cli, gguf: str, host: Hosts) -> None:
     host(tool_call("run", command="touch made"), "I was not allowed to.", "I was not allowed to.")
-    hidden = "for f in /usr/bin/bwrap /usr/local/bin/bwrap; do [ ! -e $f ] || mount --bind /dev/null $f; done"
     cli.env["PATH"] = "/usr/bin:/bin"
-    ran = cli("do", "--yes", "--model", gguf, "make a file", before=mounted(hidden))
+    ran = cli("do", "--yes", "--model", gguf, "make a file", before=mounted(hidden("/usr/bin/bwrap", HELPER)))
     assert ran.code == Exit.DENIED and "not allowed" in ran.out
     assert "bubblewrap" in ran.err and "install" in ran.err
     assert os.listdir(cli.work) == []
+
+
+@namespaces
+def test_without_bubblewrap_a_reduced_sandbox_is_said_and_holds_the_command(cli: Cli, gguf: str, host: Hosts) -> None:
+    if version() < OLDEST:
+        pytest.skip("this kernel has no Landlock")
+    host(tool_call("run", command="touch made ../out"), "There.", "There.")
+    cli.env["PATH"] = "/usr/bin:/bin"
+    ran = cli("do", "--yes", "--model", gguf, "make a file", before=mounted(hidden("/usr/bin/bwrap")))
+    assert "the sandbox is reduced (landlock)" in ran.err and "install" in ran.err
+    assert os.listdir(cli.work) == ["made"] and not (cli.work.parent / "out").exists()
+
+
+def hidden(*programs: str) -> str:
+    """A line of shell that puts nothing in the place of these files."""
+    return "; ".join(f"[ ! -e '{one}' ] || mount --bind /dev/null '{one}'" for one in programs)
 
 
 @pytest.mark.parametrize("closed", ["<&-", "</dev/null", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -202,7 +202,14 @@ def test_a_removed_folder_is_named_by_what_was_in_it(work: Path) -> None:
     assert change.before == "0" * 64
 
 
-@pytest.mark.parametrize("budget", [StageBudget(files=5), StageBudget(mb=1)])
+@pytest.mark.parametrize(
+    "budget",
+    [
+        StageBudget(files=5, overlaid=False),
+        StageBudget(mb=1, overlaid=False),
+        StageBudget(files=3, overlay_files=5),
+    ],
+)
 def test_too_large_a_workspace_is_refused_with_numbers(work: Path, budget: StageBudget) -> None:
     (work / "big").write_bytes(b"x" * 2_000_000)
 

@@ -21,7 +21,8 @@ DAY = 86_400
 
 def rewrite(journal: Journal, space: Path, new, texts: str) -> None:
     for text in texts:
-        commit(journal, space, Change("write", str(space / "a.txt"), content=new(text * 5000)))
+        change = Change("write", str(space / "a.txt"), content=new(text * 5000))
+        journal.commit([change], [space], session=text, call="c", label="test")
 
 
 def aged(journal: Journal, number: int, days: float) -> None:
@@ -117,3 +118,12 @@ def test_outputs_of_old_sessions_go_and_their_transcripts_stay(space: Path, jour
         os.utime(path, (time.time() - (1 if path.name == "new.txt" else 31) * DAY,) * 2)
     journal.recover()
     assert sorted(path.name for path in folder.rglob("*.*")) == ["new.txt", "transcript.jsonl"]
+
+
+def test_what_never_became_a_step_goes_after_a_day(space: Path, journal: Journal, new) -> None:
+    rewrite(journal, space, new, "x")
+    for number, age in ((7, 2), (8, 0.5)):
+        (journal._steps.place(number) / "kept-0").mkdir(parents=True)
+        os.utime(journal._steps.place(number), (time.time() - age * DAY,) * 2)
+    journal.recover()
+    assert sorted(os.listdir(journal._steps.folder)) == ["000001", "000008"]
