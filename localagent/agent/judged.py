@@ -30,6 +30,7 @@ _NO_TOOL = (
     "say so or ask for it; make nothing up. Else answer it from what you know.)"
 )
 _ANSWERED = "That call was made before; its result stands above. Make another call if one is still needed, else answer."
+_IN_WORDS = "(No more calls can be made. Say in plain words what the results above tell, and what is still missing.)"
 _HOPELESS = 0.02
 """Below this chance, with the best support there could be, no call is drafted."""
 _ENOUGH = 0.5
@@ -169,7 +170,7 @@ class Judged:
                         yield done
                         return
                     first = done
-        async with aclosing(_given(self._without(messages, "", options), first)) as deltas:
+        async with aclosing(_given(self._without(messages, _IN_WORDS, options), first)) as deltas:
             async for delta in deltas:
                 yield delta
 

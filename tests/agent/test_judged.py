@@ -164,6 +164,7 @@ def test_the_same_call_after_its_result_is_asked_about_once_and_then_answered() 
     said, done = _answer(engine, _results())
     assert (said, done.message.calls) == ("It stays dry.", ())
     assert [len(specs) for _, specs, _ in engine.asked] == [1, 1, 0]
+    assert "plain words" in engine.asked[-1][0][-1].text
     assert done.usage.output_tokens == 21
 
 
