@@ -60,7 +60,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
             workspace,
             log.spill,
             deny,
-            [*allow, *stored],
+            [*allow, *(rule for rule, _ in stored)],
             masks.mask,
             background=(steps, log.folder.name) if chosen.background else None,
         ),

@@ -218,7 +218,7 @@ def _tensors(s: Shape, n_vocab: int) -> list[Tensor]:
     return out
 
 
-def _metadata(s: Shape, name: str, template: str | None, pre: str) -> list[tuple[str, int, Any]]:
+def _metadata(s: Shape, name: str, template: str | None, pre: str = "qwen35") -> list[tuple[str, int, Any]]:
     a = s.arch
     tokens, types, merges, first = _vocabulary()
     meta: list[tuple[str, int, Any]] = [

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SandboxUnavailable, StoreError
 from . import hints, landlock, linux, macos, pids, seccomp
@@ -283,7 +283,23 @@ async def run(
     stdin: bytes | None = None,
     limits: Limits | None = None,
 ) -> Done:
-    """`start`, feed `stdin`, collect everything, `wait`."""
+    """`start`, feed `stdin`, collect everything, `wait`; a second time where the boundary could not be set up."""
+    wanted: dict[str, Any] = {"profile": profile, "cwd": cwd, "env": env, "stdin": stdin, "limits": limits}
+    try:
+        return await _run(argv, **wanted)
+    except SandboxUnavailable:
+        # It never ran. What was to be hidden may have gone in the meantime: a socket of another program.
+        return await _run(argv, **wanted)
+
+
+async def _run(
+    argv: Sequence[str],
+    profile: Profile | None,
+    cwd: str | Path,
+    env: Mapping[str, str] | None,
+    stdin: bytes | None,
+    limits: Limits | None,
+) -> Done:
     process = await start(argv, profile=profile, cwd=cwd, env=env, stdin=stdin is not None, limits=limits)
     async with process:
         if stdin is not None:

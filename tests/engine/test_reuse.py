@@ -45,6 +45,7 @@ def test_nothing_is_here_at_first() -> None:
         ".lmstudio/models/me/mine/other-name.gguf",
         ".cache/llama.cpp/me_mine_m.gguf",
     ],
+    ids=["hub", "fork", "snapshot", "ollama", "lm-studio", "llama.cpp"],
 )
 def test_files_of_other_programs_are_found_and_used_in_place(isolated: Path, place: str) -> None:
     file = put(isolated / place)
