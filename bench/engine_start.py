@@ -45,6 +45,8 @@ def start(model: str, goal: str) -> Started:
     """One `do`, interrupted as soon as its prompt is read. Raises `EngineError` where that never happens."""
     argv = [*startup.OURS, "do", "--output-format", "stream-json", "--mode", "plan", "--quiet", "--model", model, goal]
     env = {**os.environ, "PYTHONPATH": str(startup.ROOT)}
+    # Compiled once and kept, as everywhere but where somebody forbids it.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory(prefix="do-") as work:
         began, first = time.monotonic(), 0.0
         process = subprocess.Popen(

@@ -262,6 +262,10 @@ def _configure_do(parser: argparse.ArgumentParser) -> None:
 
 
 def _do(args: argparse.Namespace) -> int:
+    from .sandbox import launch
+
+    # It takes as long as loading all that follows.
+    launch.probe_soon()
     import asyncio
 
     from . import headless, wiring

@@ -15,6 +15,8 @@ STEADY_S = 2.0
 """Programs that only start, as our own do before and between answers, are no competition over so many seconds."""
 _LOST = 0.5
 _STAT = Path("/proc/stat")
+_LOADAVG = Path("/proc/loadavg")
+_LOOKS, _APART_S = 5, 0.004
 
 
 class Free:
@@ -33,7 +35,7 @@ class Free:
         clock: Callable[[], float] = time.monotonic,
         window_s: float = WINDOW_S,
     ) -> None:
-        self._processors = processors or len(allowed_cpus())
+        self.processors = processors or len(allowed_cpus())
         self._busy = busy or used_seconds
         self._own, self._clock, self._window_s = own, clock, window_s
         self._last = (clock(), self._busy(), own())
@@ -56,8 +58,47 @@ class Free:
             everybody, ours = busy_now - busy, own_now - own
             # Where the system's count does not even hold our own work it means something else.
             if everybody >= ours * _LOST:
-                self._found = self._processors - max(0.0, everybody - ours) / (now - then)
+                self._found = self.processors - max(0.0, everybody - ours) / (now - then)
         return self._found
+
+
+class Steady:
+    """What `Free` says over at least `STEADY_S`, unless nobody computes any more: a window may reach far back.
+
+    `running` is how many threads of others want a processor at this moment, None where the system does not say.
+    """
+
+    def __init__(self, free: Free | None = None, running: Callable[[], int | None] | None = None) -> None:
+        self._free, self._running = free or Free(window_s=STEADY_S), running or others_running
+        self._processors = self._free.processors
+
+    def __call__(self) -> float | None:
+        found = self._free()
+        if found is None or found >= self._processors - _LOST:
+            return found
+        running = self._running()
+        return found if running is None else max(found, float(self._processors - running))
+
+
+def others_running() -> int | None:
+    """The fewest threads but the caller's that are running or ready to, in some looks; None where that is not told.
+
+    The system counts those on all its processors: where we may not use all of them it says nothing about ours.
+    """
+    if len(allowed_cpus()) != os.cpu_count():
+        return None
+    found = []
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_APART_S)
+        try:
+            running = int(_LOADAVG.read_text().split()[3].split("/")[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        found.append(max(0, running - 1))
+        if not found[-1]:
+            break
+    return min(found)
 
 
 def used_seconds() -> float | None:

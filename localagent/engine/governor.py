@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import pressure
-from .contention import STEADY_S, Free
+from .contention import Free, Steady
 from .pace import Pace, Threaded
 from .power import Saver
 from .prefix import Prefix
@@ -18,9 +18,9 @@ Emit = Callable[[dict[str, Any]], None]
 class Governor:
     """For one context, of the thread that decodes with it. `threads` are the plan's."""
 
-    def __init__(self, context: Threaded, threads: int, free: Free, steady: Free | None = None) -> None:
+    def __init__(self, context: Threaded, threads: int, free: Free, steady: Steady | None = None) -> None:
         self._context, self._threads, self._free = context, threads, free
-        self._pace, self._saver = Pace(context, threads, free, steady or Free(window_s=STEADY_S)), Saver()
+        self._pace, self._saver = Pace(context, threads, free, steady or Steady()), Saver()
 
     def start(self, request: Prompted, emit: Emit) -> tuple[Callable[[float], None], Emit]:
         """Set the threads for an answer; returns what to tell the seconds of each token, and where to tell events."""

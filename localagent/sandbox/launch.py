@@ -62,14 +62,21 @@ class Done:
 
 
 _probed: Boundary | None = None
+_probing = threading.Lock()
 
 
 def probe(again: bool = False) -> Boundary:
     """The boundary of this machine, tried once per process with the real arguments."""
     global _probed
-    if _probed is None or again:
-        _probed = _try_boundaries()
-    return _probed
+    with _probing:
+        if _probed is None or again:
+            _probed = _try_boundaries()
+        return _probed
+
+
+def probe_soon() -> None:
+    """Begin to try the boundary beside what the caller does next."""
+    threading.Thread(target=probe, daemon=True, name="probe").start()
 
 
 def _try_boundaries() -> Boundary:

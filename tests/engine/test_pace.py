@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from localagent.engine.contention import Free
+from localagent.engine.contention import Free, Steady
 from localagent.engine.pace import Pace
 
 
@@ -233,3 +233,17 @@ def test_a_count_that_does_not_hold_our_own_work_says_nothing() -> None:
     unknown = Free(2, lambda: None, lambda: own[0], lambda: clock[0])
     clock[0] = 2.0
     assert unknown() is None
+
+
+@pytest.mark.parametrize(
+    ("over_time", "at_this_moment", "found"),
+    [(4.0, 9, 4.0), (1.0, 0, 4.0), (1.0, 1, 3.0), (1.0, 3, 1.0), (1.0, None, 1.0), (None, 0, None)],
+)
+def test_a_window_that_reaches_far_back_does_not_hold_down_what_is_quiet_now(
+    over_time: float | None, at_this_moment: int | None, found: float | None
+) -> None:
+    class Told(Free):
+        def __call__(self) -> float | None:
+            return over_time
+
+    assert Steady(Told(4), lambda: at_this_moment)() == found

@@ -17,6 +17,31 @@ def put(text: str) -> Path:
     return file
 
 
+def test_simple_files_are_read_as_yaml_would_and_without_it() -> None:
+    import random
+
+    import yaml
+
+    rng = random.Random(1)
+    words = ["true", "false", "null", "yes", "off", "0", "7", "017", "12", "0x1f", "1e3", "a", "a-b", "n", "y", "nan", "-", "a:", "1-2"]
+    simple = 0
+    for _ in range(500):
+        keys = rng.sample(["model", "threads", "no", "yes", "on", "null", "context_x"], rng.randrange(1, 4))
+        text = "\n".join(f"{key}: {rng.choice(words)}" for key in keys) + rng.choice(["", "\n", "\n\n"])
+        found = settings._simple(text)
+        if found is not None:
+            simple += 1
+            assert {key: value for key, (value, _) in found.items()} == {
+                str(key).lower() if key is not None else "null": value for key, value in yaml.safe_load(text).items()
+            }, text
+    assert simple > 20
+    code = "import sys; from localagent.store import settings; settings.load(); print('yaml' in sys.modules)"
+    settings.path().write_text("model: starter\nthreads: null\nbackground: true\n")
+    assert settings.load() == Settings(model="starter", background=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
 def test_no_file_means_the_defaults_and_loads_no_yaml() -> None:
     code = "from localagent.store import settings; import sys; settings.load(); assert 'yaml' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

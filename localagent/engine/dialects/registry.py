@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
 from ...errors import ConfigError
 from ..base import Dialect
-from .coder import Coder
-from .gemma import Gemma
-from .glm import Glm
-from .harmony import Harmony
-from .hermes import Hermes
-from .kimi import Kimi
-from .llama3 import Llama3
-from .minimax import MiniMax
-from .mistral import Mistral
-from .qwen3coder import Qwen3Coder
-from .qwen35 import Qwen35
 
-_DIALECTS: dict[str, Dialect] = {
-    "hermes": Hermes("hermes"),
-    "qwen3": Hermes("qwen3", thinks=True),
-    "coder": Coder(),
-    "qwen35": Qwen35(),
-    "qwen3-coder": Qwen3Coder(),
-    "glm": Glm("glm"),
-    "glm46": Glm("glm46", lined=True),
-    "kimi": Kimi("kimi"),
-    "kimi-thinking": Kimi("kimi-thinking", thinks="written"),
-    "kimi25": Kimi("kimi25", thinks="open"),
-    "minimax": MiniMax(),
-    "llama3": Llama3(),
-    "mistral": Mistral("mistral"),
-    "ministral": Mistral("ministral", ids=False),
-    "harmony": Harmony(),
-    "gemma": Gemma(),
+# Name to module, class and arguments: only the one that is asked for is loaded.
+_DIALECTS: Mapping[str, tuple[str, str, tuple[Any, ...], Mapping[str, Any]]] = {
+    "hermes": ("hermes", "Hermes", ("hermes",), {}),
+    "qwen3": ("hermes", "Hermes", ("qwen3",), {"thinks": True}),
+    "coder": ("coder", "Coder", (), {}),
+    "qwen35": ("qwen35", "Qwen35", (), {}),
+    "qwen3-coder": ("qwen3coder", "Qwen3Coder", (), {}),
+    "glm": ("glm", "Glm", ("glm",), {}),
+    "glm46": ("glm", "Glm", ("glm46",), {"lined": True}),
+    "kimi": ("kimi", "Kimi", ("kimi",), {}),
+    "kimi-thinking": ("kimi", "Kimi", ("kimi-thinking",), {"thinks": "written"}),
+    "kimi25": ("kimi", "Kimi", ("kimi25",), {"thinks": "open"}),
+    "minimax": ("minimax", "MiniMax", (), {}),
+    "llama3": ("llama3", "Llama3", (), {}),
+    "mistral": ("mistral", "Mistral", ("mistral",), {}),
+    "ministral": ("mistral", "Mistral", ("ministral",), {"ids": False}),
+    "harmony": ("harmony", "Harmony", (), {}),
+    "gemma": ("gemma", "Gemma", (), {}),
 }
 
 
@@ -73,7 +68,14 @@ def by_name(name: str) -> Dialect:
     """Raises ConfigError for a name that no dialect has."""
     if name not in _DIALECTS:
         raise ConfigError(f"unknown dialect {name!r}; there are {', '.join(_DIALECTS)}")
-    return _DIALECTS[name]
+    return _made(name)
+
+
+@cache
+def _made(name: str) -> Dialect:
+    module, kind, positional, named = _DIALECTS[name]
+    made: Dialect = getattr(import_module(f".{module}", __package__), kind)(*positional, **named)
+    return made
 
 
 def detect(template_text: str) -> str | None:
