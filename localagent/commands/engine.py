@@ -58,7 +58,8 @@ def _model(model: dict[str, Any]) -> Iterator[str]:
     )
     if model["note"]:
         yield f"    {model['note']}"
-    yield f"    {model['tokens_read']} tokens read, {model['tokens_restored']} restored from the disk"
+    took = f" in {model.get('restoring_ms', 0.0):.0f} ms" if model["tokens_restored"] else ""
+    yield f"    {model['tokens_read']} tokens read, {model['tokens_restored']} restored from the disk{took}"
     if model["snapshots"] or model["disk_snapshots"]:
         yield (
             f"    states kept: {model['snapshots']} in {_size(model['snapshot_bytes'])} of memory, "

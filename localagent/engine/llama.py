@@ -365,7 +365,8 @@ class Context:
 
     def clear(self) -> None:
         self._ready = 0
-        L.llama_memory_clear(self._memory, True)
+        # What no cell points to is never read; wiping it would touch the memory of the whole context.
+        L.llama_memory_clear(self._memory, False)
 
     def size(self, partial: bool) -> int:
         """Bytes that `save` would take."""

@@ -7,6 +7,7 @@ have, so nothing is decoded before a snapshot (or nothing at all) is restored.
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,8 @@ class Prefix:
     """One context's tokens and snapshots. `budget` bounds the snapshots in memory, in bytes.
 
     `archive` keeps on disk what outlives the process. `read` counts the tokens that prompts cost,
-    `restored` those that came from the disk instead. `prompts` tells one conversation in it from the next.
+    `restored` those that came from the disk instead, in `restoring_s` seconds, search and check included.
+    `prompts` tells one conversation in it from the next.
     """
 
     def __init__(self, backend: Backend, *, budget: int = 1 << 30, archive: Archive | None = None) -> None:
@@ -46,6 +48,7 @@ class Prefix:
         self.dirty = False
         self.snapshots = Snapshots(budget)
         self.read = self.restored = self.prompts = 0
+        self.restoring_s = 0.0
         self._fixed = self._turn = 0
         self._next = 0
 
@@ -249,10 +252,13 @@ class Prefix:
         live = common if grows else self._reach(common)
         way = max(self.snapshots.ways(goal, limit, self.backend.recurrent), key=lambda w: w.length, default=None)
         near = max(live, way.length if way else 0)
+        began = time.monotonic()
         found = self._on_disk(goal, limit)
         if found and found.length >= near + WORTH:
             self._stash(common)
-            return found.length if self._fetch(found) else self._reuse(goal)
+            fetched = self._fetch(found)
+            self.restoring_s += time.monotonic() - began
+            return found.length if fetched else self._reuse(goal)
         if way and way.length >= live + WORTH // 4:
             self._stash(common)
             if self._restore(way):
