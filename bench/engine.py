@@ -14,9 +14,9 @@
 Speeds are compared within rounds: every contender runs the same tokens, in turning order, and the
 median over the rounds of the ratio within each is told, with the least and the most. The raw loop
 (`rawbench.c`) is compiled here, with `cc`, against the libraries of llama-cpp-python, and runs with
-repacked weights and without; the one that is sooner done with reading and writing together counts. Tokens a second of CPU time, for each thread,
-stand beside those of wall time. The model's files are those of the user; the host is one of its own.
-Measure on a quiet machine.
+repacked weights and without; the one that is sooner done with reading and writing together counts.
+Tokens a second of CPU time, for each thread, stand beside those of wall time. The model's files are
+those of the user; the host is one of its own. Measure on a quiet machine.
 
 usage: python bench/engine.py [--model ID|FILE|9b-shape] [--short] [--only prefill_ratio,...] [--json]
 
