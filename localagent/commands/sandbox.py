@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def _lines(facts: launch.Facts) -> list[str]:
     lines = [_TOLD[facts.name]]
     if facts.version:
-        copies = "can" if facts.overlays else "cannot"
-        lines.append(f"{facts.program} {facts.version}, which {copies} lay a copy over a folder without making one")
+        lines.append(f"{facts.program} {facts.version}")
     if facts.reason:
         lines.append(f"{'Why not more' if facts.name != 'none' else 'Why'}: {facts.reason} {facts.hint}".rstrip())
     return [*lines, _LESS] if facts.name == "landlock" else lines

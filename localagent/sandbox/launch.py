@@ -121,7 +121,7 @@ def _try(boundary: Boundary, hint: str) -> Boundary:
 
 
 def facts() -> Facts:
-    """The boundary of this machine, and the version and abilities of its program, asked anew."""
+    """The boundary of this machine, and the version of its program, asked anew."""
     boundary = probe()
     said = (boundary.name, boundary.reason, boundary.hint)
     if boundary.name == "landlock":
@@ -129,28 +129,18 @@ def facts() -> Facts:
     program = linux.find_bwrap()
     if boundary.name != "bubblewrap" or program is None:
         return Facts(*said)
-    version = _said([program, "--version"])[1].removeprefix("bubblewrap").strip()
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    return Facts(*said, program, version, numbers >= (0, 11) and _overlays(program))
+    return Facts(*said, program, _version(program))
 
 
-def _overlays(program: str) -> bool:
-    with tempfile.TemporaryDirectory(prefix="localagent-overlay-") as top:
-        for name in ("lower", "upper", "work"):
-            os.mkdir(os.path.join(top, name))
-        layers = ["--overlay-src", f"{top}/lower", "--overlay", f"{top}/upper", f"{top}/work", "/mnt"]
-        argv = [program, "--unshare-user-try", "--ro-bind", "/", "/", *layers, "/usr/bin/touch", "/mnt/made"]
-        return _said(argv)[0] == 0 and os.path.exists(os.path.join(top, "upper", "made"))
-
-
-def _said(argv: Sequence[str]) -> tuple[int, str]:
+def _version(program: str) -> str:
+    argv = [program, "--version"]
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, env=clean_env(), check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return 1, ""
-    return done.returncode, done.stdout.decode(errors="replace").strip()
+        return ""
+    return done.stdout.decode(errors="replace").strip().removeprefix("bubblewrap").strip()
 
 
 def command(

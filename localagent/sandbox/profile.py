@@ -73,12 +73,10 @@ class Boundary:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The boundary and what is known of the program that makes it. `overlays` is True where it can show a
-    folder with changes kept apart from it (bubblewrap from 0.11 on, and this kernel permits it)."""
+    """The boundary and what is known of the program that makes it."""
 
     name: Literal["bubblewrap", "landlock", "seatbelt", "none"]
     reason: str = ""
     hint: str = ""
     program: str = ""
     version: str = ""
-    overlays: bool = False
