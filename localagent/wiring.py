@@ -6,10 +6,11 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .agent import binding
+from .agent import binding, policies
 from .agent import session as sessions
 from .agent.budget import Budget
 from .agent.masks import Masks
@@ -47,9 +48,11 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     workspace = folder(args.cwd)
     mode = cast("Mode", args.mode or ("auto" if args.yes else chosen.mode))
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
+    laid = policies.load(workspace)
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
     stored, unreadable = _stored_rules(workspace)
+    stored += laid.allow
     masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns])
     steps, recovered = journal(chosen.undo_mb)
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
@@ -59,19 +62,19 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         registry=await registry(
             workspace,
             log.spill,
-            deny,
-            [*allow, *(rule for rule, _ in stored)],
+            [*deny, *laid.deny, *(rule for rule in laid.ask if rule.kind == "net")],
+            [] if laid.unread else [*allow, *(rule for rule, _ in stored)],
             masks.mask,
             background=(steps, log.folder.name) if chosen.background else None,
         ),
         journal=steps,
         workspace=workspace,
-        policy=_policy(workspace, log.spill, allow, stored, deny),
+        policy=_policy(workspace, log.spill, allow, stored, replace(laid, deny=(*deny, *laid.deny))),
         options=Options(thinking=args.think),
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
-        notices=(*recovered, *unreadable),
+        notices=(*recovered, *laid.notices, *unreadable),
         masks=masks,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
@@ -85,10 +88,14 @@ def _begin(work: Coroutine[Any, Any, None]) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """What can be wrong with the arguments of `do`, found before anything is loaded. Raises UsageError."""
+    """What can be wrong with the arguments of `do`, found before anything is loaded, and in the user's rules.
+
+    Raises UsageError, and ConfigError for policy.yaml.
+    """
     folder(args.cwd)
     for rule in (*args.allow, *args.deny):
         rules.parse(rule)
+    policies.own()
     if args.resume:
         transcript.find(args.resume)
     schema(args.output_schema)
@@ -134,7 +141,7 @@ async def registry(
     background: tuple[Journal, str] | None = None,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
-    and the hosts of `allow` are what programs can reach; `mask` hides secrets.
+    and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
     With `background` (the journal and the session's id) those for background commands come last.
 
@@ -234,9 +241,9 @@ def _policy(
     spill: Path,
     allow: Sequence[rules.Rule],
     stored: Sequence[tuple[rules.Rule, str]],
-    deny: Sequence[rules.Rule],
+    laid: policies.Laid,
 ) -> Callable[[Mode, tuple[str, ...], int], Context]:
-    """The rules as they are at this moment: the command line's, the stored grants', the session's own."""
+    """The rules as they are at this moment: the command line's, the policy files', the stored grants', the session's own."""
     boundary = launch.probe().name != "none"
     protected = tuple(str(p()) for p in _OWN_FOLDERS)
 
@@ -248,7 +255,7 @@ def _policy(
         return Context(
             mode=mode,
             workspace=str(workspace),
-            rules=rules.Rules(deny=tuple(deny), ask=(), allow=tuple(allow), kept=kept),
+            rules=rules.Rules(laid.deny, laid.ask, tuple(allow), kept, laid.unread),
             boundary=boundary,
             home=os.path.realpath(os.path.expanduser("~")),
             protected=protected,

@@ -44,6 +44,7 @@ def _checks(*, offline: bool) -> Iterator[Check]:
         ("engine", _engine),
         ("gpu", _gpu),
         ("settings", _settings),
+        ("policy", _policy),
         ("model", _model),
         ("sandbox", _sandbox),
         ("disk", _disk),
@@ -139,6 +140,27 @@ def _settings() -> Check:
     settings.load()
     where = settings.path()
     return Check("settings", "ok", str(where) if where.exists() else "all at their defaults")
+
+
+def _policy() -> Check:
+    from ..agent import policies
+
+    mine, here = policies.own(), policies.here()
+    number = len(mine.deny) + len(mine.ask) + len(mine.allow)
+    text = (
+        f"{number} rule{'s' * (number != 1)} in {mine.where}"
+        if mine.where
+        else "no policy.yaml: the modes alone decide"
+    )
+    try:
+        theirs = policies.of_project(here)
+    except LocalAgentError as error:
+        return Check("policy", "problem", f"everything asks in this folder: {error.message}", error.hint)
+    if theirs.where:
+        text += f"; this folder adds {len(theirs.deny) + len(theirs.ask)} ({theirs.where})"
+    if theirs.allow:
+        return Check("policy", "note", text, f"What it allows does not count: {theirs.where}:{theirs.allow[0].line}")
+    return Check("policy", "ok", text)
 
 
 def _model() -> Check:

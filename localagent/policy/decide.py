@@ -7,14 +7,12 @@ what the mode says. Whoever has nobody to ask turns "ask" into "deny".
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..values import Change, Decision, ToolCall, ToolSpec
-from . import floor, outward, provenance, repository, subjects
-from .context import Context, absolute, beneath
+from . import floor, holding, outward, provenance, repository, subjects
+from .context import Context, beneath
 from .harm import destroys, gone, harms, overruns
 from .rule import Rule, Subject, allows, reaches
 from .shape import Shape
@@ -22,6 +20,7 @@ from .shape import Shape
 __all__ = ["Context", "Question", "after", "before", "questions_after", "questions_before"]
 
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
+_PROPOSING = frozenset({"compute", "write:fs"})
 _UNSTAGED = (
     "it goes on in the background and works on your files themselves: only where the folder is within 20,000 files "
     "and 1,024 MB can what changes meanwhile (your own edits too) be undone"
@@ -47,7 +46,7 @@ class Question:
 
 def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
     """Whether the call may run. Its changes, if it proposes any, are judged by `after`."""
-    refused = _floor_before(call, spec, ctx) or _denied(_subjects(call, spec, ctx), spec, ctx)
+    refused = _floor_before(call, spec, ctx) or _denied(_subjects(call, spec, ctx), ctx)
     if refused:
         return refused
     if ctx.mode == "plan" and not set(spec.effects) <= _READ_EFFECTS:
@@ -56,7 +55,8 @@ def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
         return Decision(
             "deny", f"{spec.name} does not say what it does, and in plan mode only reading is done", "mode plan"
         )
-    return _settle(questions_before(call, spec, ctx), _subjects(call, spec, ctx), spec, ctx, _free(spec, ctx))
+    asking = _asking_before(call, spec, ctx)
+    return asking or _settle(questions_before(call, spec, ctx), spec, ctx, _free(spec, ctx))
 
 
 def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> Decision:
@@ -71,19 +71,21 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
             return Decision("deny", reason, "floor")
     written = subjects.written(changes)
     copied = [_copied(change, ctx) for change in changes if change.kind == "copy"]
-    refused = _denied([*written, *copied, Subject("tool", spec.name)], spec, ctx)
-    refused = refused or _carries_denied(changes, ctx)
+    refused = _denied([*written, *copied, Subject("tool", spec.name)], ctx)
+    refused = refused or holding.carries_denied(changes, ctx)
     if refused:
         return refused
     if ctx.mode == "plan":
         return Decision("deny", "in plan mode nothing is changed", "mode plan")
+    if asking := _asking([*written, *copied], spec, ctx):
+        return asking
     questions = questions_after(call, spec, changes, ctx)
     inside = all(ctx.inside(s.text) for s in (*written, *copied))
-    if questions and "run" in spec.effects and inside and not _asking([*written], spec, ctx):
+    if questions and "run" in spec.effects and inside:
         rule = _allowing([subjects.program(call, ctx)], ctx, strict=any(q.strict for q in questions))
         if rule:
             return Decision("allow", f"your rule {rule} allows what this command changes here", str(rule))
-    return _settle(questions, [*written, *copied], spec, ctx, _free_changes(ctx))
+    return _settle(questions, spec, ctx, _free_changes(ctx))
 
 
 def _copied(change: Change, ctx: Context) -> Subject:
@@ -187,20 +189,33 @@ def _subjects(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Subject]:
     return found
 
 
-def _denied(found: Iterable[Subject], spec: ToolSpec, ctx: Context) -> Decision | None:
-    for subject in found:
-        rule = _first(ctx.rules.deny, subject, ctx)
-        if rule:
-            return Decision("deny", f"your rule {rule} denies it", f"deny {rule}")
-    return None
+def _denied(found: Iterable[Subject], ctx: Context) -> Decision | None:
+    rule = _first_of(ctx.rules.deny, found, ctx)
+    return Decision("deny", f"{rule.told} denies it", f"deny {rule}") if rule else None
 
 
-def _asking(found: Iterable[Subject], spec: ToolSpec, ctx: Context) -> Rule | None:
-    for subject in (*found, Subject("tool", spec.name)):
-        rule = _first(ctx.rules.ask, subject, ctx)
-        if rule:
-            return rule
-    return None
+def _asking_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision | None:
+    """What the ask rules say; what only proposes changes is asked about over these, once."""
+    found = _subjects(call, spec, ctx)
+    if not ctx.rules.unread and spec.effects and set(spec.effects) <= _PROPOSING:
+        asking = _asks(_first_of(ctx.rules.ask, (s for s in found if s.kind == "read"), ctx))
+    else:
+        asking = _asking(found, spec, ctx)
+    return asking or _asks(holding.asked_beneath(call, spec, ctx, found))
+
+
+def _asking(found: Iterable[Subject], spec: ToolSpec, ctx: Context) -> Decision | None:
+    if ctx.rules.unread and spec.effects != ("compute",):
+        return Decision("ask", ctx.rules.unread, "unread policy")
+    return _asks(_first_of(ctx.rules.ask, (*found, Subject("tool", spec.name)), ctx))
+
+
+def _asks(rule: Rule | None) -> Decision | None:
+    return Decision("ask", f"{rule.told} asks first", f"ask {rule}") if rule else None
+
+
+def _first_of(rules: Sequence[Rule], found: Iterable[Subject], ctx: Context) -> Rule | None:
+    return next((rule for subject in found if (rule := _first(rules, subject, ctx))), None)
 
 
 def _first(rules: Iterable[Rule], subject: Subject, ctx: Context) -> Rule | None:
@@ -225,10 +240,7 @@ def _otherwise(subject: Subject) -> Subject:
     return Subject("write" if subject.kind == "read" else "read", subject.text)
 
 
-def _settle(questions: list[Question], found: list[Subject], spec: ToolSpec, ctx: Context, free: Decision) -> Decision:
-    rule = _asking(found, spec, ctx)
-    if rule:
-        return Decision("ask", f"your rule {rule} asks first", f"ask {rule}")
+def _settle(questions: list[Question], spec: ToolSpec, ctx: Context, free: Decision) -> Decision:
     named = [Subject("tool", spec.name)]
     decided = free
     for question in questions:
@@ -380,19 +392,3 @@ def _overruns(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Co
         return ""
     script = " ".join(value for value in call.args.values() if isinstance(value, str))
     return overruns(script, changes, ctx)
-
-
-def _carries_denied(changes: Sequence[Change], ctx: Context) -> Decision | None:
-    """A folder takes what lies in it along, to a name under which no rule would know it."""
-    for change in changes:
-        if change.kind not in ("copy", "move") or not (ctx.folder is None or ctx.folder(change.path)):
-            continue
-        for rule in (rule for rule in ctx.rules.deny if rule.kind == "read"):
-            fixed = re.split(r"[*?\[]", rule.object, maxsplit=1)[0]
-            named = absolute(fixed, ctx.workspace, ctx.home)
-            wild = fixed != rule.object and beneath(
-                change.path, named if fixed.endswith("/") else posixpath.dirname(named)
-            )
-            if wild or beneath(named, change.path):
-                return Decision("deny", f"{change.path} may hold what your rule {rule} denies", str(rule))
-    return None

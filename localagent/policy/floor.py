@@ -40,7 +40,8 @@ def writing(path: str, ctx: Context, after: str | None = None, kind: repository.
     if _unspeakable(path):
         return f"{path!a} is no name that a file could have"
     for form in ctx.forms(path):
-        reason = _ours(form, ctx) or _secret(form, ctx) or _startup(form, ctx) or repository.refusal(form, kind, after)
+        reason = _ours(form, ctx) or _rules(form, kind) or _secret(form, ctx) or _startup(form, ctx)
+        reason = reason or repository.refusal(form, kind, after)
         if reason:
             return reason
         if any(beneath(form.casefold(), folder) for folder in _KERNEL) and form not in _HARMLESS_DEVICES:
@@ -74,6 +75,14 @@ def _ours(path: str, ctx: Context) -> str:
     for folder in places.of(ctx).own:
         if beneath(path.casefold(), folder.casefold()):
             return f"{folder} holds localagent's own files"
+    return ""
+
+
+def _rules(path: str, kind: repository.Kind) -> str:
+    """Neither the rules of a folder nor the way to them may change: they hold against who would change them."""
+    parts = repository.plain(path).split("/")
+    if parts[-2:] == [".localagent", "policy.yaml"] or (parts[-1] == ".localagent" and kind != "folder"):
+        return f"{path} holds rules for localagent"
     return ""
 
 

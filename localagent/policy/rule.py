@@ -53,16 +53,23 @@ class Subject:
 class Rule:
     """One parsed rule; `str(rule)` is what the user wrote.
 
-    `words` is set on `run` only, None there for a script; `rest` lets further words follow.
+    `words` is set on `run` only, None there for a script; `rest` lets further words follow. `owner` says
+    whose rule it is, "" for the user's own.
     """
 
     kind: RuleKind
     object: str
     words: tuple[str, ...] | None = None
     rest: bool = False
+    owner: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}({self.object})"
+
+    @property
+    def told(self) -> str:
+        """The rule in a reason, with whose it is."""
+        return f"{self.owner or 'your'} rule {self}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +77,15 @@ class Rules:
     """What the user has laid down; where several rules match, deny wins over ask, ask over allow.
 
     `allow` was written out for this run. `kept` was remembered from an answer: it allows the same,
-    except what would lose much at once or what other programs act on.
+    except what would lose much at once or what other programs act on. `unread` is why rules of this folder
+    are not known, so that everything asks; "" where they are.
     """
 
     deny: tuple[Rule, ...] = ()
     ask: tuple[Rule, ...] = ()
     allow: tuple[Rule, ...] = ()
     kept: tuple[Rule, ...] = ()
+    unread: str = ""
 
     @staticmethod
     def of(

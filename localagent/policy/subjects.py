@@ -35,6 +35,11 @@ def is_tree(path: str, ctx: Context) -> bool:
     return ctx.folder is None or any(ctx.folder(form) for form in ctx.forms(path))
 
 
+def looks_through(call: ToolCall, spec: ToolSpec, ctx: Context) -> bool:
+    """Whether the call names no path and so looks through the whole workspace."""
+    return "read:fs" in spec.effects and spec.name not in _SHALLOW and not _path_texts(call, spec)
+
+
 def sources(call: ToolCall, spec: ToolSpec, ctx: Context) -> frozenset[str]:
     """The paths among the arguments that are only read or moved away, by their names."""
     found = (text for name in _SOURCE_NAMES for text in _texts(call.args.get(name)))

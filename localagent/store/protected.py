@@ -25,6 +25,8 @@ class Floor:
         places = {os.path.abspath(path), os.path.realpath(path)}
         if any(is_hook_place(place) for place in places):
             return "a git hook, or what leads git to one, runs programs by itself"
+        if any(place.casefold().endswith(f"{os.sep}.localagent{os.sep}policy.yaml") for place in places):
+            return "it holds rules for localagent"
         for place in {place.casefold() for place in places}:
             for own in self._own:
                 if _below(place, own):

@@ -60,7 +60,7 @@ def checked(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict
 def test_a_machine_on_which_all_is_well(checked: Any, capsys: pytest.CaptureFixture[str]) -> None:
     code, checks = checked()
     assert code == 0
-    assert set(checks) == {"python", "engine", "gpu", "settings", "model", "sandbox", "disk", "undo", "index", "hub"}
+    assert set(checks) == {"python", "engine", "gpu", "settings", "policy", "model", "sandbox", "disk", "undo", "index", "hub"}
     assert all(row["state"] == "ok" and row["fix"] == "" for row in checks.values())
     assert "SSE3 AVX2 OPENMP" in checks["engine"]["text"] and "AVX512" not in checks["engine"]["text"]
     assert "mine.gguf" in checks["model"]["text"] and "config.yaml" in checks["settings"]["text"]
@@ -68,7 +68,7 @@ def test_a_machine_on_which_all_is_well(checked: Any, capsys: pytest.CaptureFixt
     assert checks["hub"]["text"] == "huggingface.co answers"
     assert cli.main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11 and all(line.startswith("ok       ") for line in lines)
+    assert len(lines) == 12 and all(line.startswith("ok       ") for line in lines)
 
 
 def test_offline_asks_nobody(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,3 +191,24 @@ def test_an_index_and_a_hub_out_of_reach_are_no_problem(checked: Any, monkeypatc
     assert "no answer within 5 s" in checks["index"]["text"] and "starter" in checks["index"]["fix"]
     assert checks["hub"]["text"] == "mirror.example cannot be reached: no such name"
     assert "config set hub" in checks["hub"]["fix"]
+
+
+def test_the_rules_are_one_line(checked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "w"
+    (work / ".localagent").mkdir(parents=True)
+    monkeypatch.chdir(work)
+    mine, theirs = paths.config_dir() / "policy.yaml", work / ".localagent" / "policy.yaml"
+    assert "no policy.yaml" in checked("--offline")[1]["policy"]["text"]
+    mine.write_text("deny: ['run(a)']\nask: ['run(b)']\n")
+    mine.chmod(0o600)
+    theirs.write_text("deny: ['run(c)']\n")
+    code, checks = checked("--offline")
+    assert code == 0 and f"2 rules in {mine}; this folder adds 1 ({theirs})" == checks["policy"]["text"]
+    theirs.write_text("\nallow: ['run(c)']\n")
+    assert (row := checked("--offline")[1]["policy"])["state"] == "note" and f"{theirs}:2" in row["fix"]
+    theirs.write_text("deny: [&a x]\n")
+    code, checks = checked("--offline")
+    assert code == 1 and "everything asks" in checks["policy"]["text"]
+    mine.write_text("alow: []\n")
+    code, checks = checked("--offline")
+    assert code == 1 and f"{mine}:1: alow" in checks["policy"]["text"] and checks["policy"]["fix"]
