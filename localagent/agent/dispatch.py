@@ -233,8 +233,9 @@ def _with_rules(
 
 
 def _keep(answer: Answer, decision: Decision, hands: Hands) -> None:
-    if answer.verdict == "allow" and answer.scope != "once" and decision.remember:
-        hands.remember(decision.remember, answer.scope)
+    rule = answer.rule or decision.remember
+    if answer.verdict == "allow" and answer.scope != "once" and decision.remember and rules.storable(rule):
+        hands.remember(rule, answer.scope)
 
 
 def _said(answer: Answer, decision: Decision) -> str:
