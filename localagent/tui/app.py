@@ -12,7 +12,7 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Key, Resize
+from textual.events import Key
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -43,6 +43,7 @@ class LocalAgentApp(App[None]):
     CSS = look.STYLE
     TITLE = "localagent"
     ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (_NARROW, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", show=False),
         Binding("shift+tab", "mode", "Mode", show=False, priority=True),
@@ -60,6 +61,7 @@ class LocalAgentApp(App[None]):
         self.doing = Doing(self)
         self.questions: list[Question] = []
         self._first = (resume, model)
+        self.painting = False
         self._dirty = asyncio.Event()
         self._asked_to_leave = -_AGAIN_S
         self._paths_at = -_PATHS_OLD_S
@@ -89,8 +91,7 @@ class LocalAgentApp(App[None]):
         self._draw_lines()
         self.driver.open(*self._first)
 
-    def on_resize(self, event: Resize) -> None:
-        self.screen_stack[0].set_class(event.size.width < _NARROW, "-narrow")
+    def on_resize(self) -> None:
         self.call_after_refresh(self._draw_lines)
 
     @property
@@ -111,11 +112,13 @@ class LocalAgentApp(App[None]):
         while True:
             await self._dirty.wait()
             self._dirty.clear()
+            self.painting = True
             view = self.driver.view
             if view.items or view.past:
                 await self.screen_stack[0].query("#empty").remove()
             await self.transcript.show(view)
             self._draw_lines()
+            self.painting = False
             await asyncio.sleep(_FRAME_S)
 
     def _draw_lines(self) -> None:

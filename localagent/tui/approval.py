@@ -27,7 +27,7 @@ from ..errors import LocalAgentError
 from ..policy import rules
 from ..values import Answer, Change, Decision, ToolCall
 from . import card, effect
-from .windows import Sheet
+from .windows import Sheet, fit
 
 Step = Literal["choose", "why", "rule", "edit"]
 
@@ -146,7 +146,7 @@ class Approval(ModalScreen[Answer | None]):
         if not told and not self._seen:
             told = "There is more to read: ↓, PgDn or End. A yes counts when you have seen the end."
         self.query_one("#hint", Static).update(Content(told))
-        self.query_one("#hint").display = bool(told)
+        self.call_after_refresh(lambda: fit(self, self.query_one(Sheet)))
 
     def _go(self, step: Step) -> None:
         self._step = step

@@ -61,10 +61,11 @@ def head(item: Tool | Own, unfolded: bool) -> Content:
 
 def _arguments(call: ToolCall) -> str:
     """The arguments on one line; long ones only where there is no other, for the diff or the unfolded card has them."""
-    names = list(call.args)
-    short = {name: call.args[name] for name in names if len(names) == 1 or _is_short(call.args[name])}
-    line = shown.call_line(ToolCall(call.id, call.name, short), 240).partition(" ")[2]
-    return line.partition("=")[2] if len(short) == 1 else line
+    short = {name: value for name, value in call.args.items() if len(call.args) == 1 or _is_short(value)}
+    if len(short) == 1:
+        text = " ".join(shown.visible(str(*short.values()), lines=False).replace("\\u{a}", " ⏎ ").split())
+        return text if len(text) <= 240 else text[:239] + "…"
+    return shown.call_line(ToolCall(call.id, call.name, short), 240).partition(" ")[2]
 
 
 def _is_short(value: object) -> bool:

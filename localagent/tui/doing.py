@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import textwrap
 import time
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
@@ -23,6 +25,7 @@ from .windows import Picker, Reader, Row
 if TYPE_CHECKING:
     from .app import LocalAgentApp
 
+_KEY_WIDTH = 24
 _STEPS = 100
 _SESSIONS = 200
 
@@ -76,13 +79,15 @@ class Doing:
     # ------------------------------------------------------------ help
 
     def help(self) -> None:
-        heading = "bold $text-primary"
-        lines = [Content.assemble(("Commands", heading))]
-        lines += [_pair(f"/{c.name} {c.argument}".rstrip(), c.does) for c in commands.COMMANDS]
-        lines += [Content(""), Content.assemble(("Keys", heading)), *(_pair(*pair) for pair in commands.KEYS)]
-        asking = (_pair(*pair) for pair in commands.ASKING_KEYS)
-        lines += [Content(""), Content.assemble(("When you are asked", heading)), *asking]
-        self._app.push_screen(Reader("localagent", lines))
+        about = [(f"/{c.name} {c.argument}".rstrip(), c.does) for c in commands.COMMANDS]
+        parts = (("Commands", about), ("Keys", commands.KEYS), ("When you are asked", commands.ASKING_KEYS))
+        width = max(20, min(100, int(self._app.size.width * 0.9)) - _KEY_WIDTH - 8)
+        lines: list[Content] = []
+        for heading, pairs in parts:
+            lines += [Content.assemble((heading, "bold $text-primary"))]
+            lines += [line for pair in pairs for line in _pair(*pair, width)]
+            lines += [Content("")]
+        self._app.push_screen(Reader("localagent", lines[:-1]))
 
     async def _help(self, _: str) -> None:
         self.help()
@@ -222,8 +227,11 @@ class Doing:
         self._app.run_worker(self._app.leave())
 
 
-def _pair(left: str, right: str) -> Content:
-    return Content.assemble((f"{left:34} ", "bold"), (right, "$text-muted"))
+def _pair(left: str, right: str, width: int) -> list[Content]:
+    """Two columns, each wrapped in its own."""
+    lefts, rights = textwrap.wrap(left, _KEY_WIDTH) or [""], textwrap.wrap(right, width) or [""]
+    pairs = zip_longest(lefts, rights, fillvalue="")
+    return [Content.assemble((f"{a:{_KEY_WIDTH}}  ", "bold"), (b, "$text-muted")) for a, b in pairs]
 
 
 def _when(at: float) -> str:

@@ -167,7 +167,8 @@ class Driver:
         except asyncio.CancelledError:
             stopped = True
         except Exception as error:  # noqa: BLE001 - the conversation goes on; the transcript holds what happened
-            self._see(Notice(f"A mistake of ours, sorry: {type(error).__name__}: {error}", "error"))
+            if session.ended is None or session.ended.error is None:
+                self._see(Notice(f"A mistake of ours, sorry: {type(error).__name__}: {error}", "error"))
         if self.view.busy:
             self._see(session.ended or TurnEnded("cancelled"))
         self._turn = None

@@ -61,11 +61,11 @@ Card > .body { height: auto; padding: 0 0 0 2; color: $text-muted; }
 
 Modal { align: center middle; background: $background 60%; }
 .window {
-    width: 90%; max-width: 120; height: auto; max-height: 90%; padding: 0 1; background: $surface; border: round $primary;
+    width: 90%; max-width: 120; height: auto; max-height: 100%; padding: 0 1; background: $surface; border: round $primary;
 }
 .window > .title { height: auto; text-style: bold; }
 .window > .about { height: auto; color: $text-muted; }
-.window > Sheet { height: auto; min-height: 1; max-height: 60vh; background: $surface; scrollbar-size-vertical: 1; margin: 1 0; }
+.window > Sheet { height: auto; min-height: 1; background: $surface; scrollbar-size-vertical: 1; margin: 1 0; }
 Sheet > Static { height: auto; }
 .window > OptionList { height: auto; max-height: 70%; background: $surface; border: none; }
 .window > Input { border: round $border-blurred; background: $surface; }
@@ -75,10 +75,11 @@ Sheet > Static { height: auto; }
 #answers > Static { width: auto; height: 1; padding: 0 1; margin: 0 1 0 0; background: $panel; }
 #answers > #no { background: $error; color: $text; text-style: bold; }
 #answers > .-off { color: $text-disabled; background: $surface; text-style: dim; }
-#hint { height: auto; color: $text-warning; }
+#hint { height: auto; min-height: 1; color: $text-warning; }
 Approval > .window { border: round $warning; }
 
 Screen.-narrow #transcript { padding: 0; }
 Screen.-narrow .window { width: 100%; max-height: 100%; padding: 0; }
+Screen.-narrow .window > Sheet { margin: 0; }
 Screen.-narrow #prompt { max-height: 6; }
 """

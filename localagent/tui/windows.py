@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -100,6 +100,14 @@ class Sheet(VerticalScroll, can_focus=True):
             yield Static(Content("\n").join(self._lines[at : at + _CHUNK]), markup=False)
 
 
+def fit(window: Screen, sheet: Sheet) -> None:
+    """Let the text have the height that the rest of the window leaves, so that nothing of that is cut off."""
+    others = [child for child in window.query_one(".window").children if child.display and child is not sheet]
+    taken = sum(child.outer_size.height for child in others) + sheet.styles.margin.height + 2
+    around = 0 if window.app.size.height < 24 else 2
+    sheet.styles.max_height = max(2, window.app.size.height - taken - around)
+
+
 class Reader(Modal):
     """A text to read. `keys` are further keys that close it with their own name as the result."""
 
@@ -115,6 +123,9 @@ class Reader(Modal):
             yield Static(Content(self._title), classes="title", markup=False)
             yield Sheet(self._lines, "first")
             yield Static(Content(told), classes="about", markup=False)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(lambda: fit(self, self.query_one(Sheet)))
 
     def on_key(self, event: Key) -> None:
         if event.key in self._keys:
