@@ -178,11 +178,11 @@ class LocalAgentApp(App[None]):
     def _close(self, question: Question) -> None:
         """The question is settled, by its answer or because the run was stopped: its window goes."""
         for screen in list(self.screen_stack):
-            if isinstance(screen, Approval) and screen.question is question and not question.answer.done():
+            if isinstance(screen, Approval) and screen.question is question:
                 while self.screen_stack[-1] is not screen:
                     self.pop_screen()
                 screen.dismiss(None)
-            elif isinstance(screen, Approval) and screen.is_mounted:
+            elif isinstance(screen, Approval):
                 screen.others_changed()
 
     # ------------------------------------------------------------ the prompt

@@ -18,6 +18,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.errors import NoWidget
 from textual.events import Click, Key, Paste
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static, TextArea
@@ -122,6 +123,8 @@ class Approval(ModalScreen[Answer | None]):
 
     def others_changed(self) -> None:
         """Other questions came or went."""
+        if not self.query("#others"):
+            return
         others = [one for one in self._waiting() if one is not self.question]
         lines = [f"next: {shown.call_line(one.call, 100)}" for one in others[:4]]
         if len(others) > 4:
@@ -132,9 +135,18 @@ class Approval(ModalScreen[Answer | None]):
 
     def _look(self) -> None:
         sheet = self.query_one(Sheet)
-        if sheet.size.height > 0 and sheet.scroll_y >= sheet.max_scroll_y - 0.5:
+        if self._whole(sheet) and sheet.scroll_y >= sheet.max_scroll_y - 0.5:
             self._seen = True
         self._hint()
+
+    def _whole(self, sheet: Sheet) -> bool:
+        """Whether all rows have been laid out and nothing of the sheet's own area is cut off by the window or screen."""
+        try:
+            place = self.find_widget(sheet)
+        except NoWidget:
+            return False
+        laid_out = sheet.size.height > 0 and sheet.virtual_size.height >= len(self.question.rows)
+        return laid_out and place.visible_region.height == place.region.height
 
     def _locked(self) -> bool:
         return self._clock() - self._opened < self.LOCKED_S

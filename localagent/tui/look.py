@@ -65,7 +65,7 @@ Modal { align: center middle; background: $background 60%; }
 }
 .window > .title { height: auto; text-style: bold; }
 .window > .about { height: auto; color: $text-muted; }
-.window > Sheet { height: auto; min-height: 1; background: $surface; scrollbar-size-vertical: 1; margin: 1 0; }
+.window > Sheet { height: auto; min-height: 1; max-height: 2; background: $surface; scrollbar-size-vertical: 1; margin: 1 0; }
 Sheet > Static { height: auto; }
 .window > OptionList { height: auto; max-height: 70%; background: $surface; border: none; }
 .window > Input { border: round $border-blurred; background: $surface; }

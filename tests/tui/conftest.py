@@ -21,5 +21,5 @@ def work(tmp_path: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Questions take an answer at once, where the time before that is not what is tested."""
-    monkeypatch.setattr(Approval, "LOCKED_S", 0.0)
+    monkeypatch.setattr(Approval, "LOCKED_S", 0.01)
     monkeypatch.setattr(Approval, "ALONE_S", 0.01)

@@ -70,7 +70,7 @@ def test_enter_on_another_label_is_no_answer(work: Path) -> None:
 
 
 def test_a_paste_never_approves(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Approval, "LOCKED_S", 0.0)
+    monkeypatch.setattr(Approval, "LOCKED_S", 0.01)
 
     async def play(pilot: Any) -> None:
         await asked(pilot)
@@ -140,12 +140,12 @@ def test_always_keeps_the_rule_that_was_shown_or_edited(work: Path) -> None:
     async def play(pilot: Any) -> None:
         await asked(pilot)
         await pilot.press("a")
-        await shows(pilot, "write(a.txt)")
+        await until(pilot, lambda: pilot.app.screen.query_one("#rule").has_focus)
         await pilot.press("home", "delete", "enter")
         await shows(pilot, "rite(a.txt)")
         assert isinstance(pilot.app.screen, Approval) and grants.load() == [], "a rule that cannot be read is not kept"
         await pilot.press(*"w")
-        for _ in range(6):
+        for _ in range(5):
             await pilot.press("right")
         await pilot.press("delete", "*", "enter")
 
@@ -158,6 +158,7 @@ def test_a_rule_too_wide_is_not_kept(work: Path) -> None:
     async def play(pilot: Any) -> None:
         await asked(pilot)
         await pilot.press("a")
+        await until(pilot, lambda: pilot.app.screen.query_one("#rule").has_focus)
         pilot.app.screen.query_one("#rule").value = "write(**)"
         await pilot.press("enter")
         await shows(pilot, "too wide")

@@ -63,8 +63,8 @@ def test_completions_are_nearest_first() -> None:
     paths = ["src/", "src/view.py", "tests/test_view.py", "docs/overview.md", "a name.txt"]
     assert [c.text for c in complete.choices("see @vie", paths)] == [
         "@src/view.py ",
-        "@tests/test_view.py ",
         "@docs/overview.md ",
+        "@tests/test_view.py ",
     ]
     assert [c.text for c in complete.choices("@name", paths)] == ['@"a name.txt" ']
     assert [c.text for c in complete.choices("@sr", paths)][:1] == ["@src/"]
