@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Key
-from textual.screen import Screen
 from textual.widgets import Static
 
 from ..store import prompts
@@ -24,6 +22,7 @@ from .doing import Doing
 from .driver import Driver, House
 from .prompt import Prompt
 from .transcript import Transcript
+from .windows import Picker, Row
 
 _FRAME_S = 1 / 30
 _AHEAD_S = 0.4
@@ -42,7 +41,8 @@ class LocalAgentApp(App[None]):
 
     CSS = look.STYLE
     TITLE = "localagent"
-    ENABLE_COMMAND_PALETTE = True
+    # Ours is a list of the same kind as every other; it needs no second copy of /help.
+    ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (_NARROW, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", show=False),
@@ -51,6 +51,7 @@ class LocalAgentApp(App[None]):
         Binding("ctrl+d", "leave_or_delete", "Leave", show=False, priority=True),
         Binding("ctrl+o", "unfold", "Unfold", show=False),
         Binding("ctrl+t", "look", "Look", show=False),
+        Binding("ctrl+p", "commands", "Commands", show=False),
         Binding("f1", "help", "Help", show=False),
     ]
 
@@ -181,7 +182,7 @@ class LocalAgentApp(App[None]):
             if isinstance(screen, Approval) and screen.question is question:
                 while self.screen_stack[-1] is not screen:
                     self.pop_screen()
-                screen.dismiss(None)
+                screen.close()
             elif isinstance(screen, Approval):
                 screen.others_changed()
 
@@ -268,8 +269,16 @@ class LocalAgentApp(App[None]):
     def action_look(self) -> None:
         self.doing.next_theme()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Windows are not opened over windows."""
+        return len(self.screen_stack) == 1 if action in ("help", "commands", "unfold") else True
+
     def action_help(self) -> None:
         self.doing.help()
+
+    def action_commands(self) -> None:
+        rows = [Row(c.name, f"/{c.name}", c.does) for c in commands.COMMANDS]
+        self.push_screen(Picker("Commands", rows), lambda name: self.doing.soon(name) if name else None)
 
     async def action_quit(self) -> None:
         await self.leave()
@@ -278,7 +287,3 @@ class LocalAgentApp(App[None]):
         """Stop what runs, wait until it has stopped, and go."""
         await self.driver.close()
         self.exit()
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        for command in commands.COMMANDS:
-            yield SystemCommand(command.name, command.does, lambda name=command.name: self.doing.soon(name))

@@ -20,7 +20,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.errors import NoWidget
 from textual.events import Click, Key, Paste
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static, TextArea
 
 from ..agent import shown
@@ -28,7 +27,7 @@ from ..errors import LocalAgentError
 from ..policy import rules
 from ..values import Answer, Change, Decision, ToolCall
 from . import card, effect
-from .windows import Sheet, fit
+from .windows import Sheet, Window, fit
 
 Step = Literal["choose", "why", "rule", "edit"]
 
@@ -51,8 +50,8 @@ class Choice(Static, can_focus=True):
         super().__init__(Content(text), id=id, markup=False)
 
 
-class Approval(ModalScreen[Answer | None]):
-    """Dismissed with the answer, or with None where the question is no longer open."""
+class Approval(Window):
+    """Closed with an `Answer`, or with None where the question is no longer open."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
     AUTO_FOCUS = "#no"
@@ -134,6 +133,8 @@ class Approval(ModalScreen[Answer | None]):
         self.query_one("#title", Static).update(Content(self._title()))
 
     def _look(self) -> None:
+        if self.closed or not self.query(Sheet):
+            return
         sheet = self.query_one(Sheet)
         if self._whole(sheet) and sheet.scroll_y >= sheet.max_scroll_y - 0.5:
             self._seen = True
@@ -152,13 +153,15 @@ class Approval(ModalScreen[Answer | None]):
         return self._clock() - self._opened < self.LOCKED_S
 
     def _hint(self, told: str = "") -> None:
+        if self.closed or not self.query("#hint"):
+            return
         ready = self._seen and not self._locked()
         for name in ("yes", "session", "always"):
             self.query(f"#{name}").set_class(not ready, "-off")
         if not told and not self._seen:
             told = "There is more to read: ↓, PgDn or End. A yes counts when you have seen the end."
         self.query_one("#hint", Static).update(Content(told))
-        self.call_after_refresh(lambda: fit(self, self.query_one(Sheet)))
+        self.call_after_refresh(lambda: fit(self))
 
     def _go(self, step: Step) -> None:
         self._step = step
@@ -231,7 +234,7 @@ class Approval(ModalScreen[Answer | None]):
         keeps = self.question.decision.remember
         match key:
             case "n!":
-                self.dismiss(Answer("deny"))
+                self.close(Answer("deny"))
             case "n":
                 self._go("why")
             case "e":
@@ -240,9 +243,9 @@ class Approval(ModalScreen[Answer | None]):
             case "y" | "s" | "a" if not self._seen:
                 self._hint()
             case "y":
-                self.dismiss(Answer("allow"))
+                self.close(Answer("allow"))
             case "s" if keeps:
-                self.dismiss(Answer("allow", "session"))
+                self.close(Answer("allow", "session"))
             case "a" if keeps:
                 self.query_one("#rule", Input).value = keeps
                 self._go("rule")
@@ -255,21 +258,21 @@ class Approval(ModalScreen[Answer | None]):
         event.stop()
         if self._step == "why":
             said = event.value.strip()
-            self.dismiss(Answer("deny", note=f"the user said: {said}" if said else ""))
+            self.close(Answer("deny", note=f"the user said: {said}" if said else ""))
         elif self._step == "rule":
             rule = event.value.strip()
             wrong = _unkeepable(rule)
             if wrong:
                 self._hint(wrong)
             else:
-                self.dismiss(Answer("allow", "always", rule="" if rule == self.question.decision.remember else rule))
+                self.close(Answer("allow", "always", rule="" if rule == self.question.decision.remember else rule))
 
     def _edited(self) -> None:
         made = _read_back(self.question.call, self.query_one("#call", TextArea).text)
         if isinstance(made, str):
             self._hint(made)
         else:
-            self.dismiss(Answer("allow", edited_args=made))
+            self.close(Answer("allow", edited_args=made))
 
 
 _EDITING = "Ctrl+S: judge this call instead; Esc goes back"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -29,11 +29,26 @@ class Row:
     about: str = ""
 
 
-class Modal(ModalScreen):
+class Window(ModalScreen):
+    """A screen over the conversation that closes once, whatever keys still wait for it."""
+
+    closed = False
+
+    def close(self, result: Any = None) -> None:
+        """Give the result; nothing where it was given before, or another window lies above."""
+        if not self.closed and self.app.screen is self:
+            self.closed = True
+            self.dismiss(result)
+
+
+class Modal(Window):
     """A window; Esc closes it with None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss(None)", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "close", "Close")]
     AUTO_FOCUS = "#first"
+
+    def action_close(self) -> None:
+        self.close()
 
 
 class Picker(Modal):
@@ -48,7 +63,10 @@ class Picker(Modal):
         with Vertical(classes="window"):
             yield Static(Content(self._title), classes="title", markup=False)
             yield Input(placeholder="type to narrow", id="first")
-            yield OptionList(id="rows", markup=False)
+            options = OptionList(id="rows", markup=False)
+            # The keys go to the line above; here they would also find no rows on a very low screen.
+            options.can_focus = False
+            yield options
             yield Static(Content("Enter chooses · Esc closes"), classes="about", markup=False)
 
     def on_mount(self) -> None:
@@ -75,11 +93,11 @@ class Picker(Modal):
     def on_input_submitted(self) -> None:
         options = self.query_one(OptionList)
         if options.highlighted is not None:
-            self.dismiss(options.get_option_at_index(options.highlighted).id)
+            self.close(options.get_option_at_index(options.highlighted).id)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self.dismiss(event.option.id)
+        self.close(event.option.id)
 
 
 def _drawn(row: Row) -> Content:
@@ -100,8 +118,13 @@ class Sheet(VerticalScroll, can_focus=True):
             yield Static(Content("\n").join(self._lines[at : at + _CHUNK]), markup=False)
 
 
-def fit(window: Screen, sheet: Sheet) -> None:
+def fit(window: Screen) -> None:
     """Let the text have the height that the rest of the window leaves, so that nothing of that is cut off."""
+    sheets = window.query(Sheet)
+    if not sheets:
+        # The window has been closed since.
+        return
+    sheet = sheets.first()
     others = [child for child in window.query_one(".window").children if child.display and child is not sheet]
     taken = sum(child.outer_size.height for child in others) + sheet.styles.margin.height + 2
     around = 0 if window.app.size.height < 24 else 2
@@ -125,12 +148,12 @@ class Reader(Modal):
             yield Static(Content(told), classes="about", markup=False)
 
     def on_resize(self) -> None:
-        self.call_after_refresh(lambda: fit(self, self.query_one(Sheet)))
+        self.call_after_refresh(lambda: fit(self))
 
     def on_key(self, event: Key) -> None:
         if event.key in self._keys:
             event.stop()
-            self.dismiss(event.key)
+            self.close(event.key)
         elif event.key in ("q", "enter"):
             event.stop()
-            self.dismiss(None)
+            self.close()

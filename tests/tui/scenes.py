@@ -149,7 +149,9 @@ DANGEROUS = "cd build && rm -rf ./cache; git push --force"
 SCENES: dict[str, Scene] = {
     "empty": Scene((), _nothing),
     "loading": Scene(([EngineProgress("loading", 0.45), ...],), _asking("Hello", "loading the model")),
-    "prefill": Scene(([PrefillProgress(512, 4096, 512), PrefillProgress(1024, 4096, 512), ...],), _asking("Go", "1,024")),
+    "prefill": Scene(
+        ([PrefillProgress(512, 4096, 512), PrefillProgress(1024, 4096, 512), ...],), _asking("Go", "1,024")
+    ),
     "streaming": Scene(([*said(ANSWER)[:-9], ...],), _asking("What is in the report?", "total")),
     "thinking": Scene(
         ([ThinkingDelta("The user wants the numbers.\nFirst I look at the files."), ...],),
@@ -164,7 +166,9 @@ SCENES: dict[str, Scene] = {
     ),
     "approval of a command": Scene((said("", call("fetch", command=DANGEROUS)),), _question),
     "approval of a diff": Scene(
-        (said("", call("write", path="hello.txt", content="Hello, world\nall of you\nbye\n")),), _question, before=_two_files
+        (said("", call("write", path="hello.txt", content="Hello, world\nall of you\nbye\n")),),
+        _question,
+        before=_two_files,
     ),
     "approval of many files": Scene((said("", call("many")),), _question),
     "denied": Scene((said("", call("write", path="a.txt")), said("Then I leave it.")), _denied),

@@ -349,7 +349,11 @@ def test_a_failing_widget_or_disk_loses_nothing_of_the_session(work: Path) -> No
 
     async def whole(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(Transcript, "show", broken)
-        app = LocalAgentApp(Home(Playing(said("", call("write", path="a.txt", content="x\n")), [TextDelta("Half"), ...]), tools(), "auto"))
+        app = LocalAgentApp(
+            Home(
+                Playing(said("", call("write", path="a.txt", content="x\n")), [TextDelta("Half"), ...]), tools(), "auto"
+            )
+        )
         with pytest.raises(Exception):  # noqa: B017 - whatever Textual makes of it
             async with app.run_test() as pilot:
                 await until(pilot, lambda: app.driver.session is not None)

@@ -191,7 +191,8 @@ def test_an_edited_call_is_a_new_call_and_asked_about_again(work: Path) -> None:
 def test_stopping_the_run_closes_the_question(work: Path) -> None:
     async def play(pilot: Any) -> None:
         await asked(pilot)
-        await pilot.press("f1")
+        await pilot.press("f1", "ctrl+p")
+        assert isinstance(pilot.app.screen, Approval), "no window opens over a question"
         await pilot.press("ctrl+c")
         await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
 

@@ -74,7 +74,17 @@ def test_completions_are_nearest_first() -> None:
 
 
 def test_the_listing_leaves_out_what_git_ignores(tmp_path: Path) -> None:
-    for name in ("a.py", "b.pyc", "build/x", "keep/y.log", "keep/z.txt", "sub/build/x", "sub/.git/config", "top", "sub/top"):
+    for name in (
+        "a.py",
+        "b.pyc",
+        "build/x",
+        "keep/y.log",
+        "keep/z.txt",
+        "sub/build/x",
+        "sub/.git/config",
+        "top",
+        "sub/top",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / ".gitignore").write_text("# no\n*.pyc\nbuild/\n*.log\n!keep/y.log\n/top\n")
