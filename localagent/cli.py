@@ -153,7 +153,8 @@ def _at_terminal() -> bool:
     """Whether a person can see and type here, on more than a line printer."""
     import os
 
-    return bool(sys.stdin and sys.stdout) and sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(one is not None and one.isatty() for one in streams) and os.environ.get("TERM") != "dumb"
 
 
 def _version() -> str:

@@ -59,7 +59,7 @@ Card > .body { height: auto; padding: 0 0 0 2; color: $text-muted; }
 #prompt.-own { border: round $warning; }
 #status { height: 1; padding: 0 2; color: $text-muted; }
 
-Modal { align: center middle; background: $background 60%; }
+Window { align: center middle; background: $background 60%; }
 .window {
     width: 90%; max-width: 120; height: auto; max-height: 100%; padding: 0 1; background: $surface; border: round $primary;
 }

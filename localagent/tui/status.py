@@ -51,6 +51,8 @@ def _reading(view: View, now: float, width: int) -> str:
     at = view.reading
     if at is None or at.total <= 0:
         return "reading"
+    if at.done >= at.total:
+        return "writing"
     told = f"reading {_bar(at.done / at.total, width)} {at.done:,} of {at.total:,} tokens"
     left = at.left(now)
     return f"{told} · {wording.seconds(left)} left" if left is not None else told

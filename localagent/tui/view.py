@@ -60,7 +60,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One call. `began` is seconds on the caller's clock; `exit_code` only of programs; `output` as it came."""
+    """One call. `began` is seconds on the caller's clock; `exit_code` only of programs; `output` as it came.
+
+    `seconds` is without the time `waited` for an answer, which began at `asked`.
+    """
 
     call: ToolCall
     state: ToolState
@@ -74,6 +77,8 @@ class Tool:
     changes: tuple[Change, ...] = ()
     diffs: tuple[str, ...] = ()
     spill: str = ""
+    asked: float = 0.0
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,18 +261,24 @@ def _tool_event(view: View, event: ToolEvent, at: float) -> View:
             asking = _with_tool(
                 view,
                 event.call,
-                lambda tool: replace(tool, state="asking", reason=event.decision.reason, changes=event.changes),
+                lambda tool: replace(
+                    tool, state="asking", reason=event.decision.reason, changes=event.changes, asked=at
+                ),
                 at,
             )
             return replace(asking, phase="asking", questions=view.questions + 1)
         case ApprovalGiven():
             state: ToolState = "running" if event.answer.verdict == "allow" else "denied"
-            return replace(_on_tool(view, event.call_id, lambda tool: replace(tool, state=state)), phase="tool")
+            return replace(_on_tool(view, event.call_id, lambda tool: _answered(tool, state, at)), phase="tool")
         case ChangesCommitted():
             return _on_tool(view, event.call_id, lambda tool: replace(tool, step=event.step, changes=event.changes))
         case ToolFinished():
             done = _with_tool(view, event.call, lambda tool: _finished(tool, event), at)
             return replace(done, phase="answering" if done.phase != "idle" else "idle")
+
+
+def _answered(tool: Tool, state: ToolState, at: float) -> Tool:
+    return replace(tool, state=state, waited=tool.waited + at - tool.asked)
 
 
 def _finished(tool: Tool, event: ToolFinished) -> Tool:
@@ -277,7 +288,7 @@ def _finished(tool: Tool, event: ToolFinished) -> Tool:
         tool,
         call=event.call,
         state=result.status,
-        seconds=event.seconds,
+        seconds=max(0.0, event.seconds - tool.waited),
         told=plain_output(result.text),
         exit_code=_exit_code(result),
         changes=changes,
