@@ -13,7 +13,6 @@ from .agent.session import Session
 from .commands import pulling
 from .engine.base import Engine
 from .errors import UsageError
-from .sandbox import launch
 from .sandbox.profile import Boundary
 from .store import settings, transcript
 from .values import Mode
@@ -37,6 +36,8 @@ class Terminal:
         self._engine: Engine | None = engine
 
     def boundary(self) -> Boundary:
+        from .sandbox import launch
+
         return launch.probe()
 
     def models(self) -> list[tuple[str, str]]:

@@ -90,7 +90,8 @@ class LocalAgentApp(App[None]):
         self.run_worker(self._paint(), exit_on_error=True)
         self._tick = self.set_interval(0.1 if self.motion else 0.5, self._draw_lines, pause=True)
         self._draw_lines()
-        self.driver.open(*self._first)
+        # The first frame before the work: a session takes as long again.
+        self.call_after_refresh(self.driver.open, *self._first)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw_lines)
@@ -139,8 +140,9 @@ class LocalAgentApp(App[None]):
         base.query_one("#status", Static).update(status.status(view, self._place(), width))
 
     def _place(self) -> status.Place:
-        boundary = self.house.boundary().name
         ready = self.driver.session is not None
+        # To probe the sandbox takes longer than a frame; the session has done it.
+        boundary = self.house.boundary().name if ready else "…"
         sandbox = "" if boundary == "none" else boundary
         return status.Place(self.driver.mode, sandbox, str(self.house.folder), self.house.context, ready)
 

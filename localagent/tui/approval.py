@@ -24,7 +24,6 @@ from textual.widgets import Input, Static, TextArea
 
 from ..agent import shown
 from ..errors import LocalAgentError
-from ..policy import rules
 from ..values import Answer, Change, Decision, ToolCall
 from . import card, effect
 from .windows import Sheet, Window, fit
@@ -281,12 +280,16 @@ _EDITING = "Ctrl+S: judge this call instead; Esc goes back"
 def _keeping(rule: str) -> str:
     if not rule:
         return "It cannot be remembered: it is asked about each time."
+    from ..policy import rules
+
     where = "in this folder" if rules.local(rule) else "in every folder"
     return f"s and a keep {where}: {shown.visible(rule, lines=False)}"
 
 
 def _unkeepable(rule: str) -> str:
     """Why a rule cannot be kept, "" where it can."""
+    from ..policy import rules
+
     try:
         if rules.storable(rule):
             return ""

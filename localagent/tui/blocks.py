@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.markdown import Markdown as RichMarkdown
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -27,7 +26,9 @@ _WHY = {
 
 
 class Block(Vertical):
-    """What all have in common: an item, and whether everything of it is shown."""
+    """What all have in common: an item, and whether everything of it is shown. `old` before it is mounted: `settle` it at once."""
+
+    old = False
 
     def __init__(self, item: Item, folder: str, unfolded: bool = False) -> None:
         super().__init__()
@@ -96,7 +97,11 @@ class Answer(Block):
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="thinking", markup=False)
-        yield Markdown("", open_links=False)
+        if self.old and isinstance(self.item, Said) and not self.item.live:
+            self._settled = True
+            yield self._finished(self.item)
+        else:
+            yield Markdown("", open_links=False)
 
     async def on_click(self, event: Click) -> None:
         if isinstance(event.widget, Static) and event.widget.has_class("thinking"):
@@ -107,11 +112,13 @@ class Answer(Block):
 
     async def show(self, item: Item) -> None:
         await super().show(item)
-        if not isinstance(item, Said) or not self.up or self._settled:
+        if not isinstance(item, Said) or not self.up:
             return
         thinking = self.query_one(".thinking", Static)
         thinking.display = bool(item.thinking.strip())
         thinking.update(_thought(item, self.unfolded))
+        if self._settled:
+            return
         await self._write(wording.calm(item.text).strip() if not item.live else wording.calm(item.text).lstrip())
         if not item.live:
             await self._end_stream()
@@ -143,9 +150,14 @@ class Answer(Block):
             return
         self._settled = True
         await self._end_stream()
-        text = RichMarkdown(wording.calm(self.item.text), hyperlinks=False)
-        await self.mount(Static(text, classes="finished", markup=False))
+        await self.mount(self._finished(self.item))
         await self.query_one(Markdown).remove()
+
+    def _finished(self, said: Said) -> Static:
+        from rich.markdown import Markdown as RichMarkdown
+
+        text = RichMarkdown(wording.calm(said.text), hyperlinks=False)
+        return Static(text, classes="finished", markup=False)
 
 
 def _thought(said: Said, unfolded: bool) -> Content:

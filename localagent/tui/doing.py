@@ -15,7 +15,6 @@ from textual.content import Content
 from ..agent import shown
 from ..errors import LocalAgentError
 from ..store import paths, sessions
-from ..store.journal import Journal, Step, Undone
 from ..values import Mode
 from . import card, commands, effect, look, wording
 from .driver import step_diffs
@@ -23,6 +22,7 @@ from .view import MODES, Said
 from .windows import Picker, Reader, Row
 
 if TYPE_CHECKING:
+    from ..store.journal import Journal, Step, Undone
     from .app import LocalAgentApp
 
 _KEY_WIDTH = 24
@@ -101,6 +101,8 @@ class Doing:
         return True
 
     def _journal(self) -> Journal:
+        from ..store.journal import Journal
+
         session = self._app.driver.session
         return session.setting.journal if session is not None else Journal(paths.state_dir() / "journal")
 

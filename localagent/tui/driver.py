@@ -13,18 +13,20 @@ from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..agent import shown
-from ..agent.dispatch import Approver
-from ..agent.session import Session
 from ..errors import LocalAgentError
 from ..events import ChangesCommitted, Notice, TurnEnded
-from ..sandbox import launch
 from ..sandbox.profile import Boundary, Limits
 from ..store import originals, paths
 from ..values import Mode
 from .view import MODES, DiffsRead, OwnCommand, Seen, View, reduce, replayed
+
+if TYPE_CHECKING:
+    # What a session is made of is loaded beside the first frame, not before it.
+    from ..agent.dispatch import Approver
+    from ..agent.session import Session
 
 _DIFF_LINES = 400
 _OWN_LIMITS = Limits(wall_s=0, memory_mb=0, processes=0, file_mb=0, output_kb=0)
@@ -196,6 +198,8 @@ class Driver:
         return True
 
     async def _run_own(self, command: str) -> None:
+        from ..sandbox import launch
+
         shell = os.environ.get("SHELL") or "/bin/sh"
         self._see(OwnCommand(command))
         process = None

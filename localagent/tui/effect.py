@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..agent import shown
-from ..policy import shell_risk
 from ..values import Change, ToolCall
 from .wording import count
 
@@ -95,6 +94,8 @@ def _of_call(call: ToolCall, home: str) -> Iterator[Row]:
 
 def dangers(command: str, home: str) -> list[tuple[int, int]]:
     """Where the dangerous parts of a shell line stand, in characters; best effort."""
+    from ..policy import shell_risk
+
     line = shell_risk.read(command, home)
     spans = [
         (piece.start, piece.end) for piece in getattr(line, "pieces", ()) if getattr(piece, "risks", ()) and piece.end

@@ -71,6 +71,8 @@ class Transcript(VerticalScroll, can_focus=True):
         for block in gone:
             await block.remove()
         new = list(blocks_for(items[self._from + len(self._blocks) :], self._folder, self._unfolded))
+        for block in new[:-_FRESH]:
+            block.old = True
         if new:
             self._blocks += new
             async with self.batch():
@@ -88,12 +90,12 @@ class Transcript(VerticalScroll, can_focus=True):
             return
         start = max(0, self._from - PAGE)
         new = list(blocks_for(self._items[start : self._from], self._folder, self._unfolded))
+        for block in new:
+            block.old = True
         before, height = self._blocks[0] if self._blocks else None, self.virtual_size.height
         self.release_anchor()
         async with self.batch():
             await self.mount_all(new, before=before)
-            for block in new:
-                await block.settle()
         self._from, self._blocks = start, [*new, *self._blocks]
         self._tell_earlier()
         self.call_after_refresh(lambda: self.scroll_to(y=self.virtual_size.height - height, animate=False))
