@@ -11,7 +11,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Key
+from textual.events import Event, Key
 from textual.widgets import Static
 
 from ..store import prompts
@@ -209,10 +209,18 @@ class LocalAgentApp(App[None]):
         if not event.text.startswith(("/", "!")):
             self._ahead = self.set_timer(_AHEAD_S, lambda: self.driver.read_ahead(event.text))
 
+    async def on_prompt_scrolled(self, event: Prompt.Scrolled) -> None:
+        await self.transcript.scroll_by(event.key)
+
     def on_prompt_paths_wanted(self) -> None:
         if time.monotonic() - self._paths_at > _PATHS_OLD_S:
             self._paths_at = time.monotonic()
             self.run_worker(self._read_paths(), group="paths", exclusive=True)
+
+    async def on_event(self, event: Event) -> None:
+        # A key that was still on its way up when the screens were taken down has nowhere to go.
+        if not isinstance(event, Key) or self.screen_stack:
+            await super().on_event(event)
 
     async def _read_paths(self) -> None:
         self.prompt.paths_known(await asyncio.to_thread(listing.known, str(self.house.folder)))

@@ -54,6 +54,12 @@ class Prompt(TextArea):
     class Drafted(Message):
         text: str
 
+    @dataclass
+    class Scrolled(Message):
+        """A key that moves the conversation."""
+
+        key: str
+
     class PathsWanted(Message):
         """Someone is writing an @path, and the paths may be old."""
 
@@ -167,7 +173,7 @@ class Prompt(TextArea):
             case "down" if self.cursor_location[0] == self.document.line_count - 1:
                 return self._step(1)
             case "pageup" | "pagedown" | "ctrl+home" | "ctrl+end":
-                self.screen.query_one("#transcript").post_message(Key(key, None))
+                self.post_message(self.Scrolled(key))
             case _:
                 return False
         return True

@@ -119,13 +119,23 @@ class Transcript(VerticalScroll, can_focus=True):
             self.mount(Static(text, id="earlier", markup=False), before=0)
 
     async def on_key(self, event: Key) -> None:
-        if event.key in ("pageup", "ctrl+home", "home"):
-            await self.back()
+        if event.key in ("pageup", "pagedown", "ctrl+home", "ctrl+end"):
+            event.stop()
+            event.prevent_default()
+            await self.scroll_by(event.key)
 
-    async def back(self) -> None:
-        """A page up; at the top that is a page of earlier blocks."""
-        if self.scroll_y <= 0:
-            await self.earlier()
-        else:
-            self.release_anchor()
-            self.scroll_page_up(animate=False)
+    async def scroll_by(self, key: str) -> None:
+        """A page, or to an end. Past the top that is a page of earlier blocks; at the bottom it follows what comes."""
+        match key:
+            case "pageup" if self.scroll_y <= 0:
+                await self.earlier()
+            case "pageup":
+                self.release_anchor()
+                self.scroll_page_up(animate=False)
+            case "pagedown":
+                self.scroll_page_down(animate=False)
+            case "ctrl+home":
+                self.release_anchor()
+                self.scroll_home(animate=False)
+            case "ctrl+end":
+                self.anchor()

@@ -11,7 +11,7 @@ from localagent.errors import EngineError
 from localagent.events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from localagent.values import Message, Mode, Text, Timings, ToolCall, Usage
 
-from .support import Playing, asked, idle, painted, ran, run, say, shows, tools
+from .support import Playing, asked, idle, painted, ran, run, say, settled, shows, tools
 
 Play = Callable[[Any], Awaitable[None]]
 USED = (Usage(1900, 1500, 64), Timings(0.0, 900.0, 2400.0))
@@ -44,7 +44,7 @@ def draw(scene: Scene, picture: Callable[[Any], None], size: tuple[int, int] | N
 
     async def play(pilot: Any) -> None:
         await scene.play(pilot)
-        await pilot.pause()
+        await settled(pilot)
         picture(pilot.app)
 
     scene.before()

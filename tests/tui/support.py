@@ -161,6 +161,17 @@ async def painted(pilot: Any) -> None:
     await pilot.pause()
 
 
+async def settled(pilot: Any) -> None:
+    """The screen has stopped changing: layout follows what was drawn by a few frames."""
+    before = ""
+    for _ in range(50):
+        await pilot.pause(0.03)
+        now = screen(pilot.app)
+        if now == before:
+            return
+        before = now
+
+
 async def shows(pilot: Any, text: str) -> None:
     await until(pilot, lambda: text in screen(pilot.app))
 

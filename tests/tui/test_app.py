@@ -323,13 +323,18 @@ def test_a_long_session_opens_at_its_end_and_pages_back(work: Path) -> None:
     async def play(pilot: Any) -> None:
         await shows(pilot, "answer 149")
         assert len(pilot.app.transcript.children) < 80
-        transcript_ = pilot.app.transcript
-        transcript_.release_anchor()
-        transcript_.scroll_home(animate=False)
-        await pilot.pause()
-        before = len(transcript_.children)
+        conversation = pilot.app.transcript
         await pilot.press("pageup")
-        await until(pilot, lambda: len(transcript_.children) > before)
+        await until(pilot, lambda: "answer 149" not in screen(pilot.app))
+        await pilot.press("pagedown")
+        await shows(pilot, "answer 149")
+        await pilot.press("ctrl+home")
+        await shows(pilot, "earlier")
+        before = len(conversation.children)
+        await pilot.press("pageup")
+        await until(pilot, lambda: len(conversation.children) > before)
+        await pilot.press("ctrl+end")
+        await shows(pilot, "answer 149")
 
     run(Playing(), play, resume=log.folder.name)
 
