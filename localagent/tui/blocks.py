@@ -9,7 +9,6 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Click, Key
 from textual.widgets import Markdown, Static
-from textual.widgets.markdown import MarkdownStream
 
 from ..agent import shown
 from ..values import Receipt
@@ -92,7 +91,6 @@ class Answer(Block):
     def __init__(self, item: Item, folder: str, unfolded: bool = False) -> None:
         super().__init__(item, folder, unfolded)
         self._written = ""
-        self._stream: MarkdownStream | None = None
         self._settled = False
 
     def compose(self) -> ComposeResult:
@@ -107,9 +105,6 @@ class Answer(Block):
         if isinstance(event.widget, Static) and event.widget.has_class("thinking"):
             await self.unfold(not self.unfolded)
 
-    async def on_unmount(self) -> None:
-        await self._end_stream()
-
     async def show(self, item: Item) -> None:
         await super().show(item)
         if not isinstance(item, Said) or not self.up:
@@ -120,36 +115,27 @@ class Answer(Block):
         if self._settled:
             return
         await self._write(wording.calm(item.text).strip() if not item.live else wording.calm(item.text).lstrip())
-        if not item.live:
-            await self._end_stream()
 
     async def _write(self, text: str) -> None:
         markdown = self.query_one(Markdown)
         markdown.display = bool(text)
         if text == self._written:
             return
-        if self._written and text.startswith(self._written):
-            if self._stream is None:
-                self._stream = Markdown.get_stream(markdown)
-            await self._stream.write(text[len(self._written) :])
-        elif self._written.startswith(text) and not self._written[len(text) :].strip():
+        if self._written.startswith(text) and not self._written[len(text) :].strip():
             return
-        else:
-            await self._end_stream()
-            await markdown.update(text)
+        # Each piece is waited for, and a text grows by appending alone. Textual's stream lets two pieces overlap when it
+        # is stopped, and appending to what `update` drew loses the beginning of a list: both swallow text.
+        if not text.startswith(self._written):
+            await markdown.update("")
+            self._written = ""
+        await markdown.append(text[len(self._written) :])
         self._written = text
-
-    async def _end_stream(self) -> None:
-        if self._stream is not None:
-            stream, self._stream = self._stream, None
-            await stream.stop()
 
     async def settle(self) -> None:
         """One widget instead of one for each paragraph."""
         if self._settled or not isinstance(self.item, Said) or self.item.live:
             return
         self._settled = True
-        await self._end_stream()
         await self.mount(self._finished(self.item))
         await self.query_one(Markdown).remove()
 

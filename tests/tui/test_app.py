@@ -13,7 +13,7 @@ from localagent.errors import ModelMissing
 from localagent.events import TextDelta
 from localagent.store import prompts, transcript
 
-from .scenes import ANSWER, call, said
+from .scenes import call, said
 from .support import Home, Playing, asked, idle, painted, run, say, screen, shows, tools, until
 
 WRITE = (said("", call("write", path="a.txt", content="x\n")), said("Done."))
@@ -384,24 +384,51 @@ def test_approving_by_mouse_needs_the_same(work: Path) -> None:
     assert (work / "a.txt").exists()
 
 
-def test_the_answer_streams_as_it_would_be_drawn_at_once() -> None:
-    seen: list[str] = []
+LONG = "# Head\n\n" + "".join(
+    f"Paragraph {n} with *words*.\n\n1. one {n}\n2. two {n}\n   - deep\n\n```sh\necho {n}\n```\n\n| a | b |\n|---|---|\n| {n} | x |\n\n"
+    for n in range(3)
+)
 
-    async def play(pilot: Any) -> None:
-        await say(pilot, "go")
-        await idle(pilot)
-        seen.append(screen(pilot.app))
+
+@pytest.mark.parametrize("pieces", [1, 3, 17, 400])
+def test_nothing_of_a_streamed_answer_is_lost_however_it_is_cut(pieces: int) -> None:
+    """Drawn piece by piece it is the same Markdown, block by block, as drawn at once."""
+    from textual.widgets import Markdown
 
     from localagent.events import MessageDone
     from localagent.values import Message, Text
 
-    look = said("", call("look"))
-    run(Playing(look, said(ANSWER)), play)
-    run(Playing(look, [MessageDone(Message("assistant", (Text(ANSWER),)), *_used())]), play)
-    assert seen[0] == seen[1]
-
-
-def _used() -> Any:
     from .scenes import USED
 
-    return USED
+    size = -(-len(LONG) // pieces)
+    deltas: list[Any] = [TextDelta(LONG[at : at + size]) for at in range(0, len(LONG), size)]
+    done = MessageDone(Message("assistant", (Text(LONG),)), *USED)
+    seen: list[list[tuple[str, str]]] = []
+
+    async def play(pilot: Any) -> None:
+        await say(pilot, "go")
+        await idle(pilot)
+        seen.append(blocks(pilot.app.transcript.query_one(Markdown)))
+
+    def blocks(markdown: Any) -> list[tuple[str, str]]:
+        return [
+            (type(b).__name__, getattr(getattr(b, "_content", None), "plain", ""))
+            for b in markdown.query("MarkdownBlock")
+        ]
+
+    look = said("", call("look"))
+    run(_Slowly(look, [*deltas, done]), play)
+    run(Playing(look, [done]), play)
+    assert seen[0] == seen[1] and len(seen[0]) == 25
+
+
+class _Slowly(Playing):
+    """A frame's time between some of the pieces, so that they are drawn in several goes."""
+
+    async def stream(self, *asked: Any) -> Any:
+        n = 0
+        async for delta in super().stream(*asked):
+            yield delta
+            n += 1
+            if n % 20 == 1:
+                await asyncio.sleep(0.04)
