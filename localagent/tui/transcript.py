@@ -10,7 +10,7 @@ from textual.widgets import Static
 from .blocks import Block, block_for, blocks_for
 from .view import Item, View
 
-PAGE = 60
+PAGE = 30
 # Blocks that stay Markdown widgets; those before them become one widget each.
 _FRESH = 8
 # More mounted blocks than this, and the oldest go (they come back a page at a time).
