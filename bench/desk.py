@@ -180,9 +180,7 @@ def _line(outcome: Outcome) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--agent", default=AGENT, help="the command to measure (default: this localagent with the starter model)"
-    )
+    parser.add_argument("--agent", default=AGENT, help="the command to measure (default: this localagent with the starter model)")
     parser.add_argument("--tasks", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--only", default="", metavar="ID,ID")
     parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for each task (300)")

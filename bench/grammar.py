@@ -31,7 +31,7 @@ from localagent.engine.dialects import by_name
 from localagent.values import ToolSpec
 
 LONG = 4000
-TEXT = 'A word, then a \\"quote\\" and a line.\\n'
+TEXT = "A word, then a \\\"quote\\\" and a line.\\n"
 
 
 def tools(count: int) -> list[ToolSpec]:

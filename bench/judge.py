@@ -39,13 +39,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="catalogue id or a GGUF file; without it the answers are fitted again")
     parser.add_argument("--out", required=True, type=Path, help="JSON lines, one a question; resumed")
-    parser.add_argument(
-        "--dev", type=int, default=24, help="questions of each irrelevant group; the others share as many"
-    )
+    parser.add_argument("--dev", type=int, default=24, help="questions of each irrelevant group; the others share as many")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--only", default="", metavar="GROUP,GROUP", help="--dev questions of each of these groups instead"
-    )
+    parser.add_argument("--only", default="", metavar="GROUP,GROUP", help="--dev questions of each of these groups instead")
     parser.add_argument("--ids", type=Path, metavar="FILE", help="a JSON list of questions to ask instead")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
@@ -165,9 +161,7 @@ def cross_validated(rows: Sequence[Sequence[float]], wanted: Sequence[bool]) -> 
     scores = [0.0] * len(rows)
     for fold in range(FOLDS):
         held = set(order[fold::FOLDS])
-        weights = fit(
-            [r for i, r in enumerate(rows) if i not in held], [w for i, w in enumerate(wanted) if i not in held]
-        )
+        weights = fit([r for i, r in enumerate(rows) if i not in held], [w for i, w in enumerate(wanted) if i not in held])
         for i in held:
             scores[i] = _odds(rows[i], weights)
     return scores
