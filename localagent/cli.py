@@ -51,7 +51,8 @@ COMMANDS = {
     "changes": ("commands.undo", "show what was changed, step by step"),
     "approvals": ("commands.approvals", "list, add and revoke stored approvals"),
     "audit": ("commands.audit", "show what was decided and done, and check the record of it"),
-    "sessions": ("commands.sessions", "list past sessions (go on with `do --resume ID`)"),
+    "sessions": ("commands.sessions", "list past sessions"),
+    "resume": ("interactive", "go on with a session in the terminal app"),
     "tools": ("commands.tools", "list the tools and what each may do"),
     "sandbox": ("commands.sandbox", "say what holds programs in here; --verify attacks it"),
     "config": ("commands.config", "get, set and locate the settings"),
@@ -135,6 +136,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(args: Sequence[str]) -> int:
+    if not args and _at_terminal():
+        from . import interactive
+
+        return interactive.start(_do_arguments)
     if not args or args[0] in ("-h", "--help", "help"):
         print(_help(), flush=True)
         return Exit.DONE if args else Exit.USAGE
@@ -144,6 +149,14 @@ def _command(args: Sequence[str]) -> int:
     if args[0] not in COMMANDS:
         return _unknown(args[0])
     return _run(args[0], args[1:])
+
+
+def _at_terminal() -> bool:
+    """Whether a person can see and type here, on more than a line printer."""
+    import os
+
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(one is not None and one.isatty() for one in streams) and os.environ.get("TERM") != "dumb"
 
 
 def _version() -> str:
@@ -206,6 +219,8 @@ def _needs(name: str) -> tuple[object, ...]:
         return (_bench,)
     if name == "serve":
         return (_server,)
+    if name == "resume":
+        return (_do_arguments, _at_terminal())
     if name == "tools":
         import asyncio
 
@@ -241,6 +256,15 @@ def _server(chosen: Settings, wanted: Sequence[str], api_key: str | None, host: 
     return server.Server(shelf, access.key(api_key), host, port)
 
 
+def _do_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """What `do` understands by these arguments: the terminal app differs from it in who reads and who answers."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="localagent do", allow_abbrev=False)
+    _configure_do(parser)
+    return parser.parse_args(argv)
+
+
 def _configure_do(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("goal", nargs="+", help="what to do; `-` alone reads the goal from standard input")
     parser.add_argument("--mode", choices=["plan", "ask", "auto", "yolo"], help="how much may happen without asking")
@@ -269,11 +293,12 @@ def _do(args: argparse.Namespace) -> int:
     import asyncio
 
     from . import headless, wiring
+    from .commands import goals
     from .errors import LocalAgentError
     from .store import settings
 
     try:
-        goal, piped = _goal(args.goal)
+        goal, piped = goals.read(args.goal)
         chosen = settings.load()
         wiring.check(args)
         engine = wiring.local_engine(chosen, args.model, lambda entry, chosen: _obtain(entry, chosen, args.pull))
@@ -311,38 +336,6 @@ def _exit_code(ended: TurnEnded) -> int:
     return _STATUSES[ended.status]
 
 
-def _goal(words: list[str]) -> tuple[str, str]:
-    """The goal and the text piped in beside it."""
-    from .errors import UsageError
-
-    piped = ""
-    if not sys.stdin or sys.stdin.closed:
-        pass
-    elif words == ["-"]:
-        goal = sys.stdin.read().strip()
-        if not goal:
-            raise UsageError("Standard input is empty.", 'Write the goal: localagent do "sort my downloads".')
-        return goal, ""
-    elif _is_pipe():
-        piped = sys.stdin.read()
-    goal = " ".join(words).strip()
-    if not goal:
-        raise UsageError("The goal is empty.", 'Write it: localagent do "sort my downloads".')
-    return goal, piped
-
-
-def _is_pipe() -> bool:
-    """Whether stdin was given on purpose: a pipe or a file, and not a terminal, /dev/null or an idle socket."""
-    import os
-    import stat
-
-    try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
-
-
 def _positive(text: str) -> int:
     from argparse import ArgumentTypeError
 
@@ -377,13 +370,14 @@ def _help() -> str:
     lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(
         [
-            "usage: localagent COMMAND [options]",
+            "usage: localagent [COMMAND] [options]",
             "",
             "A model on your own machine does things for you: in a sandbox, asking first, with undo.",
             "",
             *lines,
             "",
             'Start with:  localagent do "what is the largest file in this folder?"',
+            "Without a command, on a terminal: the app, where you talk with it.",
             "Each command has its own --help.",
         ]
     )

@@ -170,13 +170,17 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a person (or a flag) said to a question. `edited_args` makes a new call that is judged again."""
+    """What a person (or a flag) said to a question. `edited_args` makes a new call that is judged again.
+
+    `rule` is what is kept in place of `Decision.remember`, "" where the person left that as it was.
+    """
 
     verdict: Literal["allow", "deny"]
     scope: Scope = "once"
     note: str = ""
     edited_args: Mapping[str, Any] | None = None
     by_person: bool = True
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

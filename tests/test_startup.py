@@ -75,3 +75,23 @@ def _paired(code: str, against: str, rounds: int = 11) -> float:
 
 def test_help_answers_within_three_times_an_empty_python() -> None:
     assert min(_paired(HELP, "pass") for _ in range(2)) <= 3
+
+
+def test_only_the_app_loads_textual_and_it_never_loads_the_engine() -> None:
+    app = _loaded("import localagent.interactive, localagent.tui.app")
+    assert "textual" in app and not app & {"llama_cpp", "numpy", "localagent.engine.llama", "httpx2", "starlette"}
+    assert "textual" not in _loaded("import localagent.interactive")
+
+
+def test_without_a_terminal_no_arguments_print_the_help() -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    code = "import sys; from localagent.cli import main; code = main([]); sys.exit(7 if 'textual' in sys.modules else code)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd="/", stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 3 and done.stdout.startswith("usage: localagent")
+    resumed = subprocess.run(
+        [sys.executable, "-m", "localagent", "resume"], capture_output=True, text=True, env=environment, cwd="/",
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert resumed.returncode == 3 and "terminal" in resumed.stderr

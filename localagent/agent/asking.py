@@ -78,7 +78,9 @@ async def settle(
     if answer.verdict == "allow" and answer.edited_args is not None:
         life.edited = replace(life.call, args=answer.edited_args)
     elif answer.verdict == "allow" and answer.scope != "once" and decision.remember:
-        desk.remember(decision.remember, answer.scope)
+        rule = answer.rule or decision.remember
+        if rules.storable(rule):
+            desk.remember(rule, answer.scope)
     _decide(life, replace(decision, verdict=answer.verdict, reason=_said(answer)), answer, changes, desk)
 
 

@@ -99,11 +99,22 @@ def diffs(changes: Sequence[Change], folder: str, limit: int = 80) -> Iterator[s
         if new is None or old is None:
             yield f"{_relative(change.path, folder)}: {change.size:,} bytes, not shown as text"
             continue
-        name = _relative(change.path, folder)
-        # Lines end at line feeds only: a carriage return is a change that must be seen.
-        lines = list(difflib.unified_diff(old.split("\n"), new.split("\n"), name, name, lineterm="", n=2))[2:]
-        cut = [f"… {len(lines) - limit} more lines"] if len(lines) > limit else []
-        yield "\n".join([name, *(visible(line, lines=False) for line in lines[:limit]), *cut])
+        yield _diff(_relative(change.path, folder), old, new, limit)
+
+
+def file_diff(path: str, before: str | None, after: str | None, folder: str, limit: int = 80) -> str:
+    """The same for a file whose old and new bytes lie in two files; None where it did not exist."""
+    old, new = (_read(file) if file is not None else "" for file in (before, after))
+    if old is None or new is None:
+        return f"{_relative(path, folder)}: not shown as text"
+    return _diff(_relative(path, folder), old, new, limit)
+
+
+def _diff(name: str, old: str, new: str, limit: int) -> str:
+    # Lines end at line feeds only: a carriage return is a change that must be seen.
+    lines = list(difflib.unified_diff(old.split("\n"), new.split("\n"), name, name, lineterm="", n=2))[2:]
+    cut = [f"… {len(lines) - limit} more lines"] if len(lines) > limit else []
+    return "\n".join([name, *(visible(line, lines=False) for line in lines[:limit]), *cut])
 
 
 def receipt_line(receipt: Receipt, folder: str) -> str:

@@ -5,20 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from ..agent import shown
-from ..events import TurnEnded, TurnStarted
-from ..store.transcript import Transcript, sessions_dir
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    id: str
-    folder: str
-    goal: str
-    status: str
+from ..store import sessions
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    rows = list(_rows(args.n))
+    rows = list(sessions.rows(args.n))
     if args.json:
         json.dump([asdict(row) for row in rows], sys.stdout, ensure_ascii=False, indent=1)
         print()
@@ -38,18 +28,3 @@ def run(args: argparse.Namespace) -> int:
         goal, folder = shown.visible(row.goal[:70], lines=False), shown.visible(row.folder, lines=False)
         print(f"{row.id}  {row.status:9}  {goal}  ({folder})")
     return 0
-
-
-def _rows(limit: int) -> Iterator[Row]:
-    folder = sessions_dir()
-    names = sorted((p.name for p in folder.iterdir()), reverse=True) if folder.is_dir() else []
-    for name in names[:limit]:
-        started, ended = None, None
-        for event in Transcript(name).read():
-            if isinstance(event, TurnStarted):
-                started, ended = started or event, None
-            elif isinstance(event, TurnEnded):
-                ended = event
-        if started is not None:
-            goal = " ".join(started.message.text.split())
-            yield Row(name, started.folder, goal, ended.status if ended else "cut off")

@@ -1,0 +1,196 @@
+"""One widget for each kind of item of the conversation; each draws the item it was last given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.events import Click, Key
+from textual.widgets import Markdown, Static
+
+from ..agent import shown
+from ..values import Receipt
+from . import card, wording
+from .view import Asked, Ended, Item, Own, Said, Told, Tool
+
+_WHY = {
+    "failed": "The run failed.",
+    "time": "The time budget is spent.",
+    "budget": "The budget of turns, calls or tokens is spent before the goal was met.",
+    "denied": "The run needed an approval.",
+    "cancelled": "Interrupted.",
+}
+
+
+class Block(Vertical):
+    """What all have in common: an item, and whether everything of it is shown. `old` before it is mounted: `settle` it at once."""
+
+    old = False
+
+    def __init__(self, item: Item, folder: str, unfolded: bool = False) -> None:
+        super().__init__()
+        self.item = item
+        self.folder = folder
+        self.unfolded = unfolded
+        self.up = False
+
+    async def on_mount(self) -> None:
+        self.up = True
+        await self.show(self.item)
+
+    async def show(self, item: Item) -> None:
+        """Draw the item as it is now."""
+        self.item = item
+
+    async def unfold(self, on: bool) -> None:
+        self.unfolded = on
+        await self.show(self.item)
+
+    async def settle(self) -> None:
+        """Far behind the newest by now: cost as little as possible."""
+
+
+class Person(Block):
+    def compose(self) -> ComposeResult:
+        text = self.item.text if isinstance(self.item, Asked) else ""
+        yield Static(Content(wording.calm(text)), markup=False)
+
+
+class Line(Block):
+    """A sentence of ours."""
+
+    def compose(self) -> ComposeResult:
+        if isinstance(self.item, Told):
+            self.set_class(self.item.level != "info", f"-{self.item.level}")
+            yield Static(Content(wording.calm(self.item.text)), markup=False)
+        elif isinstance(self.item, Ended):
+            yield Static(self._ended(self.item), markup=False)
+
+    def _ended(self, ended: Ended) -> Content:
+        parts: list[str] = []
+        if ended.error:
+            self.add_class("-error")
+            parts.append(wording.calm(ended.error))
+        elif ended.status != "done":
+            self.add_class("-warning")
+            parts.append(_WHY.get(ended.status, ended.status))
+        if ended.receipts:
+            parts.append("✓ " + receipts(ended.receipts, self.folder))
+        return Content("\n".join(parts))
+
+
+def receipts(done: tuple[Receipt, ...], folder: str) -> str:
+    return shown.summary(done, folder)
+
+
+class Answer(Block):
+    """The model's words: Markdown as it streams, one plain picture of it once it is far behind."""
+
+    def __init__(self, item: Item, folder: str, unfolded: bool = False) -> None:
+        super().__init__(item, folder, unfolded)
+        self._written = ""
+        self._settled = False
+
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="thinking", markup=False)
+        if self.old and isinstance(self.item, Said) and not self.item.live:
+            self._settled = True
+            yield self._finished(self.item)
+        else:
+            yield Markdown("", open_links=False)
+
+    async def on_click(self, event: Click) -> None:
+        if isinstance(event.widget, Static) and event.widget.has_class("thinking"):
+            await self.unfold(not self.unfolded)
+
+    async def show(self, item: Item) -> None:
+        await super().show(item)
+        if not isinstance(item, Said) or not self.up:
+            return
+        thinking = self.query_one(".thinking", Static)
+        thinking.display = bool(item.thinking.strip())
+        thinking.update(_thought(item, self.unfolded))
+        if self._settled:
+            return
+        await self._write(wording.calm(item.text).strip() if not item.live else wording.calm(item.text).lstrip())
+
+    async def _write(self, text: str) -> None:
+        markdown = self.query_one(Markdown)
+        markdown.display = bool(text)
+        if text == self._written:
+            return
+        if self._written.startswith(text) and not self._written[len(text) :].strip():
+            return
+        # Each piece is waited for, and a text grows by appending alone. Textual's stream lets two pieces overlap when it
+        # is stopped, and appending to what `update` drew loses the beginning of a list: both swallow text.
+        if not text.startswith(self._written):
+            await markdown.update("")
+            self._written = ""
+        await markdown.append(text[len(self._written) :])
+        self._written = text
+
+    async def settle(self) -> None:
+        """One widget instead of one for each paragraph."""
+        if self._settled or not isinstance(self.item, Said) or self.item.live:
+            return
+        self._settled = True
+        await self.mount(self._finished(self.item))
+        await self.query_one(Markdown).remove()
+
+    def _finished(self, said: Said) -> Static:
+        from rich.markdown import Markdown as RichMarkdown
+
+        text = RichMarkdown(wording.calm(said.text), hyperlinks=False)
+        return Static(text, classes="finished", markup=False)
+
+
+def _thought(said: Said, unfolded: bool) -> Content:
+    text = wording.calm(said.thinking).strip()
+    words = wording.count(len(text.split()), "word")
+    if unfolded:
+        return Content.assemble(("▾ thinking", "bold"), ("\n" + text, "italic"))
+    if said.live and not said.text:
+        last = (text.splitlines() or [""])[-1]
+        return Content.assemble(("▸ thinking  ", "bold"), (last[-100:], "italic"))
+    return Content.assemble((f"▸ thought, {words}", ""))
+
+
+class Card(Block, can_focus=True):
+    """A call, or a command of the person's own."""
+
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="head", markup=False)
+        yield Static("", classes="body", markup=False)
+
+    async def show(self, item: Item) -> None:
+        await super().show(item)
+        if not self.up or not isinstance(item, Tool | Own):
+            return
+        state = card.state(item)
+        for name in ("running", "asking", "ok", "failed", "denied", "cancelled"):
+            self.set_class(name == state, f"-{name}")
+        self.query_one(".head", Static).update(card.head(item, self.unfolded))
+        body = card.body(item, self.folder, self.unfolded)
+        self.query_one(".body", Static).update(body)
+        self.query_one(".body", Static).display = bool(body.plain)
+
+    async def on_click(self) -> None:
+        if not self.screen.get_selected_text():
+            await self.unfold(not self.unfolded)
+
+    async def on_key(self, event: Key) -> None:
+        if event.key in ("enter", "space"):
+            event.stop()
+            await self.unfold(not self.unfolded)
+
+
+def block_for(item: Item, folder: str, unfolded: bool) -> Block:
+    kinds: dict[type, type[Block]] = {Asked: Person, Said: Answer, Tool: Card, Own: Card, Told: Line, Ended: Line}
+    return kinds[type(item)](item, folder, unfolded)
+
+
+def blocks_for(items: tuple[Item, ...], folder: str, unfolded: bool) -> Iterator[Block]:
+    for item in items:
+        yield block_for(item, folder, unfolded)

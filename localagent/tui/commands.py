@@ -1,0 +1,78 @@
+"""The `/commands` and the keys: one table each, from which help and completion are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`argument` is how its argument is shown, "" where it takes none."""
+
+    name: str
+    does: str
+    argument: str = ""
+
+
+COMMANDS = (
+    Command("help", "this list, and every key"),
+    Command("undo", "take back what the last step (or step N) changed here", "[N]"),
+    Command("redo", "put back what undo took away", "[N]"),
+    Command("changes", "what was changed, step by step, with the text of each change"),
+    Command("mode", "plan (look only), ask (changes ask) or auto (undoable changes do not)", "[plan|ask|auto]"),
+    Command("model", "choose another model and go on with this conversation", "[ID]"),
+    Command("new", "a new conversation"),
+    Command("sessions", "earlier conversations, to go on with"),
+    Command("theme", "the next look, or one by name", "[NAME]"),
+    Command("copy", "copy the last answer"),
+    Command("quit", "leave (a running request is stopped)"),
+)
+
+KEYS = (
+    ("Enter", "send; while the agent works: queue as the next request"),
+    ("Ctrl+J, Alt+Enter, Shift+Enter", "a new line (Shift+Enter only where the terminal tells it)"),
+    ("Up, Down", "earlier requests, at the first and last line of the text"),
+    ("Tab", "take the completion of /commands and @paths; else go to the cards"),
+    ("Esc", "close the completion; else stop the agent within a moment"),
+    ("Shift+Tab", "mode: plan, ask, auto"),
+    ("Ctrl+C", "copy a selection; stop the agent; clear the text; twice on an empty line: leave"),
+    ("Ctrl+D", "leave, on an empty line"),
+    ("Ctrl+O", "show or fold everything: thinking, arguments, whole outputs"),
+    ("Enter, Space on a card", "show or fold that one"),
+    ("PgUp, PgDn, Ctrl+Home, Ctrl+End", "scroll the conversation"),
+    ("Ctrl+T", "the next look: dark, light, high contrast"),
+    ("Ctrl+P", "all commands"),
+    ("F1", "this help"),
+    ("!command", "run a command of your own in your shell; the model does not see it"),
+    ("@path", "name a file or folder, completed as you type"),
+)
+
+ASKING_KEYS = (
+    ("y", "yes, once"),
+    ("s", "yes, and not again in this session (the rule shown)"),
+    ("a", "yes, always: shows the rule to be kept, which you may edit first"),
+    ("n", "no, with a reason for the model if you like"),
+    ("e", "edit the call; what you made of it is judged again"),
+    ("Esc, Enter", "no"),
+    ("Up, Down, PgUp, PgDn, Space, End", "read on; a long effect has to be seen to its end before a yes counts"),
+)
+
+
+def parse(text: str) -> tuple[str, str] | None:
+    """`/name argument` in its two parts; None where the text is no command line (a path may begin with `/`)."""
+    name, _, argument = text.strip().partition(" ")
+    if not name.startswith("/") or "/" in name[1:] or "\n" in text.strip():
+        return None
+    return name[1:], argument.strip()
+
+
+def matching(start: str) -> list[Command]:
+    """The commands that begin with `start`, else those that hold its letters in order."""
+    start = start.lower()
+    first = [command for command in COMMANDS if command.name.startswith(start)]
+    return first or [command for command in COMMANDS if _holds(command.name, start)]
+
+
+def _holds(text: str, letters: str) -> bool:
+    rest = iter(text)
+    return all(letter in rest for letter in letters)

@@ -1,0 +1,257 @@
+"""What the `/commands` do. Each is a method of its name; what it has to say is told in the conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import textwrap
+import time
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import TYPE_CHECKING, cast
+
+from textual.content import Content
+
+from ..agent import shown
+from ..errors import LocalAgentError
+from ..store import paths, sessions
+from ..values import Mode
+from . import card, commands, effect, look, wording
+from .driver import step_diffs
+from .view import MODES, Said
+from .windows import Picker, Reader, Row
+
+if TYPE_CHECKING:
+    from ..store.journal import Journal, Step, Undone
+    from .app import LocalAgentApp
+
+_KEY_WIDTH = 24
+_STEPS = 100
+_SESSIONS = 200
+
+
+class Doing:
+    def __init__(self, app: LocalAgentApp) -> None:
+        self._app = app
+        self._folder = str(app.house.folder)
+
+    async def command(self, name: str, argument: str) -> None:
+        """Carry out `/name argument`."""
+        known = {command.name for command in commands.COMMANDS}
+        if name not in known:
+            near = commands.matching(name)
+            hint = f" Did you mean /{near[0].name}?" if near else ""
+            self._tell(f"There is no command /{name}.{hint} /help lists them.", "warning")
+            return
+        try:
+            await self._commands()[name](argument)
+        except LocalAgentError as error:
+            self._tell(str(error), "error")
+
+    def soon(self, name: str) -> None:
+        self._app.run_worker(self.command(name, ""))
+
+    def _commands(self) -> dict[str, Callable]:
+        return {
+            "help": self._help,
+            "undo": self._undo,
+            "redo": self._redo,
+            "changes": self._changes,
+            "mode": self._mode,
+            "model": self._model,
+            "new": self._new,
+            "sessions": self._sessions,
+            "theme": self._theme,
+            "copy": self._copy,
+            "quit": self._quit,
+        }
+
+    def _tell(self, text: str, level: str = "info") -> None:
+        self._app.driver.tell(text, level)
+
+    def own(self, command: str) -> None:
+        """`!command`: in the person's own shell."""
+        if not command:
+            self._tell("Write the command behind the `!`, as in `!git status`.")
+        elif not self._app.driver.run_own(command):
+            self._tell("Your last command still runs; Esc stops it.", "warning")
+
+    # ------------------------------------------------------------ help
+
+    def help(self) -> None:
+        about = [(f"/{c.name} {c.argument}".rstrip(), c.does) for c in commands.COMMANDS]
+        parts = (("Commands", about), ("Keys", commands.KEYS), ("When you are asked", commands.ASKING_KEYS))
+        width = max(20, min(100, int(self._app.size.width * 0.9)) - _KEY_WIDTH - 8)
+        lines: list[Content] = []
+        for heading, pairs in parts:
+            lines += [Content.assemble((heading, "bold $text-primary"))]
+            lines += [line for pair in pairs for line in _pair(*pair, width)]
+            lines += [Content("")]
+        self._app.push_screen(Reader("localagent", lines[:-1]))
+
+    async def _help(self, _: str) -> None:
+        self.help()
+
+    # ------------------------------------------------------------ undo
+
+    def _idle(self) -> bool:
+        if self._app.driver.running:
+            self._tell("The agent is at work; Esc stops it, then try again.", "warning")
+            return False
+        return True
+
+    def _journal(self) -> Journal:
+        from ..store.journal import Journal
+
+        session = self._app.driver.session
+        return session.setting.journal if session is not None else Journal(paths.state_dir() / "journal")
+
+    async def _undo(self, argument: str) -> None:
+        await self._turn_back(argument, self._journal().undo, "Undid")
+
+    async def _redo(self, argument: str) -> None:
+        await self._turn_back(argument, self._journal().redo, "Did again")
+
+    async def _turn_back(self, argument: str, act: Callable[..., Undone], verb: str) -> None:
+        if argument and not argument.isdecimal():
+            self._tell("Name the number of a step, as /changes shows it.", "warning")
+        elif self._idle():
+            number = int(argument) if argument else None
+            done = await asyncio.to_thread(lambda: act(number, within=self._app.house.folder))
+            self._tell(*_told(done, verb, self._folder))
+
+    async def _changes(self, _: str) -> None:
+        steps = await asyncio.to_thread(self._journal().steps, _STEPS)
+        here = [step for step in steps if step.touches(self._folder)]
+        if not here:
+            self._tell("Nothing was changed in this folder yet.")
+            return
+        rows = [Row(str(step.number), _step_line(step), _when(step.at)) for step in here]
+        self._app.push_screen(Picker("What was changed here", rows), self._show_step)
+
+    def _show_step(self, chosen: str | None) -> None:
+        if chosen is not None:
+            self._app.run_worker(self._read_step(int(chosen)))
+
+    async def _read_step(self, number: int) -> None:
+        try:
+            step = await asyncio.to_thread(self._journal().step, number)
+            diffs = await asyncio.to_thread(step_diffs, number, self._folder)
+        except LocalAgentError as error:
+            self._tell(str(error), "error")
+            return
+        lines = [Content(line) for line in shown.change_lines(step.changes, self._folder, 10_000)]
+        for diff in diffs:
+            lines += [Content(""), *(card.drawn([row]) for row in effect.diff_rows(diff))]
+        keys = {"done": {"u": "undoes it"}, "undone": {"r": "does it again"}}.get(step.state, {})
+        title = f"Step {number}: {step.name}"
+        self._app.push_screen(Reader(title, lines, keys), lambda key: self._turn_step(number, key))
+
+    def _turn_step(self, number: int, key: str | None) -> None:
+        if key is not None:
+            self._app.run_worker(self.command("undo" if key == "u" else "redo", str(number)))
+
+    # ------------------------------------------------------------ sessions and settings
+
+    async def _mode(self, argument: str) -> None:
+        if not argument:
+            self._app.driver.next_mode()
+        elif argument in MODES:
+            self._app.driver.set_mode(cast("Mode", argument))
+        else:
+            self._tell(f"The modes are {', '.join(MODES)}.", "warning")
+
+    async def _model(self, argument: str) -> None:
+        if not self._idle():
+            return
+        if argument:
+            self._with_model(argument)
+            return
+        rows = [Row(name, name, about) for name, about in await asyncio.to_thread(self._app.house.models)]
+        if rows:
+            self._app.push_screen(Picker("Models on this machine", rows), self._with_model)
+        else:
+            self._tell("No model is on this machine yet: `localagent model pull starter`.", "warning")
+
+    def _with_model(self, name: str | None) -> None:
+        session = self._app.driver.session
+        if name is None:
+            return
+        goes_on = session.id if session is not None and session.history else None
+        self._app.driver.open(goes_on, name)
+
+    async def _new(self, _: str) -> None:
+        if self._idle():
+            self._app.driver.open()
+
+    async def _sessions(self, _: str) -> None:
+        if not self._idle():
+            return
+        found = await asyncio.to_thread(lambda: list(sessions.rows(_SESSIONS)))
+        here = [row for row in found if row.folder == self._folder]
+        elsewhere = len(found) - len(here)
+        if not here:
+            more = f" ({wording.count(elsewhere, 'session')} in other folders.)" if elsewhere else ""
+            self._tell(f"There are no earlier sessions in this folder.{more}")
+            return
+        rows = [Row(row.id, row.goal, f"{row.id[:13]} {row.status}") for row in here]
+        self._app.push_screen(Picker("Earlier sessions in this folder", rows), self._resume)
+
+    def _resume(self, chosen: str | None) -> None:
+        if chosen is not None:
+            self._app.driver.open(chosen)
+
+    async def _theme(self, argument: str) -> None:
+        if not argument:
+            self.next_theme()
+        elif argument in self._app.available_themes:
+            self._app.theme = argument
+        else:
+            self._tell(f"The looks are: {', '.join(sorted(self._app.available_themes))}.")
+
+    def next_theme(self) -> None:
+        now = self._app.theme
+        at = look.CYCLE.index(now) + 1 if now in look.CYCLE else 0
+        self._app.theme = look.CYCLE[at % len(look.CYCLE)]
+
+    async def _copy(self, _: str) -> None:
+        last = next(
+            (item for item in reversed(self._app.driver.view.all) if isinstance(item, Said) and item.text), None
+        )
+        if last is None:
+            self._tell("There is no answer to copy yet.")
+        else:
+            self._app.copy_to_clipboard(last.text)
+            self._app.notify("Copied the last answer.", timeout=2, markup=False)
+
+    async def _quit(self, _: str) -> None:
+        # Not from within the message that brought the command: leaving waits for those.
+        self._app.run_worker(self._app.leave())
+
+
+def _pair(left: str, right: str, width: int) -> list[Content]:
+    """Two columns, each wrapped in its own."""
+    lefts, rights = textwrap.wrap(left, _KEY_WIDTH) or [""], textwrap.wrap(right, width) or [""]
+    pairs = zip_longest(lefts, rights, fillvalue="")
+    return [Content.assemble((f"{a:{_KEY_WIDTH}}  ", "bold"), (b, "$text-muted")) for a, b in pairs]
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+def _step_line(step: Step) -> str:
+    state = "" if step.state == "done" else f" ({step.state})"
+    return f"{step.number:>3}  {effect.summary(step.changes) or step.name}{state} · {step.name}"
+
+
+def _told(done: Undone, verb: str, folder: str) -> tuple[str, str]:
+    step = done.step
+    if done.conflicts and not done.restored:
+        told = "\n".join(shown.visible(sentence, lines=False) for sentence in done.conflicts)
+        return f"Step {step.number} ({step.name}) was left as it is:\n{told}", "warning"
+    names = [shown.visible(os.path.relpath(path, folder), lines=False) for path in done.restored[:12]]
+    more = f" and {len(done.restored) - 12} more" if len(done.restored) > 12 else ""
+    left = "\n".join(shown.visible(sentence, lines=False) for sentence in done.conflicts)
+    text = f"{verb} step {step.number} ({step.name}): {', '.join(names)}{more}"
+    return (f"{text}\n{left}", "warning") if left else (text, "info")

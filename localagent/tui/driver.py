@@ -1,0 +1,240 @@
+"""Drives a session for the screen: one request at a time, the next ones queued, every event into the view.
+
+Nothing here knows Textual. The session writes its transcript before an event comes here, so
+whatever happens to the screen, nothing of the conversation is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..agent import shown
+from ..errors import LocalAgentError
+from ..events import ChangesCommitted, Notice, TurnEnded
+from ..sandbox.profile import Boundary, Limits
+from ..store import originals, paths
+from ..values import Mode
+from .view import MODES, DiffsRead, OwnCommand, Seen, View, reduce, replayed
+
+if TYPE_CHECKING:
+    # What a session is made of is loaded beside the first frame, not before it.
+    from ..agent.dispatch import Approver
+    from ..agent.session import Session
+
+_DIFF_LINES = 400
+_OWN_LIMITS = Limits(wall_s=0, memory_mb=0, processes=0, file_mb=0, output_kb=0)
+
+
+class House(Protocol):
+    """What the app is handed: how sessions are made, and what is known of the place."""
+
+    folder: Path
+    context: int
+    mode: Mode
+
+    def boundary(self) -> Boundary: ...
+
+    def models(self) -> list[tuple[str, str]]:
+        """Models that can be used here: the id and a few words about each."""
+        ...
+
+    async def session(self, resume: str | None, model: str | None, mode: Mode) -> Session: ...
+
+
+class Driver:
+    """`changed` is called after every event; `approve` asks the person."""
+
+    def __init__(self, house: House, approve: Approver, changed: Callable[[], None]) -> None:
+        self.house = house
+        self.view = View()
+        self.queue: list[str] = []
+        self.session: Session | None = None
+        self.mode: Mode = house.mode
+        self._approve = approve
+        self._changed = changed
+        self._turn: asyncio.Task[None] | None = None
+        self._own: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._ahead: asyncio.Task[None] | None = None
+        self._others: set[asyncio.Task[Any]] = set()
+
+    # ------------------------------------------------------------ the session
+
+    def open(self, resume: str | None = None, model: str | None = None) -> None:
+        """A new session, or a stored one gone on with; its conversation is shown as soon as it is read."""
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = self._begin(self._open(resume, model))
+
+    async def _open(self, resume: str | None, model: str | None) -> None:
+        before, self.session = self.session, None
+        try:
+            made = await self.house.session(resume, model, self.mode)
+        except LocalAgentError as error:
+            self.session = before
+            self._see(Notice(str(error), "error"))
+            return
+        shown_now = await asyncio.to_thread(lambda: replayed(made.transcript.read())) if resume else View()
+        self.session, self.mode = made, made.mode
+        # What was said before the session was there (a notice, a command of the person's own) stays, at the end.
+        kept = () if before is not None else self.view.items
+        self.view = replace(
+            shown_now, talk=self.view.talk + 1, model=made.setting.engine.model, items=(*shown_now.items, *kept)
+        )
+        self._changed()
+        self.read_ahead("")
+        self._next()
+
+    def set_mode(self, mode: Mode) -> None:
+        """Holds from the next call on, in a running turn too."""
+        self.mode = mode
+        if self.session is not None:
+            self.session.mode = mode
+        self._changed()
+
+    def next_mode(self) -> Mode:
+        """plan, ask, auto, plan …"""
+        now = self.mode
+        self.set_mode(MODES[(MODES.index(now) + 1) % len(MODES)] if now in MODES else "ask")
+        return self.mode
+
+    # ------------------------------------------------------------ requests
+
+    @property
+    def running(self) -> bool:
+        return self._turn is not None and not self._turn.done()
+
+    def submit(self, text: str) -> None:
+        """Sent at once, or as soon as the session is there and what runs has ended."""
+        self.queue.append(text)
+        self._next()
+        self._changed()
+
+    def interrupt(self) -> bool:
+        """Stop the request (or the person's own command) that runs; False where nothing does."""
+        stopped = False
+        for task in (self._turn, self._own):
+            if task is not None and not task.done():
+                task.cancel()
+                stopped = True
+        return stopped
+
+    def take_queue(self) -> str:
+        """What was queued, to be edited: it is not sent any more."""
+        text = "\n".join(self.queue)
+        self.queue.clear()
+        self._changed()
+        return text
+
+    def read_ahead(self, draft: str) -> None:
+        """Let the engine read the conversation and a text in the making."""
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
+        if self.session is not None and not self.running:
+            self._ahead = self._begin(self.session.prepare(draft))
+
+    async def close(self) -> None:
+        """Stop everything and wait until it has stopped."""
+        self.interrupt()
+        tasks = [task for task in (self._turn, self._own, self._opening, self._ahead, *self._others) if task]
+        for task in tasks:
+            if task not in (self._turn, self._own):
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.session is not None:
+            await self.session.setting.engine.close()
+
+    def _next(self) -> None:
+        if self.session is not None and not self.running and self.queue:
+            if self._ahead is not None:
+                self._ahead.cancel()
+            self._turn = self._begin(self._run(self.session, self.queue.pop(0)))
+
+    async def _run(self, session: Session, text: str) -> None:
+        stopped = False
+        try:
+            async with aclosing(session.send(text, self._approve)) as events:
+                async for event in events:
+                    self._see(event)
+                    if isinstance(event, ChangesCommitted):
+                        self._begin(self._read_diffs(event.call_id, event.step))
+        except asyncio.CancelledError:
+            stopped = True
+        except Exception as error:  # noqa: BLE001 - the conversation goes on; the transcript holds what happened
+            if session.ended is None or session.ended.error is None:
+                self._see(Notice(f"A mistake of ours, sorry: {type(error).__name__}: {error}", "error"))
+        if self.view.busy:
+            self._see(session.ended or TurnEnded("cancelled"))
+        self._turn = None
+        if not stopped:
+            self._next()
+        if not self.running:
+            self.read_ahead("")
+        self._changed()
+
+    async def _read_diffs(self, call_id: str, step: int) -> None:
+        folder = str(self.house.folder)
+        try:
+            found = await asyncio.to_thread(step_diffs, step, folder)
+        except LocalAgentError:
+            return
+        self._see(DiffsRead(call_id, tuple(found)))
+
+    # ------------------------------------------------------------ the person's own shell
+
+    def run_own(self, command: str) -> bool:
+        """A command in the person's shell, with their environment, in the folder. False where one runs already."""
+        if self._own is not None and not self._own.done():
+            return False
+        self._own = self._begin(self._run_own(command))
+        return True
+
+    async def _run_own(self, command: str) -> None:
+        from ..sandbox import launch
+
+        shell = os.environ.get("SHELL") or "/bin/sh"
+        self._see(OwnCommand(command))
+        process = None
+        try:
+            process = await launch.start(
+                [shell, "-c", command], profile=None, cwd=self.house.folder, env=os.environ, limits=_OWN_LIMITS
+            )
+            async with process:
+                async for chunk in process:
+                    self._see(OwnCommand(command, chunk.decode("utf-8", "replace")))
+                code = await process.wait()
+            self._see(OwnCommand(command, "", code, process.seconds))
+        except LocalAgentError as error:
+            self._see(OwnCommand(command, str(error), 127))
+        except asyncio.CancelledError:
+            self._see(OwnCommand(command, "\n(stopped)", 130, process.seconds if process else 0.0))
+
+    # ------------------------------------------------------------ what was seen
+
+    def tell(self, text: str, level: Any = "info") -> None:
+        """A line to the person; it is no part of the session."""
+        self._see(Notice(text, level))
+
+    def _see(self, event: Seen) -> None:
+        self.view = reduce(self.view, event, time.monotonic())
+        self._changed()
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+        return task
+
+
+def step_diffs(step: int, folder: str) -> list[str]:
+    """What a step of the journal changed in text files, each with its name in the first line."""
+    found = originals.pairs(paths.state_dir() / "journal", step)
+    return [shown.file_diff(pair.path, pair.before, pair.after, folder, _DIFF_LINES) for pair in found]

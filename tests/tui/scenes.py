@@ -1,0 +1,198 @@
+"""The states of the app that tests compare and `bench/screens.py` draws: each is played with keys, nothing is faked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localagent.errors import EngineError
+from localagent.events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
+from localagent.values import Message, Mode, Text, Timings, ToolCall, Usage
+
+from .support import Playing, asked, idle, painted, ran, run, say, settled, shows, tools
+
+Play = Callable[[Any], Awaitable[None]]
+USED = (Usage(1900, 1500, 64), Timings(0.0, 900.0, 2400.0))
+
+
+def call(name: str, **args: Any) -> ToolCall:
+    return ToolCall("", name, args)
+
+
+def said(text: str, *calls: ToolCall) -> list[Any]:
+    """One answer: its text in pieces, then the whole."""
+    pieces = [TextDelta(text[at : at + 7]) for at in range(0, len(text), 7)]
+    return [*pieces, MessageDone(Message("assistant", (Text(text),) if text else (), calls=calls), *USED)]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """`answers` make the engine; `play` ends at the moment of the picture; `before` fills the folder."""
+
+    answers: Sequence[Sequence[Any]]
+    play: Play
+    size: tuple[int, int] = (80, 24)
+    mode: Mode = "ask"
+    before: Callable[[], None] = lambda: None
+    have: Callable[[], Any] = tools
+
+
+def draw(scene: Scene, picture: Callable[[Any], None], size: tuple[int, int] | None = None) -> None:
+    """Play a scene and hand the app to `picture` at its end."""
+
+    async def play(pilot: Any) -> None:
+        await scene.play(pilot)
+        await settled(pilot)
+        picture(pilot.app)
+
+    scene.before()
+    run(Playing(*scene.answers), play, size=size or scene.size, mode=scene.mode, have=scene.have())
+
+
+ANSWER = """The report has **three** parts:
+
+1. numbers per month,
+2. a chart,
+3. what is missing.
+
+```python
+total = sum(row.amount for row in rows)
+```
+
+It lies in `report.md`."""
+
+
+def _asking(text: str, then: str) -> Play:
+    async def play(pilot: Any) -> None:
+        await say(pilot, text)
+        await shows(pilot, then)
+        await painted(pilot)
+
+    return play
+
+
+async def _nothing(pilot: Any) -> None:
+    await painted(pilot)
+
+
+async def _answered(pilot: Any) -> None:
+    await say(pilot, "What is in the report?")
+    await idle(pilot)
+
+
+async def _question(pilot: Any) -> None:
+    await say(pilot, "Tidy up")
+    await asked(pilot)
+
+
+async def _denied(pilot: Any) -> None:
+    await _question(pilot)
+    await pilot.press("n")
+    await pilot.press(*"not now")
+    await pilot.press("enter")
+    await idle(pilot)
+
+
+async def _changed(pilot: Any) -> None:
+    await say(pilot, "Greet the world")
+    await idle(pilot)
+    await shows(pilot, "+Hello, world")
+
+
+async def _help(pilot: Any) -> None:
+    await pilot.press("f1")
+    await shows(pilot, "/changes")
+
+
+async def _completing(pilot: Any) -> None:
+    await pilot.press("/", "c")
+    await shows(pilot, "/changes")
+
+
+async def _high_contrast(pilot: Any) -> None:
+    await say(pilot, "/theme high-contrast")
+    await _answered(pilot)
+
+
+async def _queued(pilot: Any) -> None:
+    await say(pilot, "First this")
+    await shows(pilot, "Working on it")
+    await say(pilot, "Then that")
+    await shows(pilot, "next: Then that")
+    await painted(pilot)
+
+
+def _two_files() -> None:
+    Path("hello.txt").write_text("Hello\nall of you\nbye\n")
+
+
+def _slow_run() -> Any:
+    async def wait() -> None:
+        import asyncio
+
+        await asyncio.sleep(60)
+
+    class Slow(type(tools())):
+        async def call(self, call: ToolCall) -> Any:
+            yield "collecting…\n"
+            yield "test_a PASSED\n"
+            await wait()
+
+    made = tools()
+    made.__class__ = Slow
+    return made
+
+
+DANGEROUS = "cd build && rm -rf ./cache; git push --force"
+SCENES: dict[str, Scene] = {
+    "empty": Scene((), _nothing),
+    "loading": Scene(([EngineProgress("loading", 0.45), ...],), _asking("Hello", "loading the model")),
+    "prefill": Scene(
+        ([PrefillProgress(512, 4096, 512), PrefillProgress(1024, 4096, 512), ...],), _asking("Go", "1,024")
+    ),
+    "streaming": Scene(([*said(ANSWER)[:-9], ...],), _asking("What is in the report?", "total")),
+    "thinking": Scene(
+        ([ThinkingDelta("The user wants the numbers.\nFirst I look at the files."), ...],),
+        _asking("Sum it up", "First I look"),
+    ),
+    "answered": Scene((said("", call("look")), said(ANSWER)), _answered),
+    "tool running": Scene(
+        ([MessageDone(Message("assistant", calls=(call("run", command="pytest -q"),)), *USED)],),
+        _asking("Run the tests", "PASSED"),
+        have=_slow_run,
+        mode="auto",
+    ),
+    "approval of a command": Scene((said("", call("fetch", command=DANGEROUS)),), _question),
+    "approval of a diff": Scene(
+        (said("", call("write", path="hello.txt", content="Hello, world\nall of you\nbye\n")),),
+        _question,
+        before=_two_files,
+    ),
+    "approval of many files": Scene((said("", call("many")),), _question),
+    "denied": Scene((said("", call("write", path="a.txt")), said("Then I leave it.")), _denied),
+    "changed": Scene(
+        (
+            said("", call("write", path="hello.txt", content="Hello, world\nall of you\nbye\n"), call("look")),
+            said("Done: `hello.txt` greets the world."),
+        ),
+        _changed,
+        before=_two_files,
+        mode="auto",
+    ),
+    "failed": Scene(
+        (said("", call("run", command="make")), said("It does not build."), said("It does not build: `cc` fails.")),
+        _answered,
+        have=lambda: tools(run=(("run",), lambda a: ["cc: error\n", ran("make", "cc: error\n[exit code 2]", 2)])),
+        mode="auto",
+    ),
+    "error": Scene(([EngineError("The engine stopped while answering.", "Run it again.")],), _answered),
+    "narrow": Scene((said("", call("look")), said(ANSWER)), _answered, size=(60, 20)),
+    "narrow approval": Scene((said("", call("many")),), _question, size=(60, 20)),
+    "high contrast": Scene((said("", call("look")), said(ANSWER)), _high_contrast),
+    "cjk": Scene((said("报告有**三个**部分。\n\n- 每月的数字 📊\n- 図表 👩‍💻\n- שלום עולם"),), _answered),
+    "help": Scene((), _help, size=(100, 40)),
+    "completing": Scene((), _completing),
+    "queued": Scene(([TextDelta("Working on it"), ...],), _queued),
+}
