@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SandboxUnavailable, StoreError
+from ..errors import LocalAgentError, SandboxUnavailable, StoreError
 from . import hints, landlock, linux, macos, pids, seccomp
 from .holding import Watched
 from .process import Process
@@ -75,7 +75,13 @@ def probe(again: bool = False) -> Boundary:
 
 def probe_soon() -> None:
     """Begin to try the boundary beside what the caller does next."""
-    threading.Thread(target=probe, daemon=True, name="probe").start()
+
+    def tried() -> None:
+        # Whoever asks for it is told.
+        with contextlib.suppress(LocalAgentError, OSError):
+            probe()
+
+    threading.Thread(target=tried, daemon=True, name="probe").start()
 
 
 def _try_boundaries() -> Boundary:

@@ -19,7 +19,7 @@ UPDATE = bool(os.environ.get("LOCALAGENT_UPDATE_SCREENS"))
 
 def _still(text: str) -> str:
     """Times go by; everything else must stay."""
-    text = re.sub(r" · \d+:\d\d left| · [\d.]+ s left", " · LEFT", text)
+    text = re.sub(r" · \d+:\d\d left| · [\d.]+ s left", "", text)
     text = re.sub(r"(\* .*) · [\d.]+ s · ", r"\1 · TIME · ", text)
     return re.sub(r"  [\d.]+ s$| · [\d.]+ s$", "", text, flags=re.MULTILINE).rstrip() + "\n"
 
