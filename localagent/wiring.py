@@ -19,7 +19,7 @@ from .errors import ConfigError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import closing, launch
-from .store import grants, mask_key, paths, transcript
+from .store import audit, grants, mask_key, paths, transcript
 from .store.journal import Journal
 from .toolbox.plugins import PluginSource
 from .toolbox.registry import Registry
@@ -63,6 +63,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
             [*allow, *(rule for rule, _ in stored)],
             masks.mask,
             background=(steps, log.folder.name) if chosen.background else None,
+            masks=masks,
         ),
         journal=steps,
         workspace=workspace,
@@ -132,11 +133,13 @@ async def registry(
     allow: Sequence[rules.Rule] = (),
     mask: Callable[[str], str] = str,
     background: tuple[Journal, str] | None = None,
+    masks: Masks | None = None,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` are what programs can reach; `mask` hides secrets.
 
-    With `background` (the journal and the session's id) those for background commands come last.
+    With `background` (the journal and the session's id) those for background commands come last; `masks` hides
+    secrets in what these write.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -161,7 +164,11 @@ async def registry(
         return Registry([source])
     from .toolbox.background import Background
 
-    return Registry([source, Background(*background, workspace=workspace, scratch=_scratch(), closed=closed)])
+    how: dict[str, Any] = {}
+    if masks is not None:
+        how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
+    jobs = Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how)
+    return Registry([source, jobs])
 
 
 def journal(budget_mb: int | None = None) -> tuple[Journal, tuple[str, ...]]:
