@@ -298,7 +298,8 @@ class Process:
             if self._exited.is_set() and not self._iterating:
                 self._close()
         code = self._popen.returncode
-        if self._status_fd is not None and code and not self.ended and self._reported("exit-code") is None:
+        # One that was killed from outside (code below 0) may have run for long: nobody may start it a second time for that.
+        if self._status_fd is not None and code > 0 and not self.ended and self._reported("exit-code") is None:
             said = (self._head or self.stderr).decode(errors="replace").strip()
             raise SandboxUnavailable(f"The sandbox could not be set up: {said or f'bubblewrap ended with {code}'}.")
         return code

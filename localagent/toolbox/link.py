@@ -38,15 +38,17 @@ async def ask(
     answered for, with `failed` set. Raises SandboxUnavailable.
     """
     tries = 1 if profile is None else _TRIES
+    begun = False
     for left in reversed(range(tries)):
         try:
             async with aclosing(_ask(request, profile, cwd, timeout)) as said:
                 async for item in said:
+                    begun = True
                     yield item
             return
         except SandboxUnavailable:
             # The worker never ran. What was to be hidden may have gone in the meantime: a socket of another program.
-            if not left:
+            if begun or not left:
                 raise
 
 
