@@ -32,7 +32,8 @@ class Process:
     `ended` says why we stopped it. `stderr` is the tail of standard error where it was
     started with `merge=False`. Cancelling an iteration or `wait` kills the whole tree.
     `held_back` are the files that `after`, called once at the end, has put out of the way.
-    `asked` is for a helper that ends everything itself when it is told to.
+    `asked` is for a helper that ends everything itself when it is told to. `refused` tells why the
+    way to granted hosts refused what it was asked for, each reason once.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Process:
         self._after: Callable[[], tuple[str, ...]] | None = after
         self._asked = asked
         self.held_back: tuple[str, ...] = ()
+        self.refused: Callable[[], tuple[str, ...]] = tuple
         self._looks = 0
         self._tasks = tasks()
         self._timers: list[asyncio.TimerHandle] = []
