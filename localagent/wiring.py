@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 _COUNTED = 20_000
 _OWN_FOLDERS = (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir, paths.runtime_dir)
 
+_NO_BACKGROUND = (
+    "Background commands are off: the sandbox here cannot keep them from git hooks and settings of other programs in the folder."
+)
+
 _begun: set[asyncio.Future[None]] = set()
 
 Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
@@ -72,7 +76,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
-        notices=(*recovered, *unreadable),
+        notices=(*recovered, *unreadable, *([_NO_BACKGROUND] if chosen.background and not _holds_background() else [])),
         masks=masks,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
@@ -160,7 +164,7 @@ async def registry(
     problems = await source.load()
     if problems:
         raise ConfigError(" ".join(problems))
-    if background is None or unsandboxed:
+    if background is None or not _holds_background():
         return Registry([source])
     from .toolbox.background import Background
 
@@ -169,6 +173,14 @@ async def registry(
         how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
     jobs = Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how)
     return Registry([source, jobs])
+
+
+def _holds_background() -> bool:
+    """Whether the boundary keeps hooks and settings of other programs from a command that works on the files themselves.
+
+    Landlock can take nothing out of a folder that is open for writing.
+    """
+    return launch.probe().name in ("bubblewrap", "seatbelt")
 
 
 def journal(budget_mb: int | None = None) -> tuple[Journal, tuple[str, ...]]:
