@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import LocalAgentError, SandboxUnavailable, StoreError
-from ..sandbox import closing, holding, launch, stage
+from ..sandbox import closing, holding, launch, linux, stage
 from ..sandbox.difference import look
 from ..sandbox.launch import Limits, Process, Profile
 from ..store import audit
 from ..store.adopt import Before
 from ..store.journal import Journal, Step
+from ..store.secrets import startup_paths
 from ..values import Receipt, Text, ToolCall, ToolResult, ToolSpec
 
 MOST = 4
@@ -163,6 +164,9 @@ class Background:
         running = [job for job in self._jobs.values() if job.code is None]
         if len(running) >= MOST:
             raise StoreError(f"{len(running)} commands run already.", "Stop one with watch_command.")
+        if place := self._starts_programs():
+            told = f"{self._workspace} may hold {place}, which starts programs by itself, so no command may work on it directly."
+            raise StoreError(told, "Choose a folder inside it with --cwd.")
         closed = await asyncio.to_thread(self._closed)
         stack, warning = AsyncExitStack(), ""
         view = None
@@ -193,6 +197,12 @@ class Background:
     def _closed(self) -> tuple[str, ...]:
         patterns = self._patterns() if callable(self._patterns) else self._patterns
         return closing.found(str(self._workspace), patterns)
+
+    def _starts_programs(self) -> str:
+        """A place of the user's startup files that lies in the workspace, or that this lies in; there or not."""
+        work = str(self._workspace)
+        places = startup_paths(os.path.realpath(os.path.expanduser("~")))
+        return next((place for place in places if linux.under(place, [work]) or linux.under(work, [place])), "")
 
     def _holds_ours(self) -> bool:
         """A home folder or the whole disk: there a program may only work on a part."""

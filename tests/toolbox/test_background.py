@@ -286,3 +286,18 @@ def test_they_are_not_offered_where_hooks_would_lie_open(work: Path, monkeypatch
     assert launch.probe().name == "landlock"
     found = asyncio.run(wiring.registry(work, work.parent / "spill", background=(Journal(work.parent / "j"), "s")))
     assert START.name not in [spec.name for spec in found.specs()] and "run" in [spec.name for spec in found.specs()]
+
+
+@pytest.mark.parametrize("inside", [".config", ".config/autostart/mine", ".local"])
+def test_none_works_where_startup_files_are(isolated: Path, tmp_path: Path, inside: str) -> None:
+    """Nothing is judged before it is done, and what is not there yet cannot be held."""
+    root = isolated / inside
+    root.mkdir(parents=True)
+
+    async def main() -> ToolResult:
+        source = Background(Journal(tmp_path / "j"), "s", workspace=root, scratch=tmp_path / "scratch")
+        made = ToolCall("1", "start_command", {"command": "mkdir -p autostart bin; echo x > autostart/a; echo x > b"})
+        return [item async for item in source.call(made) if isinstance(item, ToolResult)][-1]
+
+    refused = asyncio.run(main())
+    assert refused.status == "failed" and "starts programs by itself" in refused.text and not list(root.iterdir())
