@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..values import Change, Decision, ToolCall, ToolSpec
-from . import floor, outward, provenance, repository, subjects
+from . import floor, outward, provenance, repository, subjects, unstaged
 from .context import Context, absolute, beneath
 from .harm import destroys, gone, harms, overruns
 from .rule import Rule, Subject, allows, reaches
@@ -22,10 +22,6 @@ from .shape import Shape
 __all__ = ["Context", "Question", "after", "before", "questions_after", "questions_before"]
 
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
-_UNSTAGED = (
-    "it goes on in the background and works on your files themselves: only where the folder is within 20,000 files "
-    "and 1,024 MB can what changes meanwhile (your own edits too) be undone"
-)
 _OUTWARD = {"net": "reaching the network", "send": "sending a message", "persist": "leaving something that runs later"}
 
 
@@ -50,6 +46,9 @@ def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
     refused = _floor_before(call, spec, ctx) or _denied(_subjects(call, spec, ctx), spec, ctx)
     if refused:
         return refused
+    if "run" in spec.effects and not spec.staged and (rule := unstaged.unheld(ctx.rules.deny, ctx)):
+        told = f"your rule {rule} cannot be held where a command works on the files themselves; run works on a copy"
+        return Decision("deny", told, f"deny {rule}")
     if ctx.mode == "plan" and not set(spec.effects) <= _READ_EFFECTS:
         return Decision("deny", "in plan mode nothing is changed, run or sent", "mode plan")
     if ctx.mode == "plan" and not spec.effects:
@@ -227,6 +226,8 @@ def _otherwise(subject: Subject) -> Subject:
 
 def _settle(questions: list[Question], found: list[Subject], spec: ToolSpec, ctx: Context, free: Decision) -> Decision:
     rule = _asking(found, spec, ctx)
+    if rule is None and "run" in spec.effects and not spec.staged:
+        rule = unstaged.unheld(ctx.rules.ask, ctx)
     if rule:
         return Decision("ask", f"your rule {rule} asks first", f"ask {rule}")
     named = [Subject("tool", spec.name)]
@@ -277,7 +278,7 @@ def questions_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Quest
         reason = "there is no sandbox here, so a program could do anything you can do"
         found.append(Question(reason, "no sandbox", (subjects.program(call, ctx),)))
     elif "run" in effects and not spec.staged and ctx.mode != "yolo":
-        found.append(Question(_UNSTAGED, "unstaged", (subjects.program(call, ctx),), strict=True))
+        found.append(Question(unstaged.WHY, "unstaged", (subjects.program(call, ctx),), strict=True))
     return found + _outward_questions(call, spec, ctx)
 
 

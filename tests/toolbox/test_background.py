@@ -16,7 +16,7 @@ import pytest
 
 from localagent.policy import decide
 from localagent.policy.decide import Context
-from localagent.policy.rules import parse
+from localagent.policy.rules import Rules, parse
 from localagent.sandbox.stage import StageBudget
 from localagent.store.journal import Journal
 from localagent.toolbox import background
@@ -186,6 +186,22 @@ def test_starting_one_asks_and_says_what_undo_can_do(mode, allow, verdict: str) 
         assert "your files themselves" in decision.reason and "be undone" in decision.reason
     looking = decide.before(ToolCall("1", WATCH.name, {"id": 1, "stop": True}), WATCH, ctx)
     assert looking.verdict == "allow"
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        *(("write(src/**)", "deny"), ("write(**/*.key)", "deny"), ("write(*)", "deny"), ("write(/w/a)", "deny")),
+        *(("write(/**)", "deny"), ("write(/?/a)", "deny"), ("write(/etc/**)", "allow"), ("write(~/notes/**)", "allow")),
+    ],
+)
+def test_a_rule_about_writing_is_not_passed_over(rule: str, verdict: str) -> None:
+    """Nothing compares what it changes with the rules."""
+    for kind in ("deny", "ask"):
+        rules = Rules.of(**{kind: [rule]}, allow=["run(make)"])
+        ctx = Context("auto", "/w", rules=rules, boundary=True, home="/home/u")
+        decision = decide.before(ToolCall("1", START.name, {"command": "make"}), START, ctx)
+        assert decision.verdict == (kind if verdict == "deny" else "allow"), decision
 
 
 def test_they_are_offered_only_where_the_user_wants_them(work: Path) -> None:
