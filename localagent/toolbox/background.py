@@ -296,7 +296,8 @@ class Background:
             return f"running for {time.monotonic() - job.began:.0f} s"
         if job.trouble:
             return job.trouble
-        ended = "stopped" if job.process.ended else f"exit code {job.code}"
+        why = {"memory": ", for it used too much memory", "processes": ", for it started too many processes"}
+        ended = f"stopped{why.get(job.process.ended, '')}" if job.process.ended else f"exit code {job.code}"
         return ended + (f", step {job.step.number}: {len(job.step.changes)} changes" if job.step else "")
 
     def _told(self, job: _Job) -> str:
