@@ -172,7 +172,8 @@ class Background:
         view = None
         try:
             view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, self._budget, closed))
-        except StoreError as error:
+        except stage.TooLarge as error:
+            # The question said so. For want of room it is not run: what was agreed to can be undone.
             if self._holds_ours():
                 raise
             warning = f" What it changes cannot be undone: {error.message}"

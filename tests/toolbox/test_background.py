@@ -317,3 +317,20 @@ def test_none_works_where_startup_files_are(isolated: Path, tmp_path: Path, insi
 
     refused = asyncio.run(main())
     assert refused.status == "failed" and "starts programs by itself" in refused.text and not list(root.iterdir())
+
+
+def test_without_room_for_the_copy_nothing_is_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is small, so the question led to expect that all of it can be undone."""
+    from localagent.sandbox import stage
+
+    def full(*args: object, **how: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stage, "copy_file", full)
+
+    async def use(call) -> None:
+        refused = await call("start_command", command="echo x > new")
+        assert refused.status == "failed", refused.text
+
+    with_background(work, use)
+    assert not (work / "new").exists()
