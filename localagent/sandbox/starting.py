@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 
 from ..errors import SandboxUnavailable
 
@@ -12,14 +13,17 @@ _DEEP, _LOOKED = 4, 600
 _ALL = 20_000
 
 
-def held(root: str, names: frozenset[str]) -> list[tuple[str, bool]]:
+def held(root: str, names: frozenset[str], closed: Sequence[str] = ()) -> list[tuple[str, bool]]:
     """Relative paths: True for what is to be kept as it is, False for the folders above, which must stay in their place.
 
     With `names` the folder is worked on as it is, so all of it is looked through, and repositories are kept as
     they are: a new file in one (`commondir`) is enough to have git run programs while others use it. Raises
-    SandboxUnavailable for one that is too large for that.
+    SandboxUnavailable for one that is too large for that. What lies above a path of `closed` stays in its place too:
+    moved along with it, that would be open to the next program, and be taken for this one's own work.
     """
     found: dict[str, bool] = {}
+    for path in closed:
+        _stay(found, os.path.dirname(path))
     level, looked, depth = [""], 0, 0
     while level and (names or depth < _DEEP):
         deeper: list[str] = []
@@ -30,7 +34,7 @@ def held(root: str, names: frozenset[str]) -> list[tuple[str, bool]]:
                 told = f"{root} is too large to keep other programs' settings in it from a command that works on it."
                 raise SandboxUnavailable(told, "Choose a smaller folder with --cwd.")
             if not names and looked > _LOOKED:
-                return _outermost(found)
+                return _outermost(found, closed)
             with contextlib.suppress(OSError), os.scandir(os.path.join(root, folder)) as entries:
                 for entry in entries:
                     path = os.path.join(folder, entry.name)
@@ -46,12 +50,12 @@ def held(root: str, names: frozenset[str]) -> list[tuple[str, bool]]:
                     elif not kept and entry.is_dir(follow_symlinks=False):
                         deeper.append(path)
         level = deeper
-    return _outermost(found)
+    return _outermost(found, closed)
 
 
-def _outermost(found: dict[str, bool]) -> list[tuple[str, bool]]:
-    """Without what lies in something that is kept: opened again for writing it would be open."""
-    kept = {path for path, whole in found.items() if whole}
+def _outermost(found: dict[str, bool], closed: Sequence[str]) -> list[tuple[str, bool]]:
+    """Without what lies in something that is kept or closed: opened again for writing it would be open."""
+    kept = {path for path, whole in found.items() if whole} | set(closed)
 
     def inside(path: str) -> bool:
         while path := os.path.dirname(path):
@@ -59,7 +63,7 @@ def _outermost(found: dict[str, bool]) -> list[tuple[str, bool]]:
                 return True
         return False
 
-    return [(path, whole) for path, whole in found.items() if not inside(path)]
+    return [(path, whole) for path, whole in found.items() if path not in closed and not inside(path)]
 
 
 def _stay(found: dict[str, bool], path: str) -> None:

@@ -334,3 +334,24 @@ def test_without_room_for_the_copy_nothing_is_run(work: Path, monkeypatch: pytes
 
     with_background(work, use)
     assert not (work / "new").exists()
+
+
+def test_what_is_closed_is_not_moved_away_with_the_folder_it_lies_in(work: Path) -> None:
+    """It would be open to the next command, and undo would take it for this one's own work and remove it."""
+    for place in ("deep/er/.ssh", "other/private"):
+        (work / place).mkdir(parents=True)
+        (work / place / "key").write_text("KEY")
+
+    async def use(call) -> None:
+        script = "mv deep gone; mv deep/er deep/gone; mv other gone; rm -rf deep other; echo x > other/new; echo y > deep/er/new"
+        await call("start_command", command=script)
+        assert "KEY" not in (await call("start_command", command="cat */*/key */key */*/*/key")).text
+
+    journal = with_background(work, use, closed=[f"{work}/other/private/**"])
+    for place in ("deep/er/.ssh", "other/private"):
+        assert (work / place / "key").read_text() == "KEY"
+    assert (work / "deep/er/new").exists() and (work / "other/new").exists()
+    assert not journal.undo().conflicts
+    for place in ("deep/er/.ssh", "other/private"):
+        assert (work / place / "key").read_text() == "KEY"
+    assert not (work / "deep/er/new").exists()
