@@ -38,7 +38,8 @@ class ToolSpec:
 
     `parameters` is a closed JSON Schema object. `effects` is empty where the tool declared
     none: then it asks every time and gets no network and no write. `source` names the file,
-    or `mcp:SERVER`. `timeout` is in seconds. `staged` False: what it runs works on the files themselves.
+    or `mcp:SERVER`. `timeout` is in seconds. `staged` False: what it runs, or
+    looks at, goes on by itself and works on the files themselves.
     """
 
     name: str

@@ -20,7 +20,7 @@ from .errors import ConfigError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import closing, launch
-from .store import grants, mask_key, paths, transcript
+from .store import audit, grants, mask_key, paths, transcript
 from .store.journal import Journal
 from .toolbox.plugins import PluginSource
 from .toolbox.registry import Registry
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _COUNTED = 20_000
 _OWN_FOLDERS = (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir, paths.runtime_dir)
+
+_NO_BACKGROUND = (
+    "Background commands are off: the sandbox here cannot keep them from git hooks and settings of other programs in the folder."
+)
 
 _begun: set[asyncio.Future[None]] = set()
 
@@ -66,6 +70,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
             [] if laid.unread else [*allow, *(rule for rule, _ in stored)],
             masks.mask,
             background=(steps, log.folder.name) if chosen.background else None,
+            masks=masks,
         ),
         journal=steps,
         workspace=workspace,
@@ -74,7 +79,12 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
-        notices=(*recovered, *laid.notices, *unreadable),
+        notices=(
+            *recovered,
+            *laid.notices,
+            *unreadable,
+            *([_NO_BACKGROUND] if chosen.background and not _holds_background() else []),
+        ),
         masks=masks,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
@@ -139,11 +149,13 @@ async def registry(
     allow: Sequence[rules.Rule] = (),
     mask: Callable[[str], str] = str,
     background: tuple[Journal, str] | None = None,
+    masks: Masks | None = None,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
-    With `background` (the journal and the session's id) those for background commands come last.
+    With `background` (the journal and the session's id) those for background commands come last; `masks` hides
+    secrets in what these write.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -164,11 +176,23 @@ async def registry(
     problems = await source.load()
     if problems:
         raise ConfigError(" ".join(problems))
-    if background is None or unsandboxed:
+    if background is None or not _holds_background():
         return Registry([source])
     from .toolbox.background import Background
 
-    return Registry([source, Background(*background, workspace=workspace, scratch=_scratch(), closed=closed)])
+    how: dict[str, Any] = {}
+    if masks is not None:
+        how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
+    jobs = Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how)
+    return Registry([source, jobs])
+
+
+def _holds_background() -> bool:
+    """Whether the boundary keeps hooks and settings of other programs from a command that works on the files themselves.
+
+    Landlock can take nothing out of a folder that is open for writing.
+    """
+    return launch.probe().name in ("bubblewrap", "seatbelt")
 
 
 def journal(budget_mb: int | None = None) -> tuple[Journal, tuple[str, ...]]:

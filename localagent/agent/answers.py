@@ -22,6 +22,8 @@ class Answers:
             return None
         if answer.verdict == "allow":
             return replace(decision, verdict="allow", reason="the user agreed to the same before")
+        if not answer.by_person:
+            return replace(decision, verdict="deny", reason=answer.note or "nobody could be asked the same before")
         told = f" ({answer.note})" if answer.note else ""
         return replace(decision, verdict="deny", reason=f"the user was asked the same before and said no{told}")
 

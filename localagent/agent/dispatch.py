@@ -32,6 +32,8 @@ from .tally import receipt
 __all__ = ["Approver", "Hands", "Remember", "dispatch"]
 
 _EFFECTS_TOLD = 12
+_FOR_GOOD = frozenset({"send", "persist"})
+_STOPPED = "Interrupted; nothing was changed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncGenerator[Event, None]:
         return
     result = _masked(life.result, hands.masks)
     if interrupted is not None and not life.settled:
-        result = replace(_result(call, "cancelled", "Interrupted; nothing was changed."), receipts=result.receipts)
+        told = "Interrupted while it ran; what it did until then stands." if _beyond(life, hands) else _STOPPED
+        result = replace(_result(call, "cancelled", told), receipts=result.receipts)
     yield ToolFinished(life.call, result, time.monotonic() - started, _marks(life, result, hands).names)
     if interrupted is not None:
         raise interrupted
@@ -107,6 +110,11 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
         return
     if life.decision.verdict == "deny":
         life.ends(_denied(life.call, life.decision))
+        return
+    if hands.dry_run and _for_good(spec):
+        life.ends(
+            _result(life.call, "ok", f"(dry run: {life.call.name} was not run, for what it does cannot be taken back)")
+        )
         return
     if life.bound and await asyncio.to_thread(_bind, life, spec, hands) != life.bound:
         told = (
@@ -246,6 +254,18 @@ def _masked(result: ToolResult, masks: Masks) -> ToolResult:
     parts = tuple(Text(masks.mask(part.text)) if isinstance(part, Text) else part for part in result.parts)
     receipts = tuple(replace(one, data=masks.mask_in(one.data)) for one in result.receipts)
     return replace(result, parts=parts, receipts=receipts)
+
+
+def _for_good(spec: ToolSpec | None) -> bool:
+    """Whether it does something that no commit stands behind: on the files themselves, or beyond this machine or this run."""
+    if spec is None:
+        return False
+    return not _FOR_GOOD.isdisjoint(spec.effects) or ("run" in spec.effects and not spec.staged)
+
+
+def _beyond(life: Life, hands: Hands) -> bool:
+    spec = hands.registry.spec(life.call.name)
+    return life.ran and (_for_good(spec) or (spec is not None and "net" in spec.effects))
 
 
 def _marks(life: Life, result: ToolResult, hands: Hands) -> marks.Marks:

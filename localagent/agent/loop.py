@@ -145,8 +145,10 @@ async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
                 yield delta
 
 
-async def _call(call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock) -> AsyncGenerator[Event, None]:
-    earlier = guard.seen(call)
+async def _call(
+    call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock
+) -> AsyncGenerator[Event, None]:
+    earlier = None if _goes_on(call.name, turn) else guard.seen(call)
     if earlier is not None:
         yield _unrun(call, nudges.repeated(earlier), "ok")
         return
@@ -168,6 +170,12 @@ async def _call(call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, cloc
                 case _:
                     pass
             yield event
+
+
+def _goes_on(name: str, turn: Turn) -> bool:
+    """Whether the tool looks at something that goes on by itself: the same question has another answer each time."""
+    spec = turn.hands.registry.spec(name)
+    return spec is not None and not spec.staged and "run" not in spec.effects
 
 
 def _only_looks(name: str, turn: Turn) -> bool:

@@ -115,6 +115,9 @@ class Session:
         or left alone: a later one ends it. It returns when the text is read or when somebody else
         needs the engine, and never raises.
         """
+        # Up to a secret: half of one, typed so far, is not to be known for one.
+        if found := self.setting.masks.spans(draft):
+            draft = draft[: found[0].start]
         messages = context.for_model([*self.history, Message("user", (Text(draft),))])
         await self.setting.engine.prepare(messages, self.setting.registry.specs(), self.setting.options)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..values import Change, Decision, ToolCall, ToolSpec
-from . import floor, holding, outward, provenance, repository, subjects
+from . import floor, holding, outward, provenance, repository, subjects, unstaged
 from .context import Context, beneath
 from .harm import destroys, gone, harms, overruns
 from .rule import Rule, Subject, allows, reaches
@@ -21,10 +21,6 @@ __all__ = ["Context", "Question", "after", "before", "questions_after", "questio
 
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
 _PROPOSING = frozenset({"compute", "write:fs"})
-_UNSTAGED = (
-    "it goes on in the background and works on your files themselves: only where the folder is within 20,000 files "
-    "and 1,024 MB can what changes meanwhile (your own edits too) be undone"
-)
 _OUTWARD = {"net": "reaching the network", "send": "sending a message", "persist": "leaving something that runs later"}
 
 
@@ -49,6 +45,9 @@ def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
     refused = _floor_before(call, spec, ctx) or _denied(_subjects(call, spec, ctx), ctx)
     if refused:
         return refused
+    if "run" in spec.effects and not spec.staged and (rule := unstaged.unheld(ctx.rules.deny, ctx)):
+        told = f"your rule {rule} cannot be held where a command works on the files themselves; run works on a copy"
+        return Decision("deny", told, f"deny {rule}")
     if ctx.mode == "plan" and not set(spec.effects) <= _READ_EFFECTS:
         return Decision("deny", "in plan mode nothing is changed, run or sent", "mode plan")
     if ctx.mode == "plan" and not spec.effects:
@@ -201,6 +200,8 @@ def _asking_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision | N
         asking = _asks(_first_of(ctx.rules.ask, (s for s in found if s.kind == "read"), ctx))
     else:
         asking = _asking(found, spec, ctx)
+    if asking is None and "run" in spec.effects and not spec.staged:
+        asking = _asks(unstaged.unheld(ctx.rules.ask, ctx))
     return asking or _asks(holding.asked_beneath(call, spec, ctx, found))
 
 
@@ -289,7 +290,7 @@ def questions_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Quest
         reason = "there is no sandbox here, so a program could do anything you can do"
         found.append(Question(reason, "no sandbox", (subjects.program(call, ctx),)))
     elif "run" in effects and not spec.staged and ctx.mode != "yolo":
-        found.append(Question(_UNSTAGED, "unstaged", (subjects.program(call, ctx),), strict=True))
+        found.append(Question(unstaged.WHY, "unstaged", (subjects.program(call, ctx),), strict=True))
     return found + _outward_questions(call, spec, ctx)
 
 

@@ -59,7 +59,8 @@ class Marks:
 def of_result(spec: ToolSpec | None, text: str) -> Marks:
     """What the model has seen with this tool's result. A tool that is not known, or says nothing of itself, may show all."""
     effects = frozenset(spec.effects) if spec is not None else frozenset[str]()
-    unknown = not effects
+    # What runs on the files themselves writes on after its call: whoever looks at that sees the same.
+    unknown = spec is None or not effects or not spec.staged
     untrusted = unknown or bool(effects & _FOREIGN)
     return Marks(untrusted, unknown or bool(effects & _PRIVATE), untrusted and speaks(text))
 

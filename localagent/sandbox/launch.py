@@ -231,6 +231,7 @@ async def start(
         if door is not None:
             failed.pop_all()
             door.opened()
+            process.refused = door.proxy.reasons
         return process
 
 

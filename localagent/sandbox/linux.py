@@ -194,14 +194,20 @@ def _mounts(profile: Profile, host: Host) -> list[str]:
             rules.add(real, _READ)
             links += _link(path, real, masked)
     for path in profile.writable:
-        links += _writable(rules, path, path, secrets, masked, STARTING_NAMES)
+        links += _writable(rules, path, path, secrets, masked, STARTING_NAMES, host.own)
     for source, path in profile.binds:
         links += _writable(rules, source, path, secrets, masked, frozenset())
     return [*_in_order(rules.by_path, host.home), *links]
 
 
 def _writable(
-    rules: _Rules, source: str, path: str, secrets: Sequence[str], masked: Sequence[str], names: frozenset[str]
+    rules: _Rules,
+    source: str,
+    path: str,
+    secrets: Sequence[str],
+    masked: Sequence[str],
+    names: frozenset[str],
+    own: Sequence[str] = (),
 ) -> list[str]:
     """Open a folder for writing, but not what is held in it; returns the links it needs.
 
@@ -213,7 +219,7 @@ def _writable(
     if not openable(real, secrets) or not os.path.exists(source):
         return []
     rules.add(real, _WRITE, source)
-    for inside, rank in held_rules(source, names):
+    for inside, rank in held_rules(source, names, beneath(real, (*secrets, *own)) if names else ()):
         rules.add(os.path.join(real, inside), rank, os.path.join(source, inside))
     return _link(path, real, masked)
 
@@ -293,11 +299,16 @@ def _link(path: str, real: str, masked: Sequence[str]) -> list[str]:
     return []
 
 
-def held_rules(root: str, names: frozenset[str]) -> list[tuple[str, int]]:
+def held_rules(root: str, names: frozenset[str], closed: Sequence[str] = ()) -> list[tuple[str, int]]:
     """Relative paths in a writable folder that are held, each with what may be done there: what leads git or, by
     its name, other programs to run something is read only, the folders above are mounts of their own, so that
     they cannot be renamed away."""
-    return [(path, _READ if kept else _WRITE) for path, kept in starting.held(root, names)]
+    return [(path, _READ if kept else _WRITE) for path, kept in starting.held(root, names, closed)]
+
+
+def beneath(root: str, paths: Sequence[str]) -> list[str]:
+    """Those of the paths that lie in the folder, relative to it."""
+    return [os.path.relpath(path, root) for path in paths if path.startswith(root.rstrip("/") + "/")]
 
 
 def _network_files(profile: Profile) -> list[str]:

@@ -68,7 +68,7 @@ def text(profile: Profile, host: Host, temporary: str, port: int = 0) -> str:
     lines.append(_rule("deny file-read* file-write*", _subpaths(closed)))
     # What is ours but was opened for this call lies deeper.
     lines.append(_rule("allow file-read* file-write*", _subpaths(p for p in write if linux.under(p, host.own))))
-    lines += _held([p for p in write if not linux.under(p, host.own)])
+    lines += _held([p for p in write if not linux.under(p, host.own)], closed)
     if profile.network:
         lines += ["(allow network-outbound)", "(deny network-outbound (remote unix-socket))", "(allow system-socket)"]
     elif port:
@@ -76,7 +76,7 @@ def text(profile: Profile, host: Host, temporary: str, port: int = 0) -> str:
     return "\n".join(line for line in lines if line) + "\n"
 
 
-def _held(roots: Sequence[str]) -> list[str]:
+def _held(roots: Sequence[str], closed: Sequence[str]) -> list[str]:
     """Nothing that others run by themselves is written, nor moved away to be made anew, nor what it lies in."""
     # The disk of a Mac seldom tells capitals from small letters.
     names = "|".join(_any_case(name) for name in sorted(STARTING_NAMES))
@@ -87,13 +87,14 @@ def _held(roots: Sequence[str]) -> list[str]:
         start = "^" + _escaped(root) + "/(.*/)?"
         lines.append(_rule("deny file-write*", [_regex(f"{start}{places}(/|$)")]))
         lines.append(_rule("deny file-write-unlink", [_regex(f"{start}{git}$"), f"(literal {quoted(root)})"]))
-        lines.append(_rule("deny file-write-unlink", _literals(_ancestors(root))))
+        lines.append(_rule("deny file-write-unlink", _literals(_ancestors(root, closed))))
     return lines
 
 
-def _ancestors(root: str) -> list[str]:
-    """The folders inside that something held lies in now."""
-    return sorted({os.path.join(root, inside) for inside, _ in linux.held_rules(root, STARTING_NAMES)})
+def _ancestors(root: str, closed: Sequence[str]) -> list[str]:
+    """The folders inside that something held or closed lies in now."""
+    held = linux.held_rules(root, STARTING_NAMES, linux.beneath(root, closed))
+    return sorted({os.path.join(root, inside) for inside, _ in held})
 
 
 def _rule(head: str, filters: Iterable[str]) -> str:

@@ -32,7 +32,8 @@ class Process:
     `ended` says why we stopped it. `stderr` is the tail of standard error where it was
     started with `merge=False`. Cancelling an iteration or `wait` kills the whole tree.
     `held_back` are the files that `after`, called once at the end, has put out of the way.
-    `asked` is for a helper that ends everything itself when it is told to.
+    `asked` is for a helper that ends everything itself when it is told to. `refused` tells why the
+    way to granted hosts refused what it was asked for, each reason once.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Process:
         self._after: Callable[[], tuple[str, ...]] | None = after
         self._asked = asked
         self.held_back: tuple[str, ...] = ()
+        self.refused: Callable[[], tuple[str, ...]] = tuple
         self._looks = 0
         self._tasks = tasks()
         self._timers: list[asyncio.TimerHandle] = []
@@ -298,7 +300,8 @@ class Process:
             if self._exited.is_set() and not self._iterating:
                 self._close()
         code = self._popen.returncode
-        if self._status_fd is not None and code and not self.ended and self._reported("exit-code") is None:
+        # One that was killed from outside (code below 0) may have run for long: nobody may start it a second time for that.
+        if self._status_fd is not None and code > 0 and not self.ended and self._reported("exit-code") is None:
             said = (self._head or self.stderr).decode(errors="replace").strip()
             raise SandboxUnavailable(f"The sandbox could not be set up: {said or f'bubblewrap ended with {code}'}.")
         return code

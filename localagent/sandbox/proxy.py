@@ -18,6 +18,7 @@ _HEAD_BYTES = 32_768
 _BODY_BYTES = 64 * 1024 * 1024
 _HEAD_S, _CONNECT_S, _IDLE_S = 15.0, 15.0, 300.0
 _CHUNK = 65_536
+_MOST = 100
 
 _LINE = re.compile(rb"([A-Z]{1,20}) (\S{1,8192}) HTTP/1\.[01]")
 _AUTHORITY = re.compile(rb"([a-z0-9.-]{1,253})(?::([0-9]{1,5}))?")
@@ -79,6 +80,8 @@ def is_public(address: str) -> bool:
         for network, shift in _EMBEDDING:
             if ip in network:
                 return is_public(str(ipaddress.IPv4Address(int(ip) >> shift & 0xFFFFFFFF)))
+    if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip.is_loopback)
 
 
@@ -101,6 +104,10 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self.refused: list[str] = []
 
+    def reasons(self) -> tuple[str, ...]:
+        """Why requests were refused, each reason once."""
+        return tuple(dict.fromkeys(self.refused))
+
     async def serve(self, listening: socket.socket) -> None:
         self._server = await asyncio.start_server(self._accept, sock=listening, limit=_HEAD_BYTES)
 
@@ -114,6 +121,10 @@ class Proxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if len(self._tasks) >= _MOST:
+            # Each takes descriptors of ours, without which nothing else could be opened.
+            writer.transport.abort()
+            return
         self._tasks.add(task)
         try:
             await self._answer(reader, writer)

@@ -39,6 +39,10 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW"
 _MOST_SECRETS = 300
 
 
+class TooLarge(StoreError):
+    """The workspace is over the budget: there is no view of it, however much room the disk has."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageBudget:
     """The largest workspace that is copied for one call, and the largest (in files) that is overlaid.
@@ -160,7 +164,7 @@ async def _broken_off(work: Coroutine[Any, Any, _T], stop: threading.Event) -> _
         raise
 
 
-async def _overlay(view: View, size: _Size, limit: StageBudget, closed: Sequence[str]) -> StoreError | None:
+async def _overlay(view: View, size: _Size, limit: StageBudget, closed: Sequence[str]) -> TooLarge | None:
     """Have the view overlaid; else the answer to who cannot have a copy either."""
     too_large = (
         f"{view.workspace} is too large to run a program on a copy of it: more than "
@@ -168,14 +172,14 @@ async def _overlay(view: View, size: _Size, limit: StageBudget, closed: Sequence
     )
     hint = "Choose a smaller folder with --cwd."
     if not limit.overlaid:
-        return StoreError(too_large, hint)
+        return TooLarge(too_large, hint)
     if size.files > limit.overlay_files:
-        return StoreError(f"{too_large} It is also too large to be overlaid ({limit.overlay_files:,} files).", hint)
+        return TooLarge(f"{too_large} It is also too large to be overlaid ({limit.overlay_files:,} files).", hint)
     if len(size.secrets) > _MOST_SECRETS:
-        return StoreError(f"{too_large} It cannot be overlaid either: it holds {len(size.secrets):,} places for keys.", hint)
+        return TooLarge(f"{too_large} It cannot be overlaid either: it holds {len(size.secrets):,} places for keys.", hint)
     made = await overlays.opened(view.workspace, str(view.path))
     if isinstance(made, str):
-        return StoreError(f"{too_large} {made}", hint)
+        return TooLarge(f"{too_large} {made}", hint)
     view.is_overlaid(*made, (*linux.closed(), *closed, *size.secrets))
     return None
 
@@ -352,4 +356,4 @@ class _Copy:
             self._bytes += info.st_blocks * 512
         files, limit = len(self._view.original), self._budget.mb * 1024 * 1024
         if files > self._budget.files or self._bytes > limit:
-            raise StoreError(f"{self._view.workspace} grew too large while it was copied.", "Try again.")
+            raise TooLarge(f"{self._view.workspace} grew too large while it was copied.", "Try again.")

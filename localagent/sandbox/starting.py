@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 
-# How far down, and in how many folders, a folder is looked through.
+from ..errors import SandboxUnavailable
+
+# How far down, and in how many folders, a staged copy is looked through: what changes there is judged.
 _DEEP, _LOOKED = 4, 600
+_ALL = 20_000
 
 
-def held(root: str, names: frozenset[str]) -> list[tuple[str, bool]]:
-    """Relative paths: True for what is to be kept as it is, False for the folders above, which must stay in their place."""
+def held(root: str, names: frozenset[str], closed: Sequence[str] = ()) -> list[tuple[str, bool]]:
+    """Relative paths: True for what is to be kept as it is, False for the folders above, which must stay in their place.
+
+    With `names` the folder is worked on as it is, so all of it is looked through, and repositories are kept as
+    they are: a new file in one (`commondir`) is enough to have git run programs while others use it. Raises
+    SandboxUnavailable for one that is too large for that. What lies above a path of `closed` stays in its place too:
+    moved along with it, that would be open to the next program, and be taken for this one's own work.
+    """
     found: dict[str, bool] = {}
-    level, looked = [""], 0
-    for _ in range(_DEEP):
+    for path in closed:
+        _stay(found, os.path.dirname(path))
+    level, looked, depth = [""], 0, 0
+    while level and (names or depth < _DEEP):
         deeper: list[str] = []
+        depth += 1
         for folder in level:
             looked += 1
-            if looked > _LOOKED:
-                return list(found.items())
+            if names and looked > _ALL:
+                told = f"{root} is too large to keep other programs' settings in it from a command that works on it."
+                raise SandboxUnavailable(told, "Choose a smaller folder with --cwd.")
+            if not names and looked > _LOOKED:
+                return _outermost(found, closed)
             with contextlib.suppress(OSError), os.scandir(os.path.join(root, folder)) as entries:
                 for entry in entries:
                     path = os.path.join(folder, entry.name)
@@ -27,11 +43,27 @@ def held(root: str, names: frozenset[str]) -> list[tuple[str, bool]]:
                         found[held_path] = True
                         _stay(found, os.path.dirname(held_path))
                     if entry.name == ".git":
-                        _stay(found, path if entry.is_dir(follow_symlinks=False) else folder)
+                        folder_of_it = entry.is_dir(follow_symlinks=False)
+                        if names and folder_of_it:
+                            found[path] = True
+                        _stay(found, path if folder_of_it else folder)
                     elif not kept and entry.is_dir(follow_symlinks=False):
                         deeper.append(path)
         level = deeper
-    return list(found.items())
+    return _outermost(found, closed)
+
+
+def _outermost(found: dict[str, bool], closed: Sequence[str]) -> list[tuple[str, bool]]:
+    """Without what lies in something that is kept or closed: opened again for writing it would be open."""
+    kept = {path for path, whole in found.items() if whole} | set(closed)
+
+    def inside(path: str) -> bool:
+        while path := os.path.dirname(path):
+            if path in kept:
+                return True
+        return False
+
+    return [(path, whole) for path, whole in found.items() if path not in closed and not inside(path)]
 
 
 def _stay(found: dict[str, bool], path: str) -> None:
@@ -46,7 +78,7 @@ def _kept(root: str, path: str, entry: os.DirEntry[str], names: frozenset[str]) 
     if entry.name == ".git":
         if entry.is_dir(follow_symlinks=False):
             return _leading(root, path)
-        return [*([] if entry.is_symlink() else [path]), *_elsewhere(root, path)]
+        return [*([] if entry.is_symlink() else [path]), *_elsewhere(root, path, whole=bool(names))]
     return [path] if entry.name.casefold() in names and not entry.is_symlink() else []
 
 
@@ -56,8 +88,9 @@ def _leading(root: str, repository: str) -> list[str]:
     return [place for place in places if os.path.lexists(os.path.join(root, place))]
 
 
-def _elsewhere(root: str, pointer: str) -> list[str]:
-    """The same for a repository that a link or a file called `.git` leads to, where that is in the folder too."""
+def _elsewhere(root: str, pointer: str, whole: bool) -> list[str]:
+    """The same for a repository that a link or a file called `.git` leads to, where that is in the folder too;
+    `whole` keeps all of it."""
     path = os.path.join(root, pointer)
     target = os.path.realpath(path)
     if not os.path.islink(path):
@@ -69,4 +102,5 @@ def _elsewhere(root: str, pointer: str) -> list[str]:
         target = "" if "\0" in named else os.path.realpath(os.path.join(os.path.dirname(path), named))
     if not target.startswith(root.rstrip("/") + "/"):
         return []
-    return _leading(root, os.path.relpath(target, root))
+    repository = os.path.relpath(target, root)
+    return [repository] if whole and os.path.isdir(target) else _leading(root, repository)

@@ -7,27 +7,31 @@ a step that can be undone, as long as the workspace was small enough for a copy 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import LocalAgentError, SandboxUnavailable, StoreError
-from ..sandbox import closing, launch, stage
+from ..sandbox import closing, holding, launch, linux, stage
 from ..sandbox.difference import look
 from ..sandbox.launch import Limits, Process, Profile
+from ..store import audit
 from ..store.adopt import Before
 from ..store.journal import Journal, Step
+from ..store.secrets import startup_paths
 from ..values import Receipt, Text, ToolCall, ToolResult, ToolSpec
 
 MOST = 4
 _KEPT = 200_000
 _TOLD = 8_000
+_RECORDED = 200
 _FIRST_LOOK_S = 1.0
 _QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "GIT_OPTIONAL_LOCKS": "0"}
 
@@ -55,12 +59,32 @@ WATCH = ToolSpec(
     },
     ("compute",),
     "background",
+    staged=False,
 )
+
+
+class Stream(Protocol):
+    """Takes output as it comes and gives on what may be shown of it."""
+
+    def feed(self, piece: str) -> str: ...
+
+    def finish(self) -> str: ...
+
+
+class _Plain:
+    def feed(self, piece: str) -> str:
+        return piece
+
+    def finish(self) -> str:
+        return ""
 
 
 @dataclass(slots=True)
 class _Job:
-    """One command. `view` is the copy of before, None where there is none; `told` is how much output was shown."""
+    """One command. `view` is the copy of before, None where there is none; `told` is how much output was shown.
+
+    Of `output`, without secrets, the last part is kept; `read` is how much there was, in characters.
+    """
 
     id: int
     call: str
@@ -68,8 +92,9 @@ class _Job:
     process: Process
     view: stage.View | None
     after: int
+    stream: Stream
     began: float = field(default_factory=time.monotonic)
-    output: bytes = b""
+    output: str = ""
     read: int = 0
     told: int = 0
     code: int | None = None
@@ -82,7 +107,8 @@ class _Job:
 class Background:
     """The two tools of background commands, for one session.
 
-    `closed` gives absolute globs of what no program may see, as for `PluginSource`. `aclose` ends
+    `closed` gives absolute globs of what no program may see, as for `PluginSource`. `stream` makes what hides
+    secrets in one command's output, before any of it is cut; `record` hears what a command has changed. `aclose` ends
     every command and makes steps of what they changed; if this process dies, they die with it.
     """
 
@@ -95,6 +121,8 @@ class Background:
         scratch: Path,
         closed: Callable[[], Sequence[str]] | Sequence[str] = (),
         budget: stage.StageBudget | None = None,
+        stream: Callable[[], Stream] = _Plain,
+        record: Callable[[str, Mapping[str, Any]], None] = audit.append,
     ) -> None:
         self._journal = journal
         self._session = session
@@ -102,6 +130,8 @@ class Background:
         self._scratch = scratch
         self._patterns = closed
         self._budget = budget or stage.StageBudget(overlaid=False)
+        self._stream = stream
+        self._record = record
         self._jobs: dict[int, _Job] = {}
 
     def specs(self) -> list[ToolSpec]:
@@ -114,11 +144,18 @@ class Background:
             yield ToolResult(call.id, (Text(f"{call.name} failed: {error}"),), "failed")
 
     async def aclose(self) -> None:
-        """End what still runs; what it changed becomes a step."""
+        """End what still runs; what it changed becomes a step. Being cancelled does not shorten that: it could not be undone."""
+        interrupted: asyncio.CancelledError | None = None
         for job in self._jobs.values():
             job.process.kill()
         for job in self._jobs.values():
-            await job.over.wait()
+            while not job.over.is_set():
+                try:
+                    await job.over.wait()
+                except asyncio.CancelledError as error:
+                    interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
     # ------------------------------------------------------------ start
 
@@ -127,12 +164,16 @@ class Background:
         running = [job for job in self._jobs.values() if job.code is None]
         if len(running) >= MOST:
             raise StoreError(f"{len(running)} commands run already.", "Stop one with watch_command.")
+        if place := self._starts_programs():
+            told = f"{self._workspace} may hold {place}, which starts programs by itself, so no command may work on it directly."
+            raise StoreError(told, "Choose a folder inside it with --cwd.")
         closed = await asyncio.to_thread(self._closed)
         stack, warning = AsyncExitStack(), ""
         view = None
         try:
             view = await stack.enter_async_context(stage.open(self._workspace, self._scratch, self._budget, closed))
-        except StoreError as error:
+        except stage.TooLarge as error:
+            # The question said so. For want of room it is not run: what was agreed to can be undone.
             if self._holds_ours():
                 raise
             warning = f" What it changes cannot be undone: {error.message}"
@@ -145,7 +186,7 @@ class Background:
         except BaseException:
             await stack.aclose()
             raise
-        job = _Job(max(self._jobs, default=0) + 1, call.id, command, process, view, number)
+        job = _Job(max(self._jobs, default=0) + 1, call.id, command, process, view, number, self._stream())
         self._jobs[job.id] = job
         job.task = asyncio.create_task(self._live(job, stack))
         with contextlib.suppress(TimeoutError):
@@ -158,6 +199,12 @@ class Background:
         patterns = self._patterns() if callable(self._patterns) else self._patterns
         return closing.found(str(self._workspace), patterns)
 
+    def _starts_programs(self) -> str:
+        """A place of the user's startup files that lies in the workspace, or that this lies in; there or not."""
+        work = str(self._workspace)
+        places = startup_paths(os.path.realpath(os.path.expanduser("~")))
+        return next((place for place in places if linux.under(place, [work]) or linux.under(work, [place])), "")
+
     def _holds_ours(self) -> bool:
         """A home folder or the whole disk: there a program may only work on a part."""
         scratch = os.path.realpath(self._scratch)
@@ -168,12 +215,14 @@ class Background:
         try:
             async with stack:
                 async with job.process:
+                    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
                     async for chunk in job.process:
-                        job.read += len(chunk)
-                        job.output = (job.output + chunk)[-_KEPT:]
+                        _take(job, job.stream.feed(decode(chunk)))
+                    _take(job, job.stream.feed(decode(b"", True)) + job.stream.finish())
                     job.code = await job.process.wait()
                 if job.view is not None:
                     job.step = await asyncio.to_thread(self._adopt, job, job.view)
+                    self._write_down(job)
         except (LocalAgentError, OSError) as error:
             kind = (
                 "did not run"
@@ -195,6 +244,22 @@ class Background:
         before = Before(root, str(view.path), frozenset(untouched), (*view.left_out, *view.closed, *self._others(job)))
         label = f"{START.name} {job.command}".splitlines()[0][:100]
         return self._journal.adopt(before, session=self._session, call=job.call, label=label)
+
+    def _write_down(self, job: _Job) -> None:
+        """Into the record; what was done is done where that cannot be written."""
+        if job.step is None:
+            return
+        listed = [
+            {"op": change.kind, "path": change.path} | ({"dest": change.dest} if change.dest else {})
+            for change in job.step.changes[:_RECORDED]
+        ]
+        facts = {"session": self._session, "call": job.call, "tool": START.name, "step": job.step.number}
+        try:
+            self._record("changed", {**facts, "files": len(job.step.changes), "changes": listed})
+        except LocalAgentError as error:
+            job.trouble = (
+                f"It ended, and what it changed is step {job.step.number}, but that is not in the record: {error}"
+            )
 
     def _others(self, job: _Job) -> list[str]:
         """What other steps have changed meanwhile is theirs."""
@@ -218,6 +283,10 @@ class Background:
         if call.args.get("stop"):
             job.process.kill()
             await job.over.wait()
+        elif job.read == job.told:
+            # A model that looks again at once shall see something new.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(job.over.wait(), _FIRST_LOOK_S)
         return ToolResult(call.id, (Text(self._told(job)),))
 
     def _line(self, job: _Job) -> str:
@@ -228,14 +297,21 @@ class Background:
             return f"running for {time.monotonic() - job.began:.0f} s"
         if job.trouble:
             return job.trouble
-        ended = "stopped" if job.process.ended else f"exit code {job.code}"
+        why = {"memory": ", for it used too much memory", "processes": ", for it started too many processes"}
+        ended = f"stopped{why.get(job.process.ended, '')}" if job.process.ended else f"exit code {job.code}"
         return ended + (f", step {job.step.number}: {len(job.step.changes)} changes" if job.step else "")
 
     def _told(self, job: _Job) -> str:
         """Its state and what it has written since that was last told."""
-        new = job.output[max(len(job.output) - (job.read - job.told), 0) :]
+        text = job.output[max(len(job.output) - (job.read - job.told), 0) :]
         job.told = job.read
-        text = new.decode("utf-8", "replace")
         if len(text) > _TOLD:
             text = f"... {len(text) - _TOLD:,} characters left out ...\n{text[-_TOLD:]}"
-        return f"{text.rstrip()}\n[command {job.id}: {self._state(job)}]".lstrip()
+        held = ", ".join(job.process.held_back)
+        aside = f"\n[renamed to *{holding.SUFFIX}, for other programs would act on them: {held}]" if held else ""
+        return f"{text.rstrip()}{aside}\n[command {job.id}: {self._state(job)}]".lstrip()
+
+
+def _take(job: _Job, text: str) -> None:
+    job.read += len(text)
+    job.output = (job.output + text)[-_KEPT:]

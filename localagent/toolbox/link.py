@@ -22,6 +22,7 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from localagent.toolbox.wo
 _KEPT = 2000
 _OUTPUT_KB = 65536
 _TRIES = 2
+_REFUSALS = 3
 
 
 def limits(timeout: float) -> launch.Limits:
@@ -38,15 +39,17 @@ async def ask(
     answered for, with `failed` set. Raises SandboxUnavailable.
     """
     tries = 1 if profile is None else _TRIES
+    begun = False
     for left in reversed(range(tries)):
         try:
             async with aclosing(_ask(request, profile, cwd, timeout)) as said:
                 async for item in said:
+                    begun = True
                     yield item
             return
         except SandboxUnavailable:
             # The worker never ran. What was to be hidden may have gone in the meantime: a socket of another program.
-            if not left:
+            if begun or not left:
                 raise
 
 
@@ -84,7 +87,12 @@ async def _ask(
             if answer:
                 break
         code = 0 if answer else await process.wait()
-    yield answer or {"text": _unanswered(process, code, request, timeout, said), "failed": True}
+    answer = answer or {"text": _unanswered(process, code, request, timeout, said), "failed": True}
+    if (refused := process.refused()) and isinstance(answer.get("text"), str):
+        # Programs rarely show why a proxy said no.
+        more = f" and {len(refused) - _REFUSALS} more" if len(refused) > _REFUSALS else ""
+        answer["text"] += f"\n[refused by the sandbox: {'; '.join(refused[:_REFUSALS])}{more}]"
+    yield answer
 
 
 def _message(line: bytes) -> dict[str, Any]:

@@ -273,3 +273,10 @@ def test_nobody_there_counts_as_a_question(tmp_path: Path) -> None:
     end = ended(World(tmp_path, [call("write", path="a.txt")], "ok").run(nobody))
     assert end.questions == 1 and end.denied
     assert ended(World(tmp_path, [call("look", path="a.txt")], "ok").run(deny_all)).questions == 0
+
+
+def test_where_nobody_was_asked_nobody_said_no(tmp_path: Path) -> None:
+    again = [call("run", command="./x")]
+    world = open_world(tmp_path, again, [call("write", path="a")], again, "ok")
+    told = [one.text for one in results(world.run(nobody)) if one.status == "denied"]
+    assert len(told) >= 2 and not any("the user" in text and "said no" in text for text in told), told

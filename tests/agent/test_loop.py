@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from localagent.policy.decide import Context
 from localagent.store.journal import Journal
 from localagent.store.transcript import Transcript, new_id
 from localagent.toolbox.registry import Registry
-from localagent.values import Answer, Change, Decision, Message, Mode, Text, ToolCall, ToolResult, Usage
+from localagent.values import Answer, Change, Decision, Message, Mode, Text, ToolCall, ToolResult, ToolSpec, Usage
 from tests.fakes import FakeTools, ScriptedEngine, approve_all, call, deny_all, nobody
 
 READ = ("read:fs",)
@@ -182,8 +184,15 @@ def test_a_session_grant_is_asked_for_once(tmp_path: Path) -> None:
         current = world.workspace / "a.txt"
         before = hashlib.sha256(current.read_bytes()).hexdigest() if current.exists() else ""
         change = made.requests[0]
-        return ToolResult("", made.parts, requests=(Change("write", change.path, content=change.content, before=before,
-                                                           after=change.after, size=change.size),))
+        return ToolResult(
+            "",
+            made.parts,
+            requests=(
+                Change(
+                    "write", change.path, content=change.content, before=before, after=change.after, size=change.size
+                ),
+            ),
+        )
 
     world.tools._tools["write"] = (WRITE, fresh)
     world.run(approve)
@@ -398,3 +407,65 @@ def test_dry_run_changes_nothing(tmp_path: Path) -> None:
     world.session.setting = replace(world.session.setting, dry_run=True)
     events = world.run()
     assert not (world.workspace / "a.txt").exists() and ended(events).receipts == ()
+
+
+class _Going:
+    """A program on the files themselves, and a look at it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def specs(self) -> list[ToolSpec]:
+        anything: dict[str, Any] = {"type": "object", "properties": {}}
+        return [
+            ToolSpec("start", "", anything, ("run",), "fake", staged=False),
+            ToolSpec("watch", "", anything, ("compute",), "fake", staged=False),
+            ToolSpec("tell", "", anything, ("send",), "fake"),
+        ]
+
+    async def call(self, made: ToolCall) -> AsyncIterator[str | ToolResult]:
+        self.calls.append(made.name)
+        if made.name == "start" and len(self.calls) > 3:
+            await asyncio.sleep(60)
+        yield ToolResult(made.id, (Text(f"look {len(self.calls)}"),))
+
+
+def test_what_goes_on_by_itself_is_looked_at_again(tmp_path: Path) -> None:
+    going, world = _Going(), World(tmp_path, *[[call("watch")]] * 3, "done")
+    world.session.setting = replace(world.session.setting, registry=Registry([going]))
+    assert [one.text for one in results(world.run())] == ["look 1", "look 2", "look 3"]
+
+
+@pytest.mark.parametrize("name", ["start", "tell"])
+def test_a_dry_run_does_nothing_that_no_commit_stands_behind(tmp_path: Path, name: str) -> None:
+    async def approve(made: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
+        return Answer("allow")
+
+    going, world = _Going(), World(tmp_path, [call(name)], "done")
+    world.session.setting = replace(world.session.setting, registry=Registry([going]), dry_run=True)
+    (told,) = results(world.run(approve))
+    assert going.calls == [] and told.status == "ok" and "dry run" in told.text
+
+
+def test_interrupted_while_it_worked_on_the_files_themselves_is_said(tmp_path: Path) -> None:
+    going = _Going()
+    going.calls = ["earlier"] * 3
+    world = World(tmp_path, [call("start")], "done", mode="yolo")
+    world.session.setting = replace(world.session.setting, registry=Registry([going]))
+
+    async def main() -> list[e.Event]:
+        seen: list[e.Event] = []
+
+        async def turn() -> None:
+            async for event in world.session.send("x", nobody):
+                seen.append(event)
+
+        task = asyncio.create_task(turn())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return seen
+
+    (told,) = results(asyncio.run(main()))
+    assert told.status == "cancelled" and "nothing was changed" not in told.text and "stands" in told.text

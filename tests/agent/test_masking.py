@@ -192,3 +192,17 @@ def test_nobody_can_make_up_a_placeholder() -> None:
     literal = "SECRET_env_0123456789abcd"
     assert masks.placeholders({"a": literal}) == [] and masks.restore(literal) == literal and masks.mask(literal) == literal
     assert Masks(b"k" * 32).mask(KEY) == masks.mask(KEY) != Masks(b"j" * 32).mask(KEY)
+
+
+def test_a_draft_is_read_ahead_only_up_to_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine, parser = ScriptedEngine(), ArgumentParser()
+    cli._configure_do(parser)
+
+    async def run() -> int:
+        session = await wiring.for_do(parser.parse_args(["x"]), engine, settings.load())
+        await session.prepare(f"write {KEY} into a file")
+        return len(session.setting.masks)
+
+    assert asyncio.run(run()) == 0
+    assert engine.prepared[-1][0][-1].text == "write "

@@ -342,3 +342,21 @@ def test_a_platform_whose_boundary_does_not_start_has_none(platform: str, monkey
 def test_the_sandbox_is_quick() -> None:
     times = sorted(sh("true").seconds for _ in range(9))
     assert times[0] < 0.06, times
+
+
+def test_a_program_whose_sandbox_is_killed_from_outside_is_not_run_again(tmp_path: Path) -> None:
+    """The kernel's killer takes any process: what was sent or written until then must not happen twice."""
+    mark = f"run-{os.getpid()}-once"
+
+    async def main() -> Done:
+        script = f"echo {mark} >> {tmp_path}/runs; exec sleep 20"
+        work = asyncio.create_task(
+            launch.run(["/bin/sh", "-c", script], profile=Profile(writable=(str(tmp_path),)), cwd=str(tmp_path))
+        )
+        await asyncio.to_thread(waited, (tmp_path / "runs").exists)
+        (outer,) = [pid for pid in running(mark) if Path(f"/proc/{pid}/stat").read_text().split()[3] == str(os.getpid())]
+        os.kill(outer, signal.SIGKILL)
+        return await work
+
+    assert asyncio.run(main()).code == -signal.SIGKILL
+    assert (tmp_path / "runs").read_text().split() == [mark]

@@ -173,14 +173,40 @@ def test_a_workspace_named_through_a_link_works(place: Place) -> None:
 def test_hooks_and_configuration_of_a_repository_are_held(place: Place) -> None:
     attacks = (
         "echo evil > .git/hooks/post-checkout; echo evil >> .git/config; mv .git/hooks .git/h; rm -rf .git/hooks;"
-        "mv .git old && mkdir -p .git/hooks && echo evil > .git/hooks/post-checkout; echo fine > .git/HEAD"
+        "mv .git old && mkdir -p .git/hooks && echo evil > .git/hooks/post-checkout; echo ../evil > .git/commondir"
     )
     place.run(attacks)
     assert not (place.work / ".git" / "hooks" / "post-checkout").exists()
     assert (place.work / ".git" / "config").read_text() == "[core]\n"
-    assert (place.work / ".git" / "HEAD").read_text() == "fine\n"
+    assert not (place.work / ".git" / "commondir").exists(), "git takes its configuration from where this leads"
     place.run(attacks, sandboxed=False)
+    assert (place.work / ".git" / "commondir").exists()
     assert (place.work / ".git" / "hooks" / "post-checkout").exists()
+
+
+def test_a_repository_is_held_wherever_it_lies(place: Place) -> None:
+    """More folders than a staged copy is looked through, deeper than that, and by a file that leads to it."""
+    from localagent.sandbox import starting
+
+    for number in range(starting._LOOKED + 50):
+        (place.work / f"many-{number}").mkdir()
+    repositories = [place.work / "many-7/a/b/c/d/.git", place.work / "many-9/kept.git", place.work / ".git/modules/sub"]
+    for repository in repositories:
+        (repository / "hooks").mkdir(parents=True)
+        (repository / "config").write_text("[core]\n")
+    (place.work / "sub").mkdir()
+    (place.work / "sub/.git").write_text("gitdir: ../.git/modules/sub\n")
+    (place.work / "many-9/.git").write_text("gitdir: kept.git\n")
+    for path in place.work.rglob("*"):
+        os.chown(path, place.home.stat().st_uid, -1)
+    attack = "; ".join(f"echo evil >> {r}/config; echo evil > {r}/hooks/post-checkout; echo .. > {r}/commondir" for r in repositories)
+    place.run(f"{attack}; echo x > many-7/new")
+    assert (place.work / "many-7/new").exists()
+    for repository in repositories:
+        assert (repository / "config").read_text() == "[core]\n" and not list((repository / "hooks").iterdir())
+        assert not (repository / "commondir").exists()
+    place.run(attack, sandboxed=False)
+    assert all((repository / "commondir").exists() for repository in repositories)
 
 
 # ---------------------------------------------------------------- the arguments

@@ -29,7 +29,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linux, "secrets_of", lambda home: SECRETS)
     monkeypatch.setattr(linux, "openable", lambda path, secrets: path if not linux.under(path, secrets) else "")
     held = [("part", 2), ("part/.git", 2), ("part/.git/hooks", 1)]
-    monkeypatch.setattr(linux, "held_rules", lambda root, names: held if root.endswith("work") else [])
+    monkeypatch.setattr(linux, "held_rules", lambda root, names, closed=(): held if root.endswith("work") else [])
 
 
 def test_the_text_is_as_it_was_agreed() -> None:

@@ -168,7 +168,7 @@ PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:2800:220:1::1", "64:ff9b::808:808"]
 PRIVATE = (
     "0.0.0.0 10.1.2.3 100.64.0.1 127.0.0.1 169.254.169.254 172.16.0.1 192.168.1.1 192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1 "
     "255.255.255.255 :: ::1 fe80::1 fe80::1%eth0 fc00::1 fd00:ec2::254 ff02::1 ::ffff:10.0.0.1 ::127.0.0.1 2002:7f00:1::1 "
-    "64:ff9b::7f00:1 64:ff9b::a00:1 100::1 2001:db8::1 nonsense"
+    "64:ff9b::7f00:1 64:ff9b::a00:1 100::1 2001:db8::1 fec0::1 nonsense"
 ).split()
 
 
@@ -249,3 +249,24 @@ def test_nothing_stays_open_behind_a_call() -> None:
         assert len(os.listdir("/proc/self/fd")) <= before
 
     asyncio.run(main())
+
+
+def test_more_connections_than_we_have_descriptors_for_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program can open thousands; each would take one of ours, until nothing of the user's could be opened."""
+    from localagent.sandbox import proxy as proxies
+
+    monkeypatch.setattr(proxies, "_MOST", 5)
+
+    async def use(world: World, proxy: Proxy) -> None:
+        listening = socket.create_server((LOCAL, 0))
+        await proxy.serve(listening)
+        held = [await asyncio.open_connection(*listening.getsockname()) for _ in range(12)]
+        await asyncio.sleep(0.1)
+        assert len(proxy._tasks) == 5
+        assert sum(reader.at_eof() or reader.exception() is not None for reader, _ in held) == 7
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.1)
+        assert not proxy._tasks
+
+    asyncio.run(with_world(lambda port: Grants(("good.example",)), use))

@@ -111,3 +111,12 @@ def test_a_program_works_on_its_view_and_stops_in_time(source: PluginSource, tmp
     stopped = call(source, "run", command="echo x > made.txt; sleep 60", timeout=1)
     assert stopped.text == "Stopped after 1 seconds. Nothing it changed was kept."
     assert stopped.requests == ()
+
+
+def test_the_model_hears_which_host_was_not_granted(source: PluginSource) -> None:
+    """What a program makes of a proxy's no rarely tells the reason."""
+    source._hosts = lambda: (("good.example",), ())
+    code = "import urllib.request as u; u.urlopen('https://other.example/x', timeout=5)"
+    told = call(source, "run", command=f'{sys.executable} -c "{code}" 2>/dev/null; true')
+    assert "net(other.example) is not" in told.text, told.text
+    assert "refused by the sandbox" not in call(source, "run", command="true").text
