@@ -139,3 +139,25 @@ def test_approvals_list_the_rules_with_their_lines(work: Path, capsys: pytest.Ca
     theirs.write_text("deny: [\n")
     assert cli.main(["approvals", "list"]) == 0
     assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("project", ["", "deny: ['net(c.org)']\n", "deny: [\n"])
+def test_programs_reach_the_hosts_that_are_allowed_and_ask_nobody(
+    work: Path, monkeypatch: pytest.MonkeyPatch, project: str
+) -> None:
+    lay("allow: ['net(a.org)', 'net(c.org)']\nask: ['net(b.org)']\n")
+    if project:
+        (work / ".localagent").mkdir()
+        (work / ".localagent" / "policy.yaml").write_text(project)
+    given: list[tuple[tuple[str, ...], ...]] = []
+    real = wiring.PluginSource
+
+    def source(*args: object, **more: object) -> object:
+        given.append(more["hosts"]())  # type: ignore[operator]
+        return real(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(wiring, "PluginSource", source)
+    do("go", "--allow", "net(d.org)", script=["Done."])
+    opened, closed = given[0]
+    assert opened == (() if project == "deny: [\n" else ("d.org", "a.org", "c.org"))
+    assert set(closed) == ({"b.org", "c.org"} if "c.org" in project else {"b.org"})

@@ -55,3 +55,8 @@ def test_the_rules_and_the_commit_know_the_same_places(isolated: Path) -> None:
 )
 def test_places_that_git_runs_or_follows(path: str, held: bool) -> None:
     assert is_hook_place(path) is held
+
+
+def test_the_rules_of_a_folder_are_never_changed_whatever_was_agreed_to(tmp_path: Path) -> None:
+    assert "rules" in Floor().refusal(str(tmp_path / ".localagent" / "policy.yaml"))
+    assert Floor().refusal(str(tmp_path / ".localagent" / "notes.md")) == ""
