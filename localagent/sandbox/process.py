@@ -21,6 +21,8 @@ _HEAD_KEPT = 2048
 # How long we go on reading after the program has ended while somebody still holds its output.
 _DRAIN_S = 0.5
 _GONE_S = 2.0
+_ALL_GONE_S = 15.0
+"""They are being killed already: only a machine with much else to do takes seconds."""
 _WATCH_S = 0.05
 _LOOK_EVERY = 8
 _NICE = 10
@@ -308,12 +310,15 @@ class Process:
 
     async def _all_gone(self) -> None:
         """A namespace's first process is reaped only after all others in it are."""
+        if self._init_fd is None and (self._status_fd or -1) >= 0:
+            # It may have ended before anybody looked who it was.
+            self._on_status()
         if self._init_fd is None:
             return
         gone = asyncio.Event()
         self._loop.add_reader(self._init_fd, gone.set)
         try:
-            await asyncio.wait_for(gone.wait(), _GONE_S)
+            await asyncio.wait_for(gone.wait(), _ALL_GONE_S)
         except TimeoutError:
             return
         finally:
