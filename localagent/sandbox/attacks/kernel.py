@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import signal
+import time
 
 from .. import seccomp
 from .scene import Scene
@@ -94,13 +96,23 @@ _PROCESSES = [
 ]
 
 
+_QUIET_LOOKS, _APART_S = 5, 0.02
+
+
 def _alive(scene: Scene, said: str) -> bool:
     return bool(scene.survivors())
 
 
 def _bury(scene: Scene) -> None:
-    for pid in scene.survivors():
-        os.kill(pid, signal.SIGKILL)
+    # One that is just becoming another program cannot be seen for a moment.
+    quiet = 0
+    while quiet < _QUIET_LOOKS:
+        found = scene.survivors()
+        quiet = 0 if found else quiet + 1
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_APART_S)
 
 
 _DAEMON = """
