@@ -61,10 +61,11 @@ async def settle(
     life: Life, spec: ToolSpec, decision: Decision, changes: tuple[Change, ...], desk: Desk
 ) -> AsyncGenerator[Event, None]:
     """Turn "ask" into a verdict, in `life.decision`; every decision is recorded."""
+    decision = _hidden(decision, desk.masks)
     if decision.verdict != "ask":
         _decide(life, decision, None, changes, desk)
         return
-    decision = _with_rules(decision, life.real, spec, changes, desk.policy())
+    decision = _hidden(_with_rules(decision, life.real, spec, changes, desk.policy()), desk.masks)
     known = answers.key(life.call, changes, decision, life.bound)
     earlier = desk.answers.earlier(known, decision)
     if earlier is not None:
@@ -96,6 +97,13 @@ def _sound(answer: object, masks: Masks) -> Answer:
     if answer.edited_args is not None:
         return replace(answer, edited_args=masks.mask_in(answer.edited_args), note=masks.mask(answer.note))
     return replace(answer, note=masks.mask(answer.note)) if answer.note else answer
+
+
+def _hidden(decision: Decision, masks: Masks) -> Decision:
+    """It was made of the call with its secrets put back: a path may hold one. A rule that does is not offered."""
+    kept = decision.remember if masks.mask(decision.remember) == decision.remember else ""
+    missing = tuple(rule for rule in decision.missing if masks.mask(rule) == rule)
+    return replace(decision, reason=masks.mask(decision.reason), remember=kept, missing=missing)
 
 
 def _with_rules(

@@ -110,6 +110,19 @@ def test_a_command_never_gets_it(work: Path, tool: str, args: dict[str, str]) ->
     assert "stands for a secret" in seen(model) and not (work / "x").exists()
 
 
+@pytest.mark.parametrize("mode", ["ask", "plan", "auto"])
+def test_a_name_that_holds_one_is_told_nowhere(mode: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work / ".env").write_text(ENV)
+    token = Masks(mask_key.load()).mask(KEY)
+    steps = [[call("read_file", path=".env")], [call("write_file", path=f"../{token}.txt", content="x")], "Done."]
+    _, model = do("Look at .env", "--mode", mode, script=steps)
+    assert "not allowed" in model.asked[-1][0][-1].text.lower()
+    said = capsys.readouterr()
+    assert KEY not in said.out + said.err
+    assert KEY not in "".join(message.text for message in model.asked[-1][0])
+    assert KEY.encode() not in everything_of_ours()
+
+
 def test_what_the_user_says_and_pipes_in_is_masked_as_well(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def write(told: str) -> list[Any]:
         held = told.split("my key ")[1].split()[0]
