@@ -355,6 +355,9 @@ class _Parser(Scanner):
                 found.append(Redirect(op, target, start, target.end))
 
     def _wait_for_body(self, op: str, start: int, found: list[Redirect]) -> None:
+        if self.substituted:
+            # bash writes a substitution out anew and reads that again; behind a body it may then split words otherwise.
+            raise Unreadable("a here-document stands within a substitution")
         match = _DELIMITER.match(self.text, self.at, self.stop)
         if not match:
             raise Unreadable("a here-document ends in a way that is not simple")

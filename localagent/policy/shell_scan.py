@@ -34,7 +34,7 @@ class Scanner:
         self.text = text
         self.at = 0
         self.stop = len(text)
-        self.depth = 0
+        self.depth = self.substituted = 0
         self._spread = False
         self.commands: list[Command] = []
         self.opaque: list[Opaque] = []
@@ -209,10 +209,12 @@ class Scanner:
 
     def _substitution(self, closing: str) -> None:
         self.deeper()
+        self.substituted += 1
         self.inside(closing)
         if self.peek() != closing:
             raise Unreadable("a substitution is not closed")
         self.at += 1
+        self.substituted -= 1
         self.depth -= 1
 
     def _process(self, start: int, out: list[str]) -> None:

@@ -131,3 +131,10 @@ def test_every_command_is_found(text: str, argvs: list[str]) -> None:
     assert isinstance(script, Script)
     assert sorted(command.words[0].text for command in _words(script)) == sorted(argvs)
     assert all(text[c.start : c.end].startswith(("x=", c.words[0].text)) for c in _words(script))
+
+
+def test_a_here_document_within_a_substitution_is_not_read() -> None:
+    """bash 5.2 gives `ls` the words behind `\\;;` here, as if no command began there."""
+    assert isinstance(parse('a "x$(b <<E\nc\nE\nls \\;; d e\n)"'), str)
+    assert isinstance(parse("a <<E\n$(b <<F\nF\n)\nE\n"), str)
+    assert not isinstance(parse("a <<E\n$(b)\nE\n"), str)
