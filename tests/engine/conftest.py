@@ -106,13 +106,23 @@ async def _running(idle_s: float = 60.0) -> AsyncIterator[asyncio.subprocess.Pro
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while not path.exists() and process.returncode is None:  # noqa: ASYNC110
+        # The file is there a moment before anybody listens.
+        while not await _listens(path) and process.returncode is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         yield process
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGKILL)
         await process.wait()
+
+
+async def _listens(path: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 @pytest.fixture
