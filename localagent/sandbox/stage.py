@@ -232,6 +232,16 @@ def _fill(view: View, budget: StageBudget, stop: threading.Event, closed: Sequen
         raise store_error(error, str(view.path)) from error
 
 
+def _leads(link: str) -> str:
+    """Where a link leads; "" where another thing has taken its place."""
+    try:
+        return os.readlink(link)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return ""
+
+
 class _Copy:
     def __init__(self, view: View, budget: StageBudget, stop: threading.Event, closed: Sequence[str]) -> None:
         self._view = view
@@ -301,7 +311,7 @@ class _Copy:
         except PermissionError:
             info, made = None, False
         except OSError as error:
-            # A link where a file was a moment ago.
+            # A link or a folder where a file was a moment ago.
             if error.errno != errno.ELOOP:
                 raise
             info, made = None, False
@@ -326,7 +336,10 @@ class _Copy:
             copy_attributes(source, target)
             self._folders.append((os.path.relpath(target, self._view.path), info))
         elif stat.S_ISLNK(info.st_mode):
-            os.symlink(os.readlink(source), target)
+            leads = _leads(source)
+            if not leads:
+                return False
+            os.symlink(leads, target)
             os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns), follow_symlinks=False)
         elif not stat.S_ISREG(info.st_mode):
             return False
@@ -341,6 +354,8 @@ class _Copy:
     def _copy(self, source: str, target: str) -> None:
         reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            if not stat.S_ISREG(os.fstat(reading).st_mode):
+                raise OSError(errno.ELOOP, "it is no file any more", source)
             writing = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 # Owned by us: inside, nobody may write what belongs to somebody else.

@@ -100,6 +100,7 @@ class _Job:
     code: int | None = None
     step: Step | None = None
     trouble: str = ""
+    never_ran: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -159,7 +160,7 @@ class Background:
 
     # ------------------------------------------------------------ start
 
-    async def _start(self, call: ToolCall) -> ToolResult:
+    async def _start(self, call: ToolCall, again: bool = True) -> ToolResult:
         command = str(call.args["command"])
         running = [job for job in self._jobs.values() if job.code is None]
         if len(running) >= MOST:
@@ -191,6 +192,10 @@ class Background:
         job.task = asyncio.create_task(self._live(job, stack))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(job.over.wait(), _FIRST_LOOK_S)
+        if job.never_ran and again:
+            # What was to be hidden may have gone in the meantime: a socket of another program.
+            del self._jobs[job.id]
+            return await self._start(call, again=False)
         receipt = Receipt("ran", {"command": command, "exit_code": job.code, "seconds": round(job.process.seconds, 3)})
         text = f"{self._told(job)}{warning}"
         return ToolResult(call.id, (Text(text),), "failed" if job.code else "ok", receipts=(receipt,))
@@ -229,6 +234,7 @@ class Background:
                 if isinstance(error, SandboxUnavailable)
                 else "ended, and what it changed cannot be undone"
             )
+            job.never_ran = isinstance(error, SandboxUnavailable)
             job.trouble = f"It {kind}: {error}"
         finally:
             job.code = job.code if job.code is not None else -9
