@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,11 @@ def test_the_dangerous_part_of_a_command_is_pointed_at(
     assert "deletes files:" in said
     assert "\n          ^^^^^^^^^^^^" in said.replace("\r", "")
     assert "\x1b[" not in said
+
+
+def test_what_a_change_makes_runnable_is_said() -> None:
+    from localagent.agent import shown
+
+    made = Change("write", "/w/tool", after="0" * 64, size=3, mode=0o755)
+    assert shown.change_lines([made], "/w")[0].endswith("(3 bytes, executable, mode 755)")
+    assert "mode" not in shown.change_lines([replace(made, mode=0o644)], "/w")[0]

@@ -160,7 +160,9 @@ def _change_line(change: Change, folder: str) -> str:
 
 def _mode(change: Change) -> str:
     """Permissions worth a look: anything that may be run, or written by others."""
-    return f", mode {change.mode:o}" if change.mode is not None and change.mode & 0o7133 else ""
+    if change.mode is None or not change.mode & 0o7133:
+        return ""
+    return f", {'executable, ' if change.mode & 0o111 else ''}mode {change.mode:o}"
 
 
 def _relative(path: str, folder: str) -> str:
