@@ -57,6 +57,10 @@ class Journal:
 
     # ------------------------------------------------------------ reading
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     def steps(self, limit: int = 20) -> list[Step]:
         """The newest steps, newest first; `state` is done or undone, or tells why neither can be:
         expired (its originals were dropped), stuck (broken off out of reach), damaged (no record)."""
