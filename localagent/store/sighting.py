@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 import time
 
 # Larger files are known by their facts.
@@ -24,6 +25,8 @@ class Sighting:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Facts, str]] = {}
+        # Asked from several threads.
+        self._lock = threading.Lock()
 
     def mark(self, path: str) -> str:
         """The mark of what is at `path` now. Never raises; reads up to 32 MB of it."""
@@ -32,17 +35,19 @@ class Sighting:
             if not stat.S_ISREG(info.st_mode):
                 return ""
             facts = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
-            known = self._known.pop(path, None)
-            if known is not None and known[0] == facts:
-                self._known[path] = known
-                return known[1]
+            with self._lock:
+                known = self._known.pop(path, None)
+                if known is not None and known[0] == facts:
+                    self._known[path] = known
+                    return known[1]
             made = _mark(path, info)
         except (OSError, ValueError):
             return ""
         if time.time_ns() - info.st_mtime_ns > _SETTLED_NS:
-            self._known[path] = (facts, made)
-            if len(self._known) > _REMEMBERED:
-                del self._known[next(iter(self._known))]
+            with self._lock:
+                self._known[path] = (facts, made)
+                if len(self._known) > _REMEMBERED:
+                    del self._known[next(iter(self._known))]
         return made
 
 

@@ -47,6 +47,7 @@ class Watch:
         self._observer: BaseObserver | None = None
         self._watched: dict[str, Any] = {}
         self._whole = False
+        self._wanted: set[str] = set()
         self.problem = ""
         self.ready = threading.Event()
 
@@ -72,7 +73,8 @@ class Watch:
 
     def also(self, files: Iterable[str]) -> None:
         """Watch the folders of these files too, as far as there is room. Call it from a thread."""
-        if self._observer is None:
+        if not self.ready.is_set():
+            self._wanted |= set(files)
             return
         for file in files:
             folder = os.path.dirname(file)
@@ -101,6 +103,7 @@ class Watch:
         except Exception as error:  # noqa: BLE001 - a hint that is not to be had must not stop anything
             self.problem = self.problem or f"{type(error).__name__}: {error}"
         self.ready.set()
+        self.also(self._wanted)
         while not self._stop:
             self._tell()
 
