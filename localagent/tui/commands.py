@@ -18,7 +18,7 @@ COMMANDS = (
     Command("help", "this list, and every key"),
     Command("undo", "take back what the last step (or step N) changed here", "[N]"),
     Command("redo", "put back what undo took away", "[N]"),
-    Command("changes", "what was changed, step by step, with the text of each change"),
+    Command("changes", "what was changed, step by step, with the text of each change; undo one, or one file of it"),
     Command("mode", "plan (look only), ask (changes ask) or auto (undoable changes do not)", "[plan|ask|auto]"),
     Command("model", "choose another model and go on with this conversation", "[ID]"),
     Command("new", "a new conversation"),
