@@ -106,7 +106,8 @@ class Deeds:
 def _told(done: Undone, folder: str) -> tuple[str, bool]:
     step = done.step
     if done.conflicts:
-        return "; ".join(shown.visible(sentence, lines=False) for sentence in done.conflicts), False
+        near = (sentence.replace(folder.rstrip("/") + "/", "") for sentence in done.conflicts)
+        return "; ".join(shown.visible(sentence, lines=False) for sentence in near), False
     if not done.restored:
         return t("Nothing of step {step} could be brought back.", step=step.number), False
     names = ", ".join(shown.relative(path, folder) for path in done.restored[:3])

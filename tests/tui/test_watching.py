@@ -16,23 +16,10 @@ from localagent.tui.view import Told, Tool, View, reduce
 from localagent.tui.watching import Watching
 from localagent.values import Message, Text, ToolCall, ToolResult
 
-from .scenes import call, said
-from .support import READ, Playing, idle, run, say, screen, shows, tools, until
+from .scenes import call, reading, said
+from .support import Playing, idle, run, say, screen, shows, until
 
 LOOK = said("", call("read", path="notes.txt"))
-
-
-def reading() -> Any:
-    """The tools with one that reads a file and says so."""
-    made = tools(read=(READ, lambda args: Path(args["path"]).read_text()))
-    specs = made.specs
-
-    def with_paths() -> list[Any]:
-        shape = {"type": "object", "properties": {"path": {"type": "string", "format": "path"}}}
-        return [replace(spec, parameters=shape) if spec.name == "read" else spec for spec in specs()]
-
-    made.specs = with_paths
-    return made
 
 
 def test_a_changed_file_is_marked_at_once_told_to_the_model_and_its_new_neighbour_is_found(
