@@ -21,7 +21,7 @@ _localagent() {{
   elif [ "${{COMP_WORDS[1]}}" = sandbox ]; then
     COMPREPLY=($(compgen -W "--verify --json" -- "$word"))
   elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = undo ]; then
-    COMPREPLY=($(compgen -W "--step --file --force" -- "$word"))
+    COMPREPLY=($(compgen -W "--step --file --force --overwrite" -- "$word"))
   elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = redo ]; then
     COMPREPLY=($(compgen -W "--step --file" -- "$word"))
   elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = changes ]; then
@@ -48,7 +48,7 @@ _localagent() {{
   elif [[ $words[2] == sandbox ]]; then
     compadd -- --verify --json
   elif [[ $words[2] == undo && $PREFIX == -* ]]; then
-    compadd -- --step --file --force
+    compadd -- --step --file --force --overwrite
   elif [[ $words[2] == redo && $PREFIX == -* ]]; then
     compadd -- --step --file
   elif [[ $words[2] == changes && $PREFIX == -* ]]; then
@@ -66,7 +66,7 @@ complete -c localagent -n "__fish_seen_subcommand_from approvals" -f -a "list ad
 complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
 complete -c localagent -n "__fish_seen_subcommand_from sandbox" -f -a "--verify --json"
-complete -c localagent -n "__fish_seen_subcommand_from undo" -a "--step --file --force"
+complete -c localagent -n "__fish_seen_subcommand_from undo" -a "--step --file --force --overwrite"
 complete -c localagent -n "__fish_seen_subcommand_from redo" -a "--step --file"
 complete -c localagent -n "__fish_seen_subcommand_from changes" -a "--step --file --session --limit --json"
 """

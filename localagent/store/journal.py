@@ -51,15 +51,11 @@ class Journal:
 
     def __init__(self, folder: Path, budget_mb: int | None = None) -> None:
         """`budget_mb` is what the originals may take in all (None: `prune.BYTES`)."""
-        self._folder = Path(folder)
+        self.folder = self._folder = Path(folder)
         self._steps = Steps(self._folder)
         self._budget = None if budget_mb is None else budget_mb << 20
 
     # ------------------------------------------------------------ reading
-
-    @property
-    def folder(self) -> Path:
-        return self._folder
 
     def steps(self, limit: int = 20) -> list[Step]:
         """The newest steps, newest first; `state` is done or undone, or tells why neither can be:

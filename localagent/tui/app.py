@@ -22,6 +22,7 @@ from .doing import Doing
 from .driver import Driver, House
 from .prompt import Prompt
 from .transcript import Transcript
+from .trust import Trusting
 from .watching import Watching
 from .windows import Picker, Row
 
@@ -62,6 +63,7 @@ class LocalAgentApp(App[None]):
         self.driver = Driver(house, self._approve, self._changed)
         self.doing = Doing(self)
         self.watching = Watching(self)
+        self.trusting = Trusting(self)
         self.questions: list[Question] = []
         self._first = (resume, model)
         self.painting = False
@@ -95,9 +97,11 @@ class LocalAgentApp(App[None]):
         # The first frame before the work: a session takes as long again.
         self.call_after_refresh(self.driver.open, *self._first)
         self.call_after_refresh(self.watching.begin)
+        self.call_after_refresh(self.trusting.begin)
 
     def on_unmount(self) -> None:
         self.watching.stop()
+        self.trusting.stop()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw_lines)

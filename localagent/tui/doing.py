@@ -55,6 +55,7 @@ class Doing:
             "undo": self._undo,
             "redo": self._redo,
             "changes": self._changes,
+            "trust": self._trust,
             "mode": self._mode,
             "model": self._model,
             "new": self._new,
@@ -129,6 +130,9 @@ class Doing:
 
     def _why_not(self) -> str:
         return t("The agent is at work; Esc stops it, then try again.") if self._app.driver.running else ""
+
+    async def _trust(self, argument: str) -> None:
+        await self._app.trusting.command(argument)
 
     # ------------------------------------------------------------ sessions and settings
 

@@ -174,7 +174,7 @@ class Driver:
                     self._see(event)
                     if isinstance(event, ChangesCommitted):
                         self._begin(self._read_diffs(event.call_id, event.step))
-                    elif isinstance(event, Nudged) and event.files:
+                    if isinstance(event, ChangesCommitted) or (isinstance(event, Nudged) and event.files):
                         self.look()
         except asyncio.CancelledError:
             stopped = True

@@ -37,7 +37,7 @@ class Watching:
     def _start(self) -> None:
         from ..store.watch import Watch
 
-        self._watch = Watch(str(self._app.house.folder), _in_loop(self._heard))
+        self._watch = Watch(str(self._app.house.folder), in_loop(self._heard))
         self._watch.start()
         self._follow()
 
@@ -72,7 +72,7 @@ class Watching:
             self._app.driver.look()
 
 
-def _in_loop(call: Callable[[frozenset[str] | None], None]) -> Callable[[frozenset[str] | None], None]:
+def in_loop(call: Callable[[frozenset[str] | None], None]) -> Callable[[frozenset[str] | None], None]:
     """The same, to be called from any thread."""
     loop = asyncio.get_running_loop()
     return lambda paths: loop.call_soon_threadsafe(call, paths) and None

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from localagent.tui.approval import Approval
+from localagent.tui.trust import Trusting
 from localagent.tui.watching import Watching
 
 
@@ -18,6 +19,7 @@ def work(tmp_path: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.delenv("NO_COLOR", raising=False)
     # Watching costs threads; the tests of it begin at once.
     monkeypatch.setattr(Watching, "AFTER_S", 3600.0)
+    monkeypatch.setattr(Trusting, "AFTER_S", 3600.0)
     return folder
 
 
