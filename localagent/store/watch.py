@@ -24,7 +24,9 @@ FEW = 32
 _COUNTING_S = 2.0
 _QUIET_S = 0.25
 _LONGEST_S = 1.0
-_PATHS = 5_000
+# More in one burst are not looked at one by one: each costs some 70 microseconds. Then nothing is heard for a while.
+_EVENTS = 5_000
+_DEAF_S = 3.0
 SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".mypy_cache", ".Trash"})
 
 Heard = Callable[[frozenset[str] | None], None]
@@ -33,7 +35,8 @@ Heard = Callable[[frozenset[str] | None], None]
 class Watch:
     """Watches `folder`. `heard` is called from a thread with the paths that changed, None for too many to name.
 
-    A burst is told once it is over, or each second; what lies in `SKIPPED` folders is not told.
+    A burst is told once it is over, or each second; what lies in `SKIPPED` folders is not told. In a storm the watches are
+    taken off for some seconds, so that it costs nothing.
     """
 
     def __init__(self, folder: str, heard: Heard) -> None:
@@ -41,9 +44,9 @@ class Watch:
         self._heard = heard
         self._lock = threading.Lock()
         self._paths: set[str] = set()
-        self._many = False
+        self._events = 0
         self._wake = threading.Event()
-        self._stop = False
+        self._ended = threading.Event()
         self._observer: BaseObserver | None = None
         self._watched: dict[str, Any] = {}
         self._whole = False
@@ -59,7 +62,7 @@ class Watch:
 
     def stop(self) -> None:
         """End it, without waiting for its threads."""
-        self._stop = True
+        self._ended.set()
         self._wake.set()
         with self._lock:
             observer, self._observer = self._observer, None
@@ -93,7 +96,7 @@ class Watch:
             observer.daemon = True
             observer.start()
             with self._lock:
-                if self._stop:
+                if self._ended.is_set():
                     _ended(observer)
                     return
                 self._observer = observer
@@ -104,7 +107,7 @@ class Watch:
             self.problem = self.problem or f"{type(error).__name__}: {error}"
         self.ready.set()
         self.also(self._wanted)
-        while not self._stop:
+        while not self._ended.is_set():
             self._tell()
 
     def _add(self, folder: str, *, recursive: bool) -> bool:
@@ -115,9 +118,8 @@ class Watch:
         if observer is None:
             return False
         try:
-            self._watched[folder] = observer.schedule(
-                _handler(self._note), folder, recursive=recursive, event_filter=_events()
-            )
+            made = observer.schedule(_handler(self._note), folder, recursive=recursive, event_filter=_events())
+            self._watched[folder] = (made, recursive)
         except Exception as error:  # noqa: BLE001 - each platform has errors of its own
             self.problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
             return False
@@ -125,31 +127,47 @@ class Watch:
         return True
 
     def _note(self, path: str) -> None:
-        if _skipped(path, self._top):
-            return
-        with self._lock:
-            if len(self._paths) < _PATHS:
+        self._events += 1
+        if self._events > _EVENTS:
+            self._wake.set()
+        elif not _skipped(path, self._top):
+            with self._lock:
                 self._paths.add(path)
-            else:
-                self._many = True
-        self._wake.set()
+            self._wake.set()
 
     def _tell(self) -> None:
         self._wake.wait()
         began = time.monotonic()
-        while not self._stop and time.monotonic() - began < _LONGEST_S:
+        while not self._ended.is_set() and time.monotonic() - began < _LONGEST_S and self._events <= _EVENTS:
             self._wake.clear()
             if not self._wake.wait(_QUIET_S):
                 break
+        many = self._events > _EVENTS
+        if many:
+            self._deaf()
         self._wake.clear()
         with self._lock:
-            paths, many = frozenset(self._paths), self._many
+            paths = frozenset(self._paths)
             self._paths.clear()
-            self._many = False
-        if not self._stop and (paths or many):
+            self._events = 0
+        if not self._ended.is_set() and (paths or many):
             # The one who listens may be gone by now.
             with contextlib.suppress(RuntimeError):
                 self._heard(None if many else paths)
+
+
+    def _deaf(self) -> None:
+        """No watch at all for a while, then the same ones again; what changed meanwhile is told as too much to name."""
+        watched, observer = dict(self._watched), self._observer
+        if observer is None:
+            return
+        with contextlib.suppress(Exception):
+            observer.unschedule_all()
+        self._watched.clear()
+        self._ended.wait(_DEAF_S)
+        for folder, (_, recursive) in watched.items():
+            if not self._ended.is_set():
+                self._add(folder, recursive=recursive)
 
 
 def _ended(observer: Any) -> None:

@@ -65,13 +65,19 @@ def test_it_hears_of_writes_saves_and_new_folders_but_not_of_reading_nor_of_what
     assert str(top / "new" / "c") in gathered(heard, {str(top / "new" / "c")})
 
 
-def test_a_storm_is_a_few_words(tmp_path: Path, watching, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_PATHS", 50)
-    _, heard = watching(tmp_path)
+def test_a_storm_is_a_few_words_and_afterwards_it_hears_again(tmp_path: Path, watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_EVENTS", 50)
+    monkeypatch.setattr(watch, "_DEAF_S", 0.3)
+    one, heard = watching(tmp_path)
     for number in range(400):
         (tmp_path / f"f{number}").write_text("x")
-    assert heard.get(timeout=10) is None or heard.get(timeout=10) is None
-    assert heard.qsize() <= 3
+    assert heard.get(timeout=10) is None
+    while not heard.empty():
+        heard.get()
+    assert list(one._watched) == [str(tmp_path)]
+    time.sleep(0.3)
+    (tmp_path / "later").write_text("x")
+    assert str(tmp_path / "later") in gathered(heard, {str(tmp_path / "later")})
 
 
 def test_of_a_large_tree_the_top_and_the_named_folders(tmp_path: Path, watching, monkeypatch: pytest.MonkeyPatch) -> None:
