@@ -53,7 +53,7 @@ COMMANDS = {
     "audit": ("commands.audit", "show what was decided and done, and check the record of it"),
     "sessions": ("commands.sessions", "list past sessions"),
     "resume": ("interactive", "go on with a session in the terminal app"),
-    "tools": ("commands.tools", "list the tools and what each may do"),
+    "tools": ("commands.tools", "list the tools and what each may do; confirm plugins of your own"),
     "sandbox": ("commands.sandbox", "say what holds programs in here; --verify attacks it"),
     "config": ("commands.config", "get, set and locate the settings"),
     "doctor": ("commands.doctor", "check this machine and say what to do"),

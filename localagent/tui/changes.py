@@ -33,11 +33,8 @@ _STEPS = 200
 _SESSIONS = 300
 _DIFF_LINES = 5_000
 _FILES = 2_000
-_ROWS = 6
 MARKS = {"created": "+", "changed": "~", "deleted": "-", "moved": "→", "folder": "/", "permissions": "="}
 _TONES = {"+": "$text-success", "-": "$text-error"}
-
-Act = Callable[[int], "Undone"]
 
 
 class Deeds:
@@ -72,13 +69,14 @@ class Deeds:
                         break
         return found
 
-    async def turn(self, step: Step) -> tuple[str, bool]:
-        """Undo the step, or do it again where it is undone."""
-        back = step.state == "undone"
-        return await self._do(lambda: _told(self._turned(step, back), self.folder))
-
-    def _turned(self, step: Step, back: bool) -> Undone:
-        return self.journal.redo(step.number) if back else self.journal.undo(step.number)
+    async def turn(self, step: Step, again: bool) -> tuple[str, bool]:
+        """Undo the step, or do it again."""
+        if step.state == "undone" and not again:
+            return t("Step {step} is undone already; r does it again.", step=step.number), False
+        if step.state == "done" and again:
+            return t("Step {step} is not undone; u undoes it.", step=step.number), False
+        act = self.journal.redo if again else self.journal.undo
+        return await self._do(lambda: _told(act(step.number), self.folder))
 
     async def put_back(self, step: Step, file: StepFile, over: bool) -> tuple[str, bool]:
         """The one file as it was before the step; with `over` also where it was changed since."""
@@ -116,7 +114,7 @@ def _told(done: Undone, folder: str) -> tuple[str, bool]:
 
 
 class Steps(Modal):
-    """The steps, newest first. Enter opens one, u undoes it or does it again."""
+    """The steps, newest first. Enter opens one, u undoes it, r does it again."""
 
     def __init__(self, deeds: Deeds, tell: Callable[[str, str], None]) -> None:
         super().__init__()
@@ -131,7 +129,7 @@ class Steps(Modal):
             yield Static(Content(t("What was changed here")), classes="title", markup=False)
             yield OptionList(id="first", markup=False)
             yield Static("", id="said", classes="about", markup=False)
-            keys = t("Enter shows it · u undoes it, or does it again · Esc closes")
+            keys = t("Enter shows it · u undoes it · r does it again · Esc closes")
             yield Static(Content(keys), classes="about", markup=False)
 
     async def on_mount(self) -> None:
@@ -182,9 +180,10 @@ class Steps(Modal):
         if event.key in ("u", "r") and not self._busy and (step := self._here()) is not None:
             event.stop()
             self._busy = True
-            text, well = await self._deeds.turn(step)
+            text, well = await self._deeds.turn(step, again=event.key == "r")
             self._busy = False
-            self._tell(text, "info" if well else "warning")
+            if well:
+                self._tell(text, "info")
             if self.is_attached:
                 self._say(text, well)
                 await self._fill()
@@ -218,6 +217,7 @@ class OneStep(Modal):
         self._goal = goal
         self._tell = tell
         self._files: list[StepFile] = []
+        self._more = 0
         self._over: str = ""
         self._busy = False
 
@@ -240,7 +240,8 @@ class OneStep(Modal):
     async def _load(self) -> None:
         try:
             self._step = await asyncio.to_thread(self._deeds.journal.step, self._step.number)
-            self._files = (await asyncio.to_thread(stepfiles.files, self._deeds.journal.folder, self._step.number))[:_FILES]
+            found = await asyncio.to_thread(stepfiles.files, self._deeds.journal.folder, self._step.number)
+            self._files, self._more = found[:_FILES], max(0, len(found) - _FILES)
         except LocalAgentError as error:
             self._files = []
             self._say(shown.visible(str(error), lines=False), False)
@@ -250,10 +251,11 @@ class OneStep(Modal):
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(step.at))
         state = t(" (undone)") if undone else ""
         why = wording.one_line(self._goal or step.name, 200)
+        why += t(" · {count} more files are not listed", count=self._more) if self._more else ""
         self.query_one("#what", Static).update(
             Content.assemble((t("Step {step} · {when}{state}", step=step.number, when=when, state=state), ""), (f"\n{why}", "$text-muted"))
         )
-        turn = t("u does it again") if undone else t("u undoes the step")
+        turn = t("r does it again") if undone else t("u undoes the step")
         file = [] if undone else [t("f puts this file back")]
         keys = [*file, turn, t("PgUp PgDn scroll"), t("Esc closes")]
         self.query_one("#keys", Static).update(Content(" · ".join(keys)))
@@ -307,7 +309,7 @@ class OneStep(Modal):
     async def _act(self, key: str) -> None:
         file = self._here()
         if key in ("u", "r"):
-            text, well = await self._deeds.turn(self._step)
+            text, well = await self._deeds.turn(self._step, again=key == "r")
         elif file is None or self._step.state != "done" or (key == "o" and self._over != file.path):
             return
         else:

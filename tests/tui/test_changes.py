@@ -58,6 +58,8 @@ def test_nothing_is_changed_while_the_agent_works(work: Path) -> None:
         await until(pilot, lambda: (work / "b.txt").exists())
         await say(pilot, "/changes")
         await shows(pilot, "1 created: b.txt")
+        await pilot.press("r")
+        await shows(pilot, "is not undone; u undoes it")
         await pilot.press("u")
         await shows(pilot, "The agent is at work")
         await pilot.press("enter")
@@ -80,7 +82,7 @@ def test_one_file_of_several_is_taken_back_and_the_rest_stays(work: Path) -> Non
 
     assert asyncio.run(back()) == ("Step 2: f1.txt put back.", True)
     assert [(work / f"f{n}.txt").exists() for n in range(3)] == [True, False, True]
-    assert asyncio.run(deeds.turn(deeds.steps()[0]))[1] and (work / "f1.txt").exists()
+    assert asyncio.run(deeds.turn(deeds.steps()[0], again=True))[1] and (work / "f1.txt").exists()
     assert asyncio.run(deeds.put_back(deeds.steps()[-1], StepFile(str(work / "none"), "changed"), over=True))[1] is False
 
 
