@@ -34,9 +34,12 @@ class Flow:
         self.unread -= sum(map(len, self.waiting))
         self.waiting.clear()
 
-    def read(self, count: int) -> bool:
-        """The browser has drawn so many bytes more. True when it has caught up, and everything is to be drawn anew."""
+    def read(self, count: int) -> None:
+        """The browser has drawn so many bytes more."""
         self.unread = max(0, self.unread - count)
+
+    def caught_up(self) -> bool:
+        """True once when a browser that was behind has drawn all that left: now everything is to be drawn anew."""
         if self.behind and self.unread == 0:
             self.behind = False
             return True

@@ -21,6 +21,7 @@ from .flow import Flow
 MESSAGE = 64 << 10
 """The largest message taken from a browser, in bytes."""
 _HELLO_S = 10.0
+_PAUSE_S = 0.1
 _NO_SUCH = 1003
 
 
@@ -42,8 +43,8 @@ class Relay:
     # ------------------------------------------------------------ the app says
 
     def show(self, data: bytes) -> None:
-        if self._flow.offer(data):
-            self._more.set()
+        self._flow.offer(data)
+        self._more.set()
 
     def begin(self, modes: bytes) -> None:
         # What waits was drawn before, and is drawn again.
@@ -86,7 +87,7 @@ class Relay:
             await self._say({"refused": str(error)})
             return
         self._app.look(self, size)
-        tasks = [asyncio.ensure_future(self._listen(self._app)), asyncio.ensure_future(self._tell())]
+        tasks = [asyncio.ensure_future(self._listen(self._app)), asyncio.ensure_future(self._tell(self._app))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -116,8 +117,9 @@ class Relay:
                 await app.terminal.room()
             elif "size" in told:
                 app.resize(_size(told))
-            elif self._flow.read(_count(told)):
-                app.redraw()
+            else:
+                self._flow.read(_count(told))
+                self._more.set()
 
     async def _receive(self) -> tuple[bytes, dict[str, Any]]:
         message = await self._socket.receive()
@@ -133,7 +135,7 @@ class Relay:
             raise Wrong
         return b"", told
 
-    async def _tell(self) -> None:
+    async def _tell(self, app: Running) -> None:
         """A new beginning comes before what is drawn after it, and the last word after everything drawn."""
         while True:
             await self._more.wait()
@@ -146,6 +148,10 @@ class Relay:
             if self._last is not None:
                 await self._say(self._last)
                 return
+            if self._flow.caught_up():
+                # Who writes more than can be drawn goes on doing so.
+                await asyncio.sleep(_PAUSE_S)
+                app.redraw()
 
     async def _say(self, what: dict[str, Any]) -> None:
         await self._socket.send_text(json.dumps(what))
