@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
 import queue
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,18 +23,35 @@ _FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync --remote-debugging-pipe"
 ).split()
 
+_START = """
+import os, sys
+down, up = map(int, sys.argv[1:3])
+os.dup2(down, 3)
+os.dup2(up, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def _above(end: int) -> int:
+    moved = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(end)
+    return moved
+
 
 class Browser:
     """One browser with a profile of its own. Every request that its pages make is in `requests`."""
 
     def __init__(self, profile: Path) -> None:
         assert PROGRAM
-        down, self._to = os.pipe()
-        self._from, up = os.pipe()
+        # The browser reads from 3 and writes to 4, so ours must lie above.
+        down, self._to = (_above(end) for end in os.pipe())
+        self._from, up = (_above(end) for end in os.pipe())
         argv = [PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        shell = ["sh", "-c", f'exec "$@" 3<&{down} 4>&{up} {down}<&- {up}>&-', "sh", *argv]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(shell, pass_fds=(down, up), start_new_session=True, **quiet)  # type: ignore[call-overload]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _START, str(down), str(up), *argv],
+            pass_fds=(down, up), start_new_session=True, **quiet,
+        )  # type: ignore[call-overload]  # fmt: skip
         os.close(down)
         os.close(up)
         self._numbers = itertools.count(1)
@@ -81,14 +100,18 @@ class Tab:
 
     def __init__(self, browser: Browser, address: str, size: tuple[int, int] = (1000, 640)) -> None:
         self.browser = browser
-        self.target = browser.call("Target.createTarget", url="about:blank", width=size[0], height=size[1])["targetId"]
+        self.target = browser.call("Target.createTarget", url="about:blank", newWindow=True)["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self.resize(*size)
         self.go(address)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         return self.browser.call(method, self.session, **params)
+
+    def resize(self, width: int, height: int) -> None:
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def go(self, address: str) -> None:
         self.call("Page.navigate", url=address)

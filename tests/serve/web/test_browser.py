@@ -83,7 +83,7 @@ def test_a_request_is_answered_in_a_browser_and_nothing_comes_from_elsewhere(cli
         tab.wait(lambda: tab.run("document.readyState") == "complete" and "你好 and 🎉" in tab.screen())
         assert web.apps() == [app]
         wide = tab.run("term.cols")
-        tab.call("Emulation.setDeviceMetricsOverride", width=700, height=500, deviceScaleFactor=1, mobile=False)
+        tab.resize(700, 500)
         tab.wait(lambda: tab.run("term.cols") < wide)
         # A paste is a paste: its lines are not sent one by one.
         tab.run("term.paste('first\\nsecond')")

@@ -23,9 +23,26 @@ const term = new Terminal({
 const fit = new FitAddon.FitAddon();
 term.loadAddon(fit);
 term.loadAddon(new UnicodeGraphemesAddon.UnicodeGraphemesAddon());
+wide();
 term.open(document.getElementById("terminal"));
 fit.fit();
 term.focus();
+
+// What Unicode 15 and 16 made wide, which the add-on's table does not know yet: it is treated as a known one like it.
+const WIDER = [
+  [0x2630, 0x2637, 0x4e00], [0x268a, 0x268f, 0x4e00], [0x4dc0, 0x4dff, 0x4e00], [0x1f6dc, 0x1f6df, 0x1f600],
+  [0x1f7f0, 0x1f7f0, 0x1f600], [0x1f979, 0x1f979, 0x1f600], [0x1f9cc, 0x1f9cc, 0x1f600], [0x1fa70, 0x1faff, 0x1f600],
+];
+function wide() {
+  const known = term._core.unicodeService._providers[term.unicode.activeVersion];
+  const as = (code) => (code < 0x2630 ? code : (WIDER.find(([from, to]) => code >= from && code <= to) || [0, 0, code])[2]);
+  term.unicode.register({
+    version: "localagent",
+    wcwidth: (code) => known.wcwidth(as(code)),
+    charProperties: (code, before) => known.charProperties(as(code), before),
+  });
+  term.unicode.activeVersion = "localagent";
+}
 
 let socket = null;
 let failed = 0;

@@ -4,8 +4,10 @@
 {
   const create = document.createElement.bind(document);
   document.createElement = (name, options) => {
-    const made = create(name, options);
-    if (String(name).toLowerCase() === "style") {
+    const sheets = String(name).toLowerCase() === "style";
+    // Even an empty one would be against the policy; a template shows nothing either.
+    const made = create(sheets ? "template" : name, options);
+    if (sheets) {
       const sheet = new CSSStyleSheet();
       document.adoptedStyleSheets.push(sheet);
       let written = "";
