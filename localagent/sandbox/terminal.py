@@ -129,17 +129,28 @@ class Terminal:
 
     def end(self) -> None:
         """Ask it to end as it would by itself."""
-        if self._status is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._popen.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            self._popen.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it and what stayed in its session, at once."""
-        if self._status is None:
+        if self._popen.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
 
     def _wait(self) -> None:
+        pid = self._popen.pid
+        # There is no shell that could let a program go on which has stopped itself, as Ctrl+Z does.
+        while hasattr(os, "waitid"):
+            try:
+                found = os.waitid(os.P_PID, pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+            except ChildProcessError:
+                break
+            if found is None or found.si_code not in (os.CLD_STOPPED, os.CLD_TRAPPED):
+                break
+            with contextlib.suppress(OSError):
+                os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG)
+                os.kill(pid, signal.SIGCONT)
         status = self._popen.wait()
         with contextlib.suppress(RuntimeError):
             # The loop may be over already.

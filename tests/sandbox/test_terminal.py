@@ -72,6 +72,12 @@ def test_it_can_be_asked_to_end_and_be_ended() -> None:
     assert asyncio.run(run(deaf, lambda made: (made.end(), made.kill())))[0] == -signal.SIGKILL
 
 
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system cannot say that a program has stopped")
+def test_a_program_that_stops_itself_goes_on() -> None:
+    stop = "import os, signal\nfor n in range(3):\n    os.kill(os.getpid(), signal.SIGSTOP)\nos.write(1, b'on')"
+    assert asyncio.run(run(stop)) == (0, b"on")
+
+
 def test_what_a_program_leaves_behind_does_not_hold_its_end_up() -> None:
     code = "import os, time\nif os.fork() == 0:\n    time.sleep(5)\n    os._exit(0)\nos.write(1, b'gone')"
     began = time.monotonic()

@@ -7,15 +7,17 @@ nothing, and the app itself also wants a key, which the browser keeps for our ad
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 PROTOCOL = "localagent"
 _BYTES = 32
 _TRIES = 10
 _TRY_AGAIN_S = 6.0
+_COOKIE_S = 30 * 86400
 _HOW = "Open the address that `localagent web` printed when it was started."
 
 
@@ -47,6 +49,13 @@ class Tries:
         self.left -= 1
 
 
+def _pairs(header: str) -> Iterator[tuple[str, str]]:
+    """The cookies of a header. Other servers of this machine have some here too, of whatever form."""
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        yield name, value
+
+
 def _secret() -> str:
     return secrets.token_urlsafe(_BYTES)
 
@@ -57,7 +66,8 @@ class Doors:
     def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.token, self.key, self._cookie = _secret(), _secret(), _secret()
         # A cookie of an earlier server has another name, and is not taken for a wrong one.
-        self.name = f"localagent-{secrets.token_hex(4)}"
+        self._names = f"localagent-{port}-"
+        self.name = f"{self._names}{secrets.token_hex(4)}"
         plain = f":{port}" if port != 80 else ""
         self._hosts = frozenset(f"{name}{plain}" for name in ("127.0.0.1", "[::1]", "localhost"))
         self._tokens, self._cookies, self._keys = Tries(clock), Tries(clock), Tries(clock)
@@ -65,7 +75,12 @@ class Doors:
     @property
     def cookie(self) -> str:
         """The header that sets the cookie."""
-        return f"{self.name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{self.name}={self._cookie}; Path=/; Max-Age={_COOKIE_S}; HttpOnly; SameSite=Strict"
+
+    def stale(self, header: str) -> list[str]:
+        """Headers that remove the cookies of earlier servers on this port, of those in the Cookie header."""
+        names = {name for name, _ in _pairs(header) if re.fullmatch(re.escape(self._names) + "[0-9a-f]{8}", name)}
+        return [f"{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict" for name in sorted(names - {self.name})]
 
     def check_place(self, headers: Mapping[str, str], method: str) -> None:
         """Our own name, and no other page behind the request. Raises Refused."""
@@ -93,9 +108,7 @@ class Doors:
 
     def check_cookie(self, header: str) -> None:
         """The Cookie header. Raises Refused."""
-        # Other servers of this machine have cookies here too, of whatever form.
-        pairs = (part.strip().partition("=") for part in header.split(";"))
-        given = next((value for name, _, value in pairs if name == self.name), None)
+        given = next((value for name, value in _pairs(header) if name == self.name), None)
         if given is None:
             raise Refused(403, _HOW)
         self._check(given, self._cookie, self._cookies)

@@ -34,7 +34,7 @@ class Face:
                 await self._socket(scope, receive, send, headers)
             elif scope["type"] == "http":
                 response = self._page(scope, headers)
-                response.headers.update(pages.HEADERS)
+                response.headers.update(pages.headers(headers["host"]))
                 await response(scope, receive, send)
         except Refused as refused:
             await _refusal(refused, scope, receive, send)
@@ -45,7 +45,10 @@ class Face:
         if tokens is not None and scope["path"] == "/":
             self._doors.check_token(tokens[0])
             page = pages.enter(self._doors.key)
-            return Response(page.body, media_type=page.kind, headers={"set-cookie": self._doors.cookie})
+            response = Response(page.body, media_type=page.kind)
+            for cookie in [*self._doors.stale(headers.get("cookie", "")), self._doors.cookie]:
+                response.headers.append("set-cookie", cookie)
+            return response
         self._doors.check_cookie(headers.get("cookie", ""))
         found = pages.find(scope["path"])
         if found is None:
@@ -65,7 +68,7 @@ class Face:
 
 async def _refusal(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
     response = Response(f"{refused.message}\n", refused.status, media_type="text/plain; charset=utf-8")
-    response.headers.update(pages.HEADERS)
+    response.headers.update(pages.headers())
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).send_denial_response(response)
     else:

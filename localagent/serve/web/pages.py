@@ -21,9 +21,8 @@ FILES = {
     "/xterm/addon-fit.js": "xterm/addon-fit.js",
     "/xterm/addon-unicode-graphemes.js": "xterm/addon-unicode-graphemes.js",
 }
-HEADERS = {
-    "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -37,6 +36,13 @@ HEADERS = {
 class Page:
     body: bytes
     kind: str
+
+
+def headers(host: str = "") -> dict[str, str]:
+    """Those of every answer. `host` is our own name in the request, once it is known to be ours."""
+    # Not every browser counts a websocket among what is our own.
+    sockets = f"; connect-src 'self' ws://{host}" if host else ""
+    return {"content-security-policy": _POLICY + sockets} | _HEADERS
 
 
 def find(path: str) -> Page | None:

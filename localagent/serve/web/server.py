@@ -62,7 +62,9 @@ class Server:
         async def whole() -> None:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, end, number)
+                # `nohup` means to go on without the terminal.
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    loop.add_signal_handler(number, end, number)
             await self.serve(ready, stopping)
 
         asyncio.run(whole())

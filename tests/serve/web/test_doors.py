@@ -113,6 +113,14 @@ def test_a_cookie_of_an_earlier_server_is_no_wrong_try() -> None:
     doors.check_cookie(doors.cookie.partition(";")[0])
 
 
+def test_only_the_cookies_of_earlier_servers_on_this_port_are_removed() -> None:
+    old, doors, other = Doors(8412), Doors(8412), Doors(9000)
+    header = "; ".join([old.cookie.partition(";")[0], doors.cookie.partition(";")[0], other.cookie.partition(";")[0], "x=1"])
+    (removed,) = doors.stale(header)
+    assert removed.startswith(f"{old.name}=;") and "Max-Age=0" in removed
+    assert doors.stale("localagent-8412-\r\nx=1; localagent-8412-zz=1") == []
+
+
 def test_tries_come_back_slowly_and_never_more_than_at_first() -> None:
     clock = Clock()
     tries = Tries(clock)
