@@ -132,9 +132,10 @@ class Tab:
         self.call("Input.dispatchKeyEvent", type="keyUp", **known)
 
     def screen(self) -> str:
-        """What the terminal shows, read as its rows are drawn."""
-        script = "[...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\\n')"
-        return str(self.run(script)).replace("\xa0", " ")
+        """The characters that the terminal shows."""
+        line = "term.buffer.active.getLine(row)?.translateToString(true, 0, term.cols) ?? ''"
+        script = f"typeof term === 'undefined' ? '' : Array.from({{length: term.rows}}, (_, row) => {line}).join('\\n')"
+        return str(self.run(script))
 
     def wait(self, met: Callable[[], Any], seconds: float = 30.0) -> Any:
         until = time.monotonic() + seconds
