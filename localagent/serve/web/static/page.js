@@ -4,6 +4,7 @@
 const PIECE = 16384; // bytes typed or pasted that go in one message
 const CLIPBOARD_MOST = 1 << 20;
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
+const RETRIES = 40; // the app behind a lost tab has ended by then
 
 const notice = document.getElementById("notice");
 const again = document.getElementById("again");
@@ -117,7 +118,7 @@ function lost() {
   const wait = RETRY_MS[Math.min(failed, RETRY_MS.length - 1)];
   failed += 1;
   if (failed > 1) tell("No connection to the server. If it was started again, open the new address that it printed.");
-  setTimeout(connect, wait);
+  if (failed < RETRIES) setTimeout(connect, wait);
 }
 
 again.onclick = () => { tell(""); term.write("\x1bc"); term.focus(); connect(); };
