@@ -20,7 +20,7 @@ from tests.make_gguf import make
 from tests.serve.web.browser import PROGRAM, Browser, Tab
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed here")
-ANSWER = "Here you are: 你好 and 🎉, *done*."
+ANSWER = "Here you are: 你好 and 🎉, *finished*."
 
 
 class Web:
@@ -57,7 +57,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 def test_a_request_is_answered_in_a_browser_and_nothing_comes_from_elsewhere(cli: Cli, browser: Browser) -> None:
-    host = Host(ANSWER)
+    host = Host(ANSWER, ANSWER)
     web = Web(cli)
     try:
         # Who lacks the token sees nothing.
@@ -75,7 +75,7 @@ def test_a_request_is_answered_in_a_browser_and_nothing_comes_from_elsewhere(cli
         tab.type("How are you?")
         tab.wait(lambda: "How are you?" in tab.screen())
         tab.press("Enter", 13, "\r")
-        tab.wait(lambda: "done" in tab.screen())
+        tab.wait(lambda: "finished" in tab.screen())
         assert "你好 and 🎉" in tab.screen()
 
         # A reload finds the same app, drawn whole, and typing goes on.
@@ -86,9 +86,10 @@ def test_a_request_is_answered_in_a_browser_and_nothing_comes_from_elsewhere(cli
         tab.resize(700, 500)
         tab.wait(lambda: tab.run("term.cols") < wide)
         # A paste is a paste: its lines are not sent one by one.
+        asked = len(host.requests)
         tab.run("term.paste('first\\nsecond')")
-        tab.wait(lambda: re.search(r"first\s*\n.*second", tab.screen()))
-        assert len(host.requests) == 1
+        tab.wait(lambda: re.search(r"first[ │]*\n.*second", tab.screen()))
+        assert len(host.requests) == asked
 
         assert {urlsplit(address).netloc for address in browser.requests} == {urlsplit(web.home).netloc}
         complaints = [event for event in browser.events if event["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")]
