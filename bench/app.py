@@ -82,6 +82,8 @@ class Terminal:
         self._here, there = pty.openpty()
         self.seen = b""
         environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", "PYTHONPATH": str(ROOT)}
+        # A machine set to write no bytecode would compile our modules at every start, but not Textual's.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.began = time.perf_counter()
         command = [sys.executable, "-c", STREAM + code, *argv]
         self._process = subprocess.Popen(

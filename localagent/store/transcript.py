@@ -93,7 +93,8 @@ class Transcript:
             except (ValueError, TypeError, AttributeError, KeyError):
                 continue
             if isinstance(event, MessageDone):
-                event = replace(event, message=replace(event.message, generated=ids.get(self._messages)))
+                if self._messages in ids:
+                    event = replace(event, message=replace(event.message, generated=ids[self._messages]))
                 self._messages += 1
             yield event
 
