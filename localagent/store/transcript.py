@@ -47,7 +47,7 @@ def new_id() -> str:
 def find(wanted: str) -> str:
     """The id of a stored session: exact, a unique beginning, or `last`. Raises UsageError."""
     folder = sessions_dir()
-    known = sorted(p.name for p in folder.iterdir() if (p / "transcript.jsonl").exists()) if folder.is_dir() else []
+    known = sorted(p.name for p in folder.iterdir() if _whole(p)) if folder.is_dir() else []
     if wanted == "last" and known:
         return known[-1]
     matches = [name for name in known if name == wanted] or [name for name in known if name.startswith(wanted)]
@@ -57,6 +57,11 @@ def find(wanted: str) -> str:
         raise UsageError(f"{wanted!r} names {len(matches)} sessions.", f"Give more of the id: {', '.join(matches[-3:])}")
     last = f"The last one is {known[-1]}." if known else "There are no sessions yet."
     raise UsageError(f"There is no session {wanted!r}.", last)
+
+
+def _whole(place: Path) -> bool:
+    """Whether a session is there; one that begins with a dot is still being copied."""
+    return not place.name.startswith(".") and (place / "transcript.jsonl").exists()
 
 
 class Transcript:
