@@ -103,6 +103,14 @@ class Transcript:
                 self._messages += 1
             yield event
 
+    def raw(self) -> Iterator[bytes]:
+        """The lines as they are on the disk. Raises StoreError."""
+        try:
+            with self._lines.open("rb") as lines:
+                yield from lines
+        except OSError as error:
+            raise _unreadable(self._lines, error) from error
+
     def _write(self, path: Path, value: dict) -> None:
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
         try:
@@ -137,16 +145,24 @@ def _append(path: Path, line: bytes) -> None:
 
 def _json_lines(path: Path) -> Iterator[dict]:
     """The lines that are whole JSON objects; anything else is passed over."""
-    if not path.exists():
+    try:
+        lines = path.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with lines:
         for line in lines:
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict):
                 yield value
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} cannot be read: {error.strerror}.", "Check who owns it and its permissions.")
 
 
 def _ids(path: Path) -> dict[int, Generated]:

@@ -61,7 +61,10 @@ def test_words_of_many_languages_are_found(text: str, words: str) -> None:
     assert found(words) == [session]
 
 
-@pytest.mark.parametrize("words", ["", "   ", '"', '""', "*", "NOT", "a AND", "(", "texts:", "^", "\0", "'; DROP TABLE x", "nowhere " * 500])
+@pytest.mark.parametrize(
+    "words",
+    ["", "   ", '"', '""', "*", "NOT", "a AND", "(", "texts:", "^", "\0", "'; DROP TABLE x", "nowhere " * 500],
+)
 def test_no_words_break_a_search(words: str) -> None:
     stored("plain request")
     assert found(words) == []

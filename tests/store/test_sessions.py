@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -46,9 +47,9 @@ def test_a_fork_has_what_it_needs_of_the_old_one() -> None:
     log.append(ToolFinished(call, result))
     meta.rename(old, "Mine")
     forked = sessions.fork(old)
-    finished = [event for event in transcript.Transcript(forked).read() if isinstance(event, ToolFinished)][0]
+    finished = next(event for event in transcript.Transcript(forked).read() if isinstance(event, ToolFinished))
     assert finished.result.spill == str(transcript.sessions_dir() / forked / "output" / "1.txt")
-    assert finished.result.spill in finished.result.text and open(finished.result.spill).read() == "all of it"
+    assert finished.result.spill in finished.result.text and Path(finished.result.spill).read_text() == "all of it"
     first = [e for e in transcript.Transcript(sessions.fork(old, 1)).read() if isinstance(e, MessageDone)]
     assert [event.message.generated for event in first] == [Generated("sha", (1, 2))]
     assert meta.load(forked).title == "Mine (fork)"
