@@ -126,7 +126,7 @@ def _rename(args: argparse.Namespace) -> int:
 
 
 def _fork(args: argparse.Namespace) -> int:
-    made = sessions.fork(transcript.find(args.id), args.at)
+    made = sessions.forked(transcript.find(args.id), args.at)
     print(made)
     print(f"Go on with it: localagent resume {made}", file=sys.stderr)
     return 0

@@ -16,7 +16,7 @@ from .index import Hit, Row
 from .paths import state_dir
 from .transcript import new_id, sessions_dir
 
-__all__ = ["KEPT_DAYS", "Hit", "Row", "fork", "remove", "restore", "row", "rows", "search"]
+__all__ = ["KEPT_DAYS", "Hit", "Row", "forked", "remove", "restore", "row", "rows", "search"]
 
 KEPT_DAYS = 30
 """How long a session that was put aside can be brought back."""
@@ -39,7 +39,7 @@ def row(session: str) -> Row | None:
     return next((one for one in rows() if one.id == session), None)
 
 
-def fork(session: str, at: int | None = None) -> str:
+def forked(session: str, at: int | None = None) -> str:
     """A new session that begins with the first `at` requests of this one and what came of them, by default with all.
 
     Its id. The old one stays as it is, and what the new one needs of it is copied. Raises UsageError, StoreError.

@@ -146,5 +146,5 @@ def test_odd_sessions_are_exported_too() -> None:
     with pytest.raises(UsageError):
         exporting.export(log.folder.name, "pdf")
     assert [exporting.kind_of(name) for name in ("a.MD", "b.htm", "c.jsonl", "d", "e.pdf")] == ["md", "html", "jsonl", None, None]
-    forked = sessions.fork(evil_session())
+    forked = sessions.forked(evil_session())
     assert "Forked from" in exporting.export(forked, "md")

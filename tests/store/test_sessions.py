@@ -22,7 +22,7 @@ def texts(session: str) -> list[str]:
 def test_a_fork_begins_with_the_first_requests() -> None:
     old = stored("one", "two", "three")
     before = (transcript.sessions_dir() / old / "transcript.jsonl").read_bytes()
-    whole, part = sessions.fork(old), sessions.fork(old, 2)
+    whole, part = sessions.forked(old), sessions.forked(old, 2)
     assert texts(whole) == texts(old) == ["one", "Done.", "two", "Done.", "three", "Done."]
     assert texts(part) == ["one", "Done.", "two", "Done."]
     assert meta.load(part) == meta.Meta("", old, 2) and meta.load(whole).at == 3
@@ -46,11 +46,11 @@ def test_a_fork_has_what_it_needs_of_the_old_one() -> None:
         log.append(event)
     log.append(ToolFinished(call, result))
     meta.rename(old, "Mine")
-    forked = sessions.fork(old)
+    forked = sessions.forked(old)
     finished = next(event for event in transcript.Transcript(forked).read() if isinstance(event, ToolFinished))
     assert finished.result.spill == str(transcript.sessions_dir() / forked / "output" / "1.txt")
     assert finished.result.spill in finished.result.text and Path(finished.result.spill).read_text() == "all of it"
-    first = [e for e in transcript.Transcript(sessions.fork(old, 1)).read() if isinstance(e, MessageDone)]
+    first = [e for e in transcript.Transcript(sessions.forked(old, 1)).read() if isinstance(e, MessageDone)]
     assert [event.message.generated for event in first] == [Generated("sha", (1, 2))]
     assert meta.load(forked).title == "Mine (fork)"
 
@@ -60,7 +60,7 @@ def test_a_torn_line_is_not_taken_over_and_what_is_unknown_is() -> None:
     file = transcript.sessions_dir() / old / "transcript.jsonl"
     with file.open("ab") as lines:
         lines.write(b'{"event":"FromTheFuture"}\nnonsense\n{"event":"TurnSta')
-    forked = sessions.fork(old)
+    forked = sessions.forked(old)
     assert (file.parent.parent / forked / "transcript.jsonl").read_bytes().endswith(b'{"event":"FromTheFuture"}\nnonsense\n')
 
 
@@ -68,9 +68,9 @@ def test_a_torn_line_is_not_taken_over_and_what_is_unknown_is() -> None:
 def test_a_request_that_is_not_there_cannot_be_forked_from(at: int) -> None:
     old = stored("one", "two")
     with pytest.raises(UsageError):
-        sessions.fork(old, at)
+        sessions.forked(old, at)
     with pytest.raises(UsageError):
-        sessions.fork("nowhere")
+        sessions.forked("nowhere")
     assert len(list(transcript.sessions_dir().iterdir())) == 1
 
 
@@ -82,7 +82,7 @@ def test_a_fork_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="disk is full"):
-        sessions.fork(old)
+        sessions.forked(old)
     assert [path.name for path in transcript.sessions_dir().iterdir()] == [old]
 
 
