@@ -78,8 +78,7 @@ def with_index(work: Callable[[Index], T]) -> T:
     for attempt in range(2):
         try:
             with _opened(str(path())) as index:
-                index.update()
-                return work(index)
+                return index.read(work)
         except sqlite3.DatabaseError as error:
             # A bare DatabaseError is raised for a file that is no database, too.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
@@ -90,10 +89,15 @@ def with_index(work: Callable[[Index], T]) -> T:
             break
     try:
         with _opened(":memory:") as index:
-            index.update()
-            return work(index)
+            return index.read(work)
     except sqlite3.DatabaseError as error:
         raise StoreError(f"The sessions cannot be listed: {error}.", "This Python's SQLite needs FTS5.") from error
+
+
+def _damage(told: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(told)
+    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+    return error
 
 
 def _forgotten() -> bool:
@@ -143,6 +147,15 @@ class Index:
 
     # ------------------------------------------------------------ reading
 
+    def read(self, work: Callable[[Index], T]) -> T:
+        """What `work` makes of it, up to date and of one moment: another process may write meanwhile."""
+        self.update()
+        self._db.execute("BEGIN")
+        try:
+            return work(self)
+        finally:
+            self._db.execute("ROLLBACK")
+
     def rows(self, limit: int | None = None, folder: str | None = None) -> list[Row]:
         """The newest sessions in which anything was asked."""
         where = "requests > 0" + (" AND folder = ?" if folder is not None else "")
@@ -165,12 +178,14 @@ class Index:
                 held = sum(text in texts for texts in found)
                 if held > best.get(number, (0, 0))[0]:
                     best[number] = (held, text)
-        hits = []
+        hits, ids = [], dict(self._db.execute("SELECT id, number FROM sessions"))
         for row in self.rows(None, folder):
-            number = self._number(row.id)
+            number = ids[row.id]
             if number in best and (limit is None or len(hits) < limit):
-                text = self._db.execute("SELECT text FROM texts WHERE rowid = ?", (best[number][1],)).fetchone()[0]
-                hits.append(Hit(row, finding.snippet(finding.plain(text), wanted)))
+                text = self._db.execute("SELECT text FROM texts WHERE rowid = ?", (best[number][1],)).fetchone()
+                if text is None or not isinstance(text[0], str):
+                    raise _damage("a text is missing")
+                hits.append(Hit(row, finding.snippet(finding.plain(text[0]), wanted)))
         return hits
 
     def _texts(self, term: str) -> set[int]:
@@ -215,9 +230,7 @@ class Index:
         if (found := self._version()) == VERSION:
             return
         if found:
-            error = sqlite3.DatabaseError(f"an index of version {found}")
-            error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
-            raise error
+            raise _damage(f"an index of version {found}")
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute(f"CREATE TABLE sessions ({_COLUMNS})")
         self._db.execute("CREATE VIRTUAL TABLE texts USING fts5(text, tokenize = 'unicode61 remove_diacritics 2')")

@@ -69,21 +69,22 @@ def forked(session: str, at: int | None = None) -> str:
 
 def _first(file: Path, at: int | None) -> tuple[list[bytes], int, int]:
     """The whole lines of the first `at` requests; how many requests and answers they are."""
-    lines: list[bytes] = []
-    requests = messages = 0
-    for line in _lines(file):
-        kind = _event(line)
-        if kind == "TurnStarted":
-            if requests == at:
-                return lines, requests, messages
-            requests += 1
-        messages += kind == "MessageDone"
-        lines.append(line)
-    if not requests:
+    lines = list(_lines(file))
+    # Where the requests begin that are still part of the conversation: it may have been gone back behind some.
+    begins: list[int] = []
+    for n, line in enumerate(lines):
+        event = _json(line)
+        if event.get("event") == "TurnStarted":
+            begins.append(n)
+        elif event.get("event") == "Rewound" and isinstance(to := event.get("to"), int) and to >= 0:
+            del begins[to:]
+    if not begins:
         raise UsageError("Nothing was asked in this session yet.")
-    if at is not None and not 0 <= at <= requests:
-        raise UsageError(f"This session has {requests} requests, not {at}.")
-    return lines, requests, messages
+    if at is not None and not 0 <= at <= len(begins):
+        raise UsageError(f"This session has {len(begins)} requests, not {at}.")
+    requests = len(begins) if at is None else at
+    kept = lines[: begins[requests]] if requests < len(begins) else lines
+    return kept, requests, sum(_event(line) == "MessageDone" for line in kept)
 
 
 def _lines(file: Path) -> Iterator[bytes]:

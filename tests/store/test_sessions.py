@@ -64,6 +64,16 @@ def test_a_torn_line_is_not_taken_over_and_what_is_unknown_is() -> None:
     assert (file.parent.parent / forked / "transcript.jsonl").read_bytes().endswith(b'{"event":"FromTheFuture"}\nnonsense\n')
 
 
+def test_requests_that_were_gone_back_behind_do_not_count() -> None:
+    old = stored("one", "gone")
+    with (transcript.sessions_dir() / old / "transcript.jsonl").open("ab") as lines:
+        lines.write(b'{"event":"Rewound","to":1}\n')
+    stored("two", "three", session=old)
+    assert texts(sessions.forked(old, 2))[-2:] == ["two", "Done."] and texts(sessions.forked(old, 3))[-2:] == ["three", "Done."]
+    with pytest.raises(UsageError, match="3 requests"):
+        sessions.forked(old, 4)
+
+
 @pytest.mark.parametrize("at", [4, -1])
 def test_a_request_that_is_not_there_cannot_be_forked_from(at: int) -> None:
     old = stored("one", "two")
