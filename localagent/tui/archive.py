@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class Archive:
                 title = meta.load(entry.id).title or entry.name
                 self._app.push_screen(Ask(t("A title for this conversation"), title), lambda text: self._named(entry.id, text))
             case "fork":
-                self._soon(self._fork(entry.id, None, entry.elsewhere))
+                self._soon(partial(self._fork, entry.id, None, entry.elsewhere))
             case "export":
                 rows = [Row("md", "Markdown"), Row("html", t("HTML, one page that needs nothing else")), Row("jsonl", "JSON Lines")]
                 self._app.push_screen(Picker(t("Export as"), rows), lambda kind: self._exported(entry.id, kind))
@@ -83,11 +84,11 @@ class Archive:
 
     def _named(self, session: str, text: str | None) -> None:
         if text is not None:
-            self._soon(self._rename(session, text))
+            self._soon(partial(self._rename, session, text))
 
     def _exported(self, session: str, kind: str | None) -> None:
         if kind is not None:
-            self._soon(self._export(session, kind, ""))
+            self._soon(partial(self._export, session, kind, ""))
 
     # ------------------------------------------------------------ the commands
 
@@ -166,14 +167,14 @@ class Archive:
     def _tell(self, text: str, level: str = "info") -> None:
         self._app.driver.tell(text, level)
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+    def _soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def whole() -> None:
             try:
-                await work
+                await work()
             except LocalAgentError as error:
                 self._tell(str(error), "error")
 
-        self._app.run_worker(whole())
+        self._app.run_worker(whole)
 
 
 def commands(app: Callable[[], LocalAgentApp]) -> dict[str, Callable[[str], Coroutine[Any, Any, None]]]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
@@ -86,12 +87,14 @@ class Chooser(Modal):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self._wanted = None
-        self.run_worker(self._search(event.value), group="search", exclusive=True)
+        self.run_worker(partial(self._search, event.value), group="search", exclusive=True)
 
     async def _search(self, words: str) -> None:
         await asyncio.sleep(_PAUSE_S)
         try:
             found = await asyncio.to_thread(self._find, words)
+            if not self.is_attached:
+                return
         except LocalAgentError as error:
             self._wanted = None
             self.query_one("#told", Static).update(Content(wording.calm(str(error))))
