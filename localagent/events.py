@@ -97,7 +97,10 @@ class MessageDone:
 
 @dataclass(frozen=True, slots=True)
 class PlanUpdated:
+    """The model's plan as it is now, by the call `call_id`."""
+
     items: tuple[PlanItem, ...]
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,8 @@ class ChangesCommitted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """`marks` is what the session has seen with this result (see `policy.marks`).
+    """`seconds` is without the time that a person took to answer; `marks` what the session has seen with this result
+    (see `policy.marks`).
 
     `seen` names the files that it showed the model: absolute path -> what was there (see `store.sighting`).
     """
@@ -168,6 +172,43 @@ class Nudged:
 
     text: str
     files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """The person's own words in the middle of a turn, given to the model before its next answer.
+
+    `message` has role `steer`; `surroundings` and `marks` are as in `TurnStarted`.
+    """
+
+    message: Message
+    surroundings: str = ""
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """The person has undone a step of the journal, or with `again` put it back; the model is told.
+
+    `paths` are the first of its `files` changed paths, absolute.
+    """
+
+    step: int
+    paths: tuple[str, ...] = ()
+    files: int = 0
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """The conversation goes on behind its first `to` requests; what came after them is no part of it any more.
+
+    `paths` (absolute) are the first of the `files` that were changed after that point and stay so.
+    """
+
+    to: int
+    paths: tuple[str, ...] = ()
+    files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +245,9 @@ Event = (
     | ToolFinished
     | Notice
     | Nudged
+    | Steered
+    | TakenBack
+    | Rewound
     | TurnEnded
 )
 
@@ -246,6 +290,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (MessageDone, "timings"): Timings,
     (TurnStarted, "seen"): "texts",
     (PlanUpdated, "items"): (PlanItem,),
+    (Steered, "message"): Message,
     (ToolStarted, "call"): ToolCall,
     (ToolStarted, "decision"): Decision,
     (ApprovalAsked, "call"): ToolCall,

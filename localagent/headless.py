@@ -29,6 +29,7 @@ from .events import (
     MessageDone,
     Notice,
     Nudged,
+    PlanUpdated,
     PrefillProgress,
     ToolFinished,
     ToolOutput,
@@ -38,6 +39,7 @@ from .events import (
 )
 from .policy import rules
 from .sandbox import launch
+from .toolbox import planning
 from .values import Answer, Change, Decision, Failure, ToolCall, ToolResult
 
 Format = Literal["text", "json", "stream-json"]
@@ -220,7 +222,18 @@ class Reporter:
                 self._passing(f"reading {event.done}/{event.total} tokens")
             case MessageDone() if event.message.calls and event.message.text.strip():
                 self._line("2", shown.visible(event.message.text.strip()))
-            case ToolStarted():
+            case PlanUpdated():
+                self._line("36", "\n".join(f"  {line}" for line in shown.plan_lines(event.items)))
+            case Notice() | Nudged():
+                self._told(event)
+            case TurnEnded():
+                self._clear()
+            case _:
+                self._of_a_call(event)
+
+    def _of_a_call(self, event: Event) -> None:
+        match event:
+            case ToolStarted() if event.call.name != planning.PLAN.name:
                 self._line("36", "→ " + shown.call_line(event.call))
             case ToolOutput():
                 self._line("2", shown.visible(event.text.rstrip("\n")))
@@ -232,12 +245,6 @@ class Reporter:
                     self._line("33", f"  would {line}")
             case ToolFinished() if event.result.status != "ok":
                 self._line("33", f"  {event.result.status}: {_first_line(event.result)}")
-            case Notice() | Nudged():
-                self._told(event)
-            case TurnEnded():
-                self._clear()
-            case _:
-                pass
 
     def _told(self, event: Notice | Nudged) -> None:
         if isinstance(event, Notice):

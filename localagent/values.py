@@ -125,14 +125,15 @@ class Generated:
     ids: tuple[int, ...]
 
 
-Role = Literal["system", "user", "host", "assistant", "tool"]
+Role = Literal["system", "user", "host", "steer", "assistant", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One entry of the history. `result` is set on role `tool` only.
 
-    Role `host` is our own word in the middle of a turn: a model reads it as a user's, but it opens no turn.
+    Roles `host` (our own word) and `steer` (the person's, in the middle of a turn) are read by a model as a user's,
+    but open no turn.
 
     `generated` is kept beside the transcript, not in it: the ids let the next prompt
     extend the last one token by token.

@@ -24,6 +24,7 @@ from .store import audit, grants, mask_key, paths, transcript
 from .store.journal import Journal
 from .store.workspace import folder
 from .toolbox import own
+from .toolbox.planning import Planning
 from .toolbox.plugins import PluginSource
 from .toolbox.registry import Registry, ToolSource
 from .values import Mode
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 
 _COUNTED = 20_000
+# Models of so many bytes, 7 billion weights at 4 bits, are offered the tool `plan`: smaller ones do not use it.
+_PLANS = 4_000_000_000
 _OWN_FOLDERS = (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir, paths.runtime_dir)
 
 _NO_BACKGROUND = (
@@ -73,6 +76,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         background=(steps, log.folder.name) if chosen.background else None,
         masks=masks,
         plugins=True,
+        plans=getattr(engine, "bytes", 0) >= _PLANS,
     )
     setting = Setting(
         engine=engine,
@@ -143,13 +147,14 @@ async def registry(
     background: tuple[Journal, str] | None = None,
     masks: Masks | None = None,
     plugins: bool = False,
+    plans: bool = False,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
-    With `background` (the journal and the session's id) those for background commands come next; `masks` hides
-    secrets in what these write. With `plugins` the user's own that are confirmed come last: what is wrong with one of them is a
-    problem of the registry.
+    With `plans` there is the tool `plan`. With `background` (the journal and the session's id) those for background commands
+    come next; `masks` hides secrets in what these write. With `plugins` the user's own that are confirmed come last: what is
+    wrong with one of them is a problem of the registry.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -175,7 +180,7 @@ async def registry(
     problems = await source.load()
     if problems:
         raise ConfigError(" ".join(problems))
-    sources: list[ToolSource] = [source]
+    sources: list[ToolSource] = [source, *([Planning()] if plans else [])]
     if background is not None and _holds_background():
         from .toolbox.background import Background
 

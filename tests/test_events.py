@@ -16,7 +16,7 @@ SAMPLES = [
     e.TextDelta("é"),
     e.ThinkingDelta("hm"),
     e.MessageDone(v.Message("assistant", (v.Text("t"),), "th", (CALL,)), v.Usage(1, 2, 3), v.Timings(1.0), "length"),
-    e.PlanUpdated((v.PlanItem("one", True),)),
+    e.PlanUpdated((v.PlanItem("one", True),), "call_1"),
     e.ToolStarted(CALL, v.Decision("allow", "reading", "read(**)")),
     e.ToolOutput("call_1", "line\n"),
     e.ApprovalAsked(CALL, v.Decision("ask", "changes"), (CHANGE,)),
@@ -25,6 +25,9 @@ SAMPLES = [
     e.ToolFinished(CALL, v.ToolResult("call_1", (v.Text("ok"),), receipts=(v.Receipt("changed", {"op": "write"}),)), 0.1),
     e.Notice("n", "warning"),
     e.Nudged("go on"),
+    e.Steered(v.Message("steer", (v.Text("as CSV"),)), "a.csv: empty", ("untrusted",)),
+    e.TakenBack(3, ("a",), 2, True),
+    e.Rewound(1, ("a",), 1),
     e.TurnEnded("done", "fine", v.Failure("engine", "died"), (v.Receipt("ran", {"exit_code": 0}),), ("run(x)",)),
 ]
 

@@ -27,6 +27,10 @@ class Answers:
         told = f" ({answer.note})" if answer.note else ""
         return replace(decision, verdict="deny", reason=f"the user was asked the same before and said no{told}")
 
+    def forget(self) -> None:
+        """The person has said something new: what they refused before may be what they want now, and the other way round."""
+        self._given.clear()
+
     def note(self, key: str, answer: Answer, spec: ToolSpec) -> None:
         if answer.edited_args is None and (answer.verdict == "deny" or "send" not in spec.effects):
             self._given[key] = answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -38,8 +39,8 @@ class Life:
     """One call on its way.
 
     `call` is what everybody sees, `real` the same with secrets put back for the tool. `result` is final
-    once `settled`; `edited` is the call that a person made of it. `bound` is the hash of what was asked about.
-    `seen` are the files that the tool reads, as they were before it did.
+    once `settled`; `edited` is the call that a person made of it. `bound` is the hash of what was asked about,
+    `waited` the seconds that answers took. `seen` are the files that the tool reads, as they were before it did.
     """
 
     call: ToolCall
@@ -51,6 +52,7 @@ class Life:
     bound: str = ""
     ran: bool = False
     seen: Mapping[str, str] = field(default_factory=dict)
+    waited: float = 0.0
 
     def __post_init__(self) -> None:
         self.real = self.call
@@ -74,7 +76,11 @@ async def settle(
         _decide(life, earlier, None, changes, desk)
         return
     yield ApprovalAsked(life.call, decision, changes)
-    answer = await desk.approve(life.call, decision, changes)
+    asked = time.monotonic()
+    try:
+        answer = await desk.approve(life.call, decision, changes)
+    finally:
+        life.waited += time.monotonic() - asked
     answer = _sound(answer, desk.masks)
     desk.answers.note(known, answer, spec)
     yield ApprovalGiven(life.call.id, answer)

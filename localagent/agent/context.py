@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from ..events import TurnStarted
+from ..events import Steered, TurnStarted
 from ..values import Message, Part, Text
 
 SYSTEM = """\
@@ -50,12 +50,12 @@ def _quoted(text: str) -> str:
     return "\n".join(f"| {line}" for line in text.splitlines())
 
 
-def user_message(event: TurnStarted) -> Message:
-    """The history entry of a turn's start: the user's own words as the first part, then the surroundings."""
+def user_message(event: TurnStarted | Steered) -> Message:
+    """The history entry of a turn's start, or of words in its middle: the user's own as the first part, then the surroundings."""
     if not event.surroundings:
         return event.message
     parts: tuple[Part, ...] = (*event.message.parts, Text(f"\n\n[{event.surroundings}]"))
-    return Message("user", parts)
+    return Message(event.message.role, parts)
 
 
 def for_model(history: Sequence[Message]) -> list[Message]:
@@ -106,5 +106,6 @@ def conclusion(turn: Sequence[Message]) -> list[Message]:
             lines.append(f"{made[:300]} gave:\n{message.result.text[:_RESULT_SHOWN]}")
     told = "\n\n".join(lines) or "Nothing was done."
     request = turn[0].text if turn else ""
+    request += "".join(f"\nThe user added: {message.text}" for message in turn if message.role == "steer")
     system = Message("system", (Text(CONCLUDE),))
     return [system, Message("user", (Text(f"Request: {request}\n\nWhat was done:\n{told}"),))]

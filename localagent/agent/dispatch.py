@@ -90,7 +90,8 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncGenerator[Event, None]:
         told = "Interrupted while it ran; what it did until then stands." if _beyond(life, hands) else _STOPPED
         result = replace(_result(call, "cancelled", told), receipts=result.receipts)
     seen = life.seen if result.status == "ok" else {}
-    yield ToolFinished(life.call, result, time.monotonic() - started, _marks(life, result, hands).names, seen)
+    seconds = max(0.0, time.monotonic() - started - life.waited)
+    yield ToolFinished(life.call, result, seconds, _marks(life, result, hands).names, seen)
     if interrupted is not None:
         raise interrupted
 

@@ -1,9 +1,10 @@
 """One turn: the model answers, its calls are carried out, until it has nothing to call.
 
     TurnStarted (by the session)
+      (Steered | TakenBack)*                                                         what the person did meanwhile
       EngineProgress* PrefillProgress* (ThinkingDelta | TextDelta)* MessageDone      one answer
       [ApprovalAsked ApprovalGiven] ToolStarted ToolOutput*          one call
-        [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished
+        [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished [PlanUpdated]
       ... again, until an answer without calls, or a budget is spent
     TurnEnded
 
@@ -27,8 +28,10 @@ from ..events import (
     Event,
     MessageDone,
     Nudged,
+    PlanUpdated,
     ToolFinished,
 )
+from ..toolbox import planning
 from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
 from . import choices, context, nudges
 from .budget import Budget, Clock, OutOfTime
@@ -44,8 +47,9 @@ _FAILURES_BEFORE_CONCLUDING = 5
 class Turn:
     """`history` gives the messages as the session holds them now; those from `begin` on are this turn's.
 
-    `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing.
-    `schema` is the JSON Schema that the final answer must satisfy.
+    `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing. `meanwhile` gives
+    the next thing that the person said or did since the last answer, None where there is none; it is over once its event was
+    yielded. `schema` is the JSON Schema that the final answer must satisfy.
     """
 
     engine: Engine
@@ -57,6 +61,7 @@ class Turn:
     budget: Budget = Budget()
     schema: Mapping[str, Any] | None = None
     news: Callable[[], Awaitable[Nudged | None]] | None = None
+    meanwhile: Callable[[], Event | None] = lambda: None
 
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
@@ -89,6 +94,11 @@ def _spent(budget: Budget, tally: Tally) -> bool:
 async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
     guard, nudged = LoopGuard(), nudges.Nudges()
     while not _spent(turn.budget, tally):
+        while (told := turn.meanwhile()) is not None:
+            # Who hears something new may make the same call again, and stumble again.
+            guard, nudged, tally.conclude, tally.broken, tally.final = LoopGuard(), nudges.Nudges(), False, False, ""
+            turn.hands.answers.forget()
+            yield told
         done: MessageDone | None = None
         if turn.news is not None and (told := await turn.news()) is not None:
             guard.forget()
@@ -99,6 +109,9 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
         if done is None:
             return
         if not done.message.calls:
+            if turn.meanwhile() is not None:
+                tally.final = done.message.text.strip()
+                continue
             hint = None if tally.conclude else nudged.after(done, tally)
             if hint is None:
                 tally.final = done.message.text.strip()
@@ -175,6 +188,13 @@ async def _call(
                 case _:
                     pass
             yield event
+            if isinstance(event, ToolFinished) and event.result.status == "ok" and _plans(event.call.name, turn):
+                yield PlanUpdated(planning.items(event.call.args), event.call.id)
+
+
+def _plans(name: str, turn: Turn) -> bool:
+    spec = turn.hands.registry.spec(name)
+    return spec is not None and spec.source == planning.PLAN.source
 
 
 def _goes_on(name: str, turn: Turn) -> bool:

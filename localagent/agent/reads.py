@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..events import ChangesCommitted, Event, Nudged, ToolFinished, TurnStarted
+from ..events import ChangesCommitted, Event, Nudged, TakenBack, ToolFinished, TurnStarted
 from ..store.sighting import Sighting, grew, mark_of
 from ..values import Change, ToolCall, ToolSpec
 from . import shown
@@ -62,6 +62,10 @@ class Reads:
     _grown: set[str] = field(default_factory=set)
     _sighting: Sighting = field(default_factory=Sighting)
 
+    def copy(self) -> Reads:
+        """The same, for a conversation that may come back to this point."""
+        return replace(self, known=dict(self.known), _grown=set(self._grown))
+
     # ------------------------------------------------------------ from events
 
     def apply(self, event: Event) -> None:
@@ -84,6 +88,10 @@ class Reads:
                     if (known := self.known.get(path)) is not None:
                         now = told.removeprefix(GREW)
                         self.known[path] = replace(known, told="" if now == known.mark else now, owed=False)
+            case TakenBack():
+                # The model is told by whom, and of what.
+                for path in [path for named in event.paths for path in self._at(named)]:
+                    self.known.pop(path, None)
             case _:
                 pass
 

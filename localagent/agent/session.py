@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..engine.base import Engine, Options
-from ..errors import LocalAgentError
-from ..events import Event, MessageDone, Notice, Nudged, ToolFinished, TurnEnded, TurnStarted
+from ..errors import LocalAgentError, UsageError
+from ..events import (
+    Event,
+    MessageDone,
+    Notice,
+    Nudged,
+    Rewound,
+    Steered,
+    TakenBack,
+    ToolFinished,
+    TurnEnded,
+    TurnStarted,
+)
 from ..policy import decide, marks, rules
 from ..policy.decide import Context
 from ..policy.marks import Marks
@@ -25,7 +36,7 @@ from ..store.journal import Journal
 from ..store.transcript import Transcript
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Text, ToolCall, ToolResult, ToolSpec
-from . import binding, context, loop, mentions
+from . import binding, context, loop, mentions, retold
 from .answers import Answers
 from .budget import Budget
 from .dispatch import Approver, Hands
@@ -75,6 +86,12 @@ class Session:
         self._words: tuple[int, str, str] = (-1, "", "")
         self._calls = 0
         self._lost = 0
+        self._open = False
+        self._steers: list[str] = []
+        self._deeds: list[TakenBack] = []
+        # Where in the history each request begins and which files were known there, and what was told of undoing.
+        self._requests: list[tuple[int, Reads]] = []
+        self._retold: list[Message] = []
 
     def replay(self, events: Iterable[Event]) -> None:
         """Rebuild the history from stored events, without running or writing anything.
@@ -85,7 +102,6 @@ class Session:
         for event in self.stored:
             self._apply(event, replayed=True)
         self._close_open_calls("interrupted")
-        self._calls = sum(len(message.calls) for message in self.history)
 
     async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncGenerator[Event, None]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
@@ -96,7 +112,7 @@ class Session:
         seen = await asyncio.to_thread(self.reads.marks, named) if named else {}
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
-        self.ended, self._lost, self.stored = None, 0, ()
+        self.ended, self._lost, self._open, self.stored = None, 0, True, ()
         marked = _seen_at_start(place).names
         started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place, marked, seen)
         try:
@@ -116,6 +132,60 @@ class Session:
         except Exception as error:
             self._record(TurnEnded("failed", error=Failure("bug", f"{type(error).__name__}: {error}")))
             raise
+        finally:
+            self._open = False
+            self._catch_up()
+
+    def steer(self, text: str) -> bool:
+        """The person's words for the turn that runs: the model gets them before its next answer. False where none runs."""
+        if self._open and text.strip():
+            self._steers.append(text)
+        return self._open
+
+    @property
+    def meanwhile(self) -> tuple[str, ...]:
+        """What `steer` was given and the model was not, yet."""
+        return tuple(self._steers)
+
+    def withdraw(self) -> list[str]:
+        """What `steer` was given and the model was not: it will not get that any more. A turn may end before it takes all."""
+        texts, self._steers = self._steers, []
+        return texts
+
+    def took_back(self, step: int, paths: Sequence[str], again: bool = False) -> None:
+        """The person undid a step (or with `again` put it back): the model is told, in a running turn before its next answer.
+
+        Raises StoreError.
+        """
+        self._deeds.append(TakenBack(step, retold.named(paths, self.setting.masks.mask), len(paths), again))
+        if not self._open:
+            self._catch_up()
+
+    def rewind(self, to: int, paths: Sequence[str] = ()) -> Rewound:
+        """Go on behind the first `to` requests. `paths` were changed after that and stay so: the model is told.
+
+        What the session has seen stays marked: it may be on the disk now. Raises UsageError, StoreError.
+        """
+        if self._open or not 0 <= to < len(self._requests):
+            raise UsageError("The conversation cannot go back there now.")
+        event = Rewound(to, retold.named(paths, self.setting.masks.mask), len(paths))
+        self._record(event)
+        return event
+
+    def _meanwhile(self) -> Event | None:
+        if self._deeds:
+            return self._deeds[0]
+        if not self._steers:
+            return None
+        text, masks = self._steers[0], self.setting.masks
+        seen, text = masks.mask(self._named(text, [])), masks.mask(text)
+        return Steered(Message("steer", (Text(text),)), seen, _seen_at_start(seen).names)
+
+    def _catch_up(self) -> None:
+        """What happened after the last answer of a turn stands before the next request."""
+        while self._deeds and self.history:
+            self._record(self._deeds[0])
+        self._deeds.clear()
 
     async def prepare(self, draft: str) -> None:
         """Let the engine read ahead what the next `send` will begin with: the conversation, and a text in the making.
@@ -133,22 +203,31 @@ class Session:
 
     def _surroundings(self, goal: str, piped: str, named: list[Path]) -> str:
         """What lies in the folder and what the goal names there, which is put into `named`, as far as it may be read unasked."""
-        looking = ToolSpec(
-            "read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",)
-        )
-        workspace, rules_now = self.setting.workspace, self._policy()
+        workspace = self.setting.workspace
+        listed = context.listing(workspace) if self._may_read()(workspace) else ""
+        return context.surroundings(listed, self._named(goal, named), piped)
 
-        def may_read(path: Path) -> bool:
-            call = ToolCall("", looking.name, {"path": str(path)})
-            return decide.before(call, looking, rules_now).verdict == "allow"
+    def _named(self, goal: str, named: list[Path]) -> str:
+        may_read = self._may_read()
 
         def look_at(path: Path) -> bool:
             if may_read(path):
                 named.append(path)
             return path in named
 
-        listed = context.listing(workspace) if may_read(workspace) else ""
-        return context.surroundings(listed, mentions.told(goal, workspace, look_at, self.setting.masks.mask), piped)
+        return mentions.told(goal, self.setting.workspace, look_at, self.setting.masks.mask)
+
+    def _may_read(self) -> Callable[[Path], bool]:
+        looking = ToolSpec(
+            "read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",)
+        )
+        rules_now = self._policy()
+
+        def may_read(path: Path) -> bool:
+            call = ToolCall("", looking.name, {"path": str(path)})
+            return decide.before(call, looking, rules_now).verdict == "allow"
+
+        return may_read
 
     def _turn(self, approve: Approver, begin: int) -> loop.Turn:
         s = self.setting
@@ -169,7 +248,8 @@ class Session:
             dry_run=s.dry_run,
         )
         history, new_id = (lambda: self.history), self._new_call_id
-        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, self._news)
+        told = (self._news, self._meanwhile)
+        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""
@@ -183,6 +263,7 @@ class Session:
         return event
 
     def _apply(self, event: Event, replayed: bool = False) -> None:
+        before = self.reads.copy() if isinstance(event, TurnStarted) else self.reads
         self.reads.apply(event)
         match event:
             case TurnStarted():
@@ -190,11 +271,24 @@ class Session:
                 if replayed and event.surroundings:
                     self.marks |= _seen_at_start(event.surroundings)
                 self._close_open_calls("interrupted")
+                self._requests.append((len(self.history), before))
                 self.history.append(context.user_message(event))
+            case Steered():
+                self.marks |= Marks.of(event.marks) | _seen_at_start(event.surroundings)
+                self.history.append(context.user_message(event))
+                self._steers = self._steers[1:]
+            case TakenBack():
+                self._retold.append(retold.taken_back(event, str(self.setting.workspace)))
+                self.history.append(self._retold[-1])
+                self._deeds = self._deeds[1:]
+            case Rewound():
+                self._go_back(event)
             case Nudged():
                 self.history.append(Message("host", (Text(event.text),)))
             case MessageDone():
                 self.history.append(event.message)
+                # Also those of requests that were gone back behind: an id is used once.
+                self._calls += len(event.message.calls) if replayed else 0
             case ToolFinished():
                 self.marks |= Marks.of(event.marks)
                 if replayed and event.result.status in ("ok", "failed"):
@@ -206,6 +300,18 @@ class Session:
                 self.ended = event
             case _:
                 pass
+
+    def _go_back(self, event: Rewound) -> None:
+        """What was told of undoing stays: the steps may be earlier ones."""
+        if not 0 <= event.to < len(self._requests):
+            return
+        begin, self.reads = self._requests[event.to]
+        kept = [message for message in self.history[begin:] if any(message is told for told in self._retold)]
+        del self.history[begin:], self._requests[event.to :]
+        self.history += kept
+        if (stayed := retold.stayed(event, str(self.setting.workspace))) is not None:
+            self.history.append(stayed)
+        self._words = (-1, "", "")
 
     def _close_open_calls(self, why: str) -> None:
         """A call without a result would make the next prompt malformed."""
@@ -252,12 +358,9 @@ class Session:
     def _spoken(self) -> tuple[str, str]:
         """The user's own words in this session, and the text that others wrote."""
         if self._words[0] != len(self.history):
-            own = [
-                m.parts[0].text for m in self.history if m.role == "user" and m.parts and isinstance(m.parts[0], Text)
-            ]
-            told = [
-                part.text for m in self.history if m.role == "user" for part in m.parts[1:] if isinstance(part, Text)
-            ]
+            spoken = [m for m in self.history if m.role in ("user", "steer")]
+            own = [m.parts[0].text for m in spoken if m.parts and isinstance(m.parts[0], Text)]
+            told = [part.text for m in spoken for part in m.parts[1:] if isinstance(part, Text)]
             foreign = [context.without_listing(text) for text in told]
             foreign += [m.text for m in self.history if m.role == "tool"]
             self._words = (len(self.history), "\n".join(own), "\n".join(foreign))

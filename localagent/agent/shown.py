@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..values import Change, Receipt, ToolCall
+from ..values import Change, PlanItem, Receipt, ToolCall
 
 _DIFF_BYTES = 400_000
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
@@ -127,6 +127,11 @@ def receipt_line(receipt: Receipt, folder: str) -> str:
             return f"ran {_short(data.get('command', ''), 80)} (exit code {data.get('exit_code')})"
         case "sent":
             return f"{data.get('state')}: {data.get('channel')} to {data.get('to')}"
+
+
+def plan_lines(steps: Sequence[PlanItem]) -> list[str]:
+    """One line a step, ticked where it is done."""
+    return [f"{'✓' if step.done else '○'} {visible(' '.join(step.text.split()), lines=False)}" for step in steps]
 
 
 def summary(receipts: Sequence[Receipt], folder: str, limit: int = 12) -> str:

@@ -82,6 +82,11 @@ class CallGrammar:
 # ---------------------------------------------------------------- dialects
 
 
+def read_as(role: str) -> str:
+    """The role under which a model reads a message: it knows no words that open no turn."""
+    return "user" if role in ("host", "steer") else role
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     text: str

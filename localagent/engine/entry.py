@@ -140,4 +140,5 @@ class Entry:
             sampling=self.sampling or Sampling(),
             thinking_sampling=self.thinking_sampling,
             thinks=self.thinks,
+            bytes=self.bytes,
         )

@@ -66,6 +66,11 @@ class LocalEngine:
         self._threads, self._power = threads, power
         self._start = start
 
+    @property
+    def bytes(self) -> int:
+        """The size of the model's files, 0 where it is not known."""
+        return self._file.bytes
+
     async def close(self) -> None:
         """Nothing is held between answers; the host ends by itself."""
 

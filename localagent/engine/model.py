@@ -12,7 +12,8 @@ class ModelFile:
     """One GGUF file and how to talk to it.
 
     `path` is absolute. `sha256` is "" where nobody computed it. `context` is the number of
-    tokens to make room for. `dialect` names the way it writes calls. `thinking_sampling` None
+    tokens to make room for, `bytes` the size of its files
+    (0: not known). `dialect` names the way it writes calls. `thinking_sampling` None
     means `sampling` serves thinking too; `thinks` says whether it can think at all.
     """
 
@@ -24,6 +25,7 @@ class ModelFile:
     sampling: Sampling = field(default_factory=Sampling)
     thinking_sampling: Sampling | None = None
     thinks: bool = False
+    bytes: int = 0
 
     @property
     def key(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from ..errors import ModelError
 from ..values import Message, ToolSpec
+from .base import read_as
 
 
 def render(
@@ -93,7 +94,7 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    role = "user" if message.role == "host" else message.role
+    role = read_as(message.role)
     if message.result is not None:
         return {"role": role, "content": message.result.text, "tool_call_id": message.result.call_id}
     made: dict[str, Any] = {"role": role, "content": message.text}

@@ -42,6 +42,12 @@ class Gist:
         match event.get("event"):
             case "TurnStarted":
                 yield from self._asked(event)
+            case "Steered":
+                yield from _texts(_mapping(event.get("message")))
+            case "Rewound":
+                # One that was gone back to its beginning is listed as what it was.
+                to = event.get("to")
+                self.requests = max(1, min(self.requests, to)) if isinstance(to, int) and self.requests else self.requests
             case "MessageDone":
                 self.messages += 1
                 message = _mapping(event.get("message"))

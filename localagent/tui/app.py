@@ -16,14 +16,16 @@ from textual.widgets import Static
 
 from ..store import prompts
 from ..values import Answer, Change, Decision, ToolCall
-from . import commands, effect, leaving, listing, look, status, wording
+from . import commands, effect, leaving, listing, look, status, waiting
 from .approval import Approval, Question
 from .doing import Doing
 from .driver import Driver, House
 from .machine import Machine
+from .pinned import Plan
 from .prompt import Prompt
 from .transcript import Transcript
 from .trust import Trusting
+from .view import requests
 from .watching import Watching
 from .windows import Picker, Row
 from .words import t
@@ -72,7 +74,7 @@ class LocalAgentApp(App[None]):
         self.questions: list[Question] = []
         self._first = (resume, model)
         self.painting = False
-        self._asked_to_leave = -_AGAIN_S
+        self._asked_to_leave = self._escaped = -_AGAIN_S
         self._paths_at = -_PATHS_OLD_S
         self._ahead: Any = None
         self.motion = self.animation_level != "none" and not os.environ.get("LOCALAGENT_NO_MOTION")
@@ -85,6 +87,7 @@ class LocalAgentApp(App[None]):
         yield Transcript(str(self.house.folder))
         prompt = Prompt(prompts.load())
         with Vertical(id="below"):
+            yield Plan()
             yield Static("", id="activity", markup=False)
             yield Static("", id="queue", markup=False)
             yield prompt.choices
@@ -95,6 +98,7 @@ class LocalAgentApp(App[None]):
         self.register_theme(look.CONTRAST)
         self.query_one(Transcript).mount(Static(Content(_EMPTY), id="empty", markup=False))
         self.prompt.focus()
+        self.prompt.take_back = self._take_back
         self.run_worker(self._paint(), exit_on_error=True)
         self._tick = self.set_interval(0.1 if self.motion else 0.5, self._draw_lines, pause=True)
         self._draw_lines()
@@ -151,10 +155,13 @@ class LocalAgentApp(App[None]):
         activity = base.query_one("#activity", Static)
         activity.display = busy
         if busy:
-            activity.update(Content(status.activity(view, time.monotonic(), width, self.motion)))
+            activity.update(Content(status.activity(view, time.monotonic(), width, self.motion, bool(base.query_one(Prompt).text))))
+        base.query_one(Plan).show(view.plan if busy else (), width, self.size.height)
+        base.query_one(Prompt).working(busy)
         queue = base.query_one("#queue", Static)
-        queue.display = bool(self.driver.queue)
-        queue.update(Content("\n".join(f"next: {wording.one_line(text, width - 6)}" for text in self.driver.queue[:3])))
+        told = waiting.lines(self.driver.meanwhile, self.driver.queue, width)
+        queue.display = bool(told)
+        queue.update(Content(told))
         base.query_one("#status", Static).update(status.status(view, self._place(), width))
 
     def _place(self) -> status.Place:
@@ -218,9 +225,15 @@ class LocalAgentApp(App[None]):
             await self.doing.command(*command)
         elif text.startswith("!"):
             self.doing.own(text[1:].strip())
-        else:
+        elif event.later:
             self.driver.submit(text)
+        else:
+            self.driver.steer(text)
             self.machine.submitted()
+
+    def _take_back(self) -> str:
+        """What the model has not heard yet, for the empty prompt."""
+        return self.driver.take_queue() if self.driver.queue or self.driver.meanwhile else ""
 
     def on_prompt_drafted(self, event: Prompt.Drafted) -> None:
         """Read ahead once the typing pauses."""
@@ -255,14 +268,22 @@ class LocalAgentApp(App[None]):
     # ------------------------------------------------------------ keys
 
     def action_stop(self) -> None:
-        """Esc: what runs is stopped, and what was queued comes back into the prompt."""
+        """Esc: what runs is stopped, and what was queued comes back into the prompt; twice where nothing runs: go back."""
         if self.driver.interrupt():
             queued = self.driver.take_queue()
             if queued:
                 written = self.prompt.whole()
                 self.prompt.set_text(f"{queued}\n{written}" if written else queued)
-        elif not self.machine.escape():
+        elif self.machine.escape() or len(self.screen_stack) > 1:
+            return
+        elif time.monotonic() - self._escaped < _AGAIN_S:
+            self._escaped = -_AGAIN_S
+            self.doing.soon("rewind")
+        else:
+            self._escaped = time.monotonic()
             self.prompt.focus()
+            if requests(self.driver.view.all):
+                self.notify(t("Esc again: go back to an earlier message."), timeout=_AGAIN_S, markup=False)
 
     def action_mode(self) -> None:
         self.driver.next_mode()

@@ -12,8 +12,8 @@ from textual.widgets import Markdown, Static
 
 from ..agent import shown
 from ..values import Receipt
-from . import card, wording
-from .view import Asked, Ended, Item, Own, Said, Told, Tool
+from . import card, plan, wording
+from .view import Asked, Ended, Item, Own, Planned, Said, Told, Tool
 
 _WHY = {
     "failed": "The run failed.",
@@ -55,6 +55,7 @@ class Block(Vertical):
 class Person(Block):
     def compose(self) -> ComposeResult:
         text = self.item.text if isinstance(self.item, Asked) else ""
+        self.set_class(isinstance(self.item, Asked) and self.item.steer, "-steer")
         yield Static(Content(wording.calm(text)), markup=False)
 
 
@@ -67,6 +68,8 @@ class Line(Block):
             yield Static(Content(wording.calm(self.item.text)), markup=False)
         elif isinstance(self.item, Ended):
             yield Static(self._ended(self.item), markup=False)
+        elif isinstance(self.item, Planned):
+            yield Static(plan.kept(self.item.steps), markup=False)
 
     def _ended(self, ended: Ended) -> Content:
         parts: list[str] = []
@@ -187,7 +190,7 @@ class Card(Block, can_focus=True):
 
 
 def block_for(item: Item, folder: str, unfolded: bool) -> Block:
-    kinds: dict[type, type[Block]] = {Asked: Person, Said: Answer, Tool: Card, Own: Card, Told: Line, Ended: Line}
+    kinds: dict[type, type[Block]] = {Asked: Person, Said: Answer, Tool: Card, Own: Card, Told: Line, Ended: Line, Planned: Line}
     return kinds[type(item)](item, folder, unfolded)
 
 

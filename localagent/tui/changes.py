@@ -40,11 +40,20 @@ _TONES = {"+": "$text-success", "-": "$text-error"}
 class Deeds:
     """What the windows can do; each returns the sentence to show, and whether it went well."""
 
-    def __init__(self, journal: Journal, folder: str, may: Callable[[], str]) -> None:
-        """`may` gives the reason why nothing may be changed now, "" for none."""
+    def __init__(
+        self,
+        journal: Journal,
+        folder: str,
+        may: Callable[[], str],
+        took: Callable[[int, Sequence[str], bool], None] = lambda step, paths, again: None,
+    ) -> None:
+        """`may` gives the reason why nothing may be changed now, "" for none; `took` hears which files a step's undo brought
+        back (or with True its redo)."""
         self.journal = journal
         self.folder = folder
         self._may = may
+        self._took = took
+        self._taken: tuple[int, Sequence[str], bool] | None = None
 
     def steps(self) -> list[Step]:
         """The newest steps that changed something in the folder. Reads the journal, so it belongs in a thread."""
@@ -76,7 +85,7 @@ class Deeds:
         if step.state == "done" and again:
             return t("Step {step} is not undone; u undoes it.", step=step.number), False
         act = self.journal.redo if again else self.journal.undo
-        return await self._do(lambda: _told(act(step.number), self.folder))
+        return await self._do(lambda: self._note(act(step.number), again))
 
     async def put_back(self, step: Step, file: StepFile, over: bool) -> tuple[str, bool]:
         """The one file as it was before the step; with `over` also where it was changed since."""
@@ -85,18 +94,27 @@ class Deeds:
         def work() -> tuple[str, bool]:
             if over:
                 made = restore(self.journal, file.path, step.number)
+                self._taken = (step.number, (file.path,), False)
                 told = t("{name} is as it was before step {step}; that is step {made}, which can be undone.", name=name,
                          step=step.number, made=made.number)  # fmt: skip
                 return told, True
-            return _told(self.journal.undo(step.number, file=file.path), self.folder)
+            return self._note(self.journal.undo(step.number, file=file.path), False)
 
         return await self._do(work)
+
+    def _note(self, done: Undone, again: bool) -> tuple[str, bool]:
+        self._taken = (done.step.number, done.restored, again) if done.restored else None
+        return _told(done, self.folder)
 
     async def _do(self, work: Callable[[], tuple[str, bool]]) -> tuple[str, bool]:
         if reason := self._may():
             return reason, False
+        self._taken = None
         try:
-            return await asyncio.to_thread(work)
+            told = await asyncio.to_thread(work)
+            if self._taken is not None:
+                self._took(*self._taken)
+            return told
         except LocalAgentError as error:
             return shown.visible(str(error), lines=False), False
 

@@ -18,7 +18,9 @@ COMMANDS = (
     Command("help", "this list, and every key"),
     Command("undo", "take back what the last step (or step N) changed here", "[N]"),
     Command("redo", "put back what undo took away", "[N]"),
+    Command("rewind", "go back to an earlier message, to write it anew; what was changed since can be undone too"),
     Command("changes", "what was changed, step by step; undo one, or one file of it"),
+    Command("plan", "fold or unfold the model's plan above the text"),
     Command("trust", "look at a plugin file of yours and have it on, or off", "[FILE]"),
     Command("mode", "plan (look only), ask (changes ask) or auto (undoable changes do not)", "[plan|ask|auto]"),
     Command("model", "choose another model, fetch it if it is not here, and go on with this conversation", "[ID [SOURCE]]"),
@@ -37,11 +39,13 @@ COMMANDS = (
 )
 
 KEYS = (
-    ("Enter", "send; while the agent works: queue as the next request"),
+    ("Enter", "send; while the agent works: tell it now, it hears that at its next step"),
+    ("Tab, while the agent works", "queue the text as the next request"),
     ("Ctrl+J, Alt+Enter, Shift+Enter", "a new line (Shift+Enter only where the terminal tells it)"),
-    ("Up, Down", "earlier requests, at the first and last line of the text"),
+    ("Up, Down", "earlier requests, at the first and last line of the text; Up on an empty one takes back what still waits"),
     ("Tab", "take the completion of /commands and @paths; else go to the cards"),
     ("Esc", "close the completion; else stop the agent within a moment; else pause a download"),
+    ("Esc Esc", "while nothing runs: go back to an earlier message"),
     ("Shift+Tab", "mode: plan, ask, auto"),
     ("Ctrl+C", "copy a selection; stop the agent; clear the text; twice on an empty line: leave"),
     ("Ctrl+D", "leave, on an empty line"),

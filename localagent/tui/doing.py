@@ -15,7 +15,8 @@ from ..agent import shown
 from ..errors import LocalAgentError
 from ..store import paths
 from ..values import Mode
-from . import commands, look
+from . import commands, look, rewind
+from .pinned import Plan
 from .view import MODES, Said
 from .windows import Reader
 from .words import t
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .app import LocalAgentApp
 
 _KEY_WIDTH = 24
+# Of so many steps it is looked what was changed since a message.
+_SINCE = 500
 
 
 class Doing:
@@ -55,6 +58,8 @@ class Doing:
             "help": self._help,
             "undo": self._undo,
             "redo": self._redo,
+            "rewind": self._rewind,
+            "plan": self._plan,
             "changes": self._changes,
             "trust": self._trust,
             "mode": self._mode,
@@ -107,23 +112,59 @@ class Doing:
         return session.setting.journal if session is not None else Journal(paths.state_dir() / "journal")
 
     async def _undo(self, argument: str) -> None:
-        await self._turn_back(argument, self._journal().undo, "Undid")
+        await self._turn_back(argument, self._journal().undo, "Undid", False)
 
     async def _redo(self, argument: str) -> None:
-        await self._turn_back(argument, self._journal().redo, "Did again")
+        await self._turn_back(argument, self._journal().redo, "Did again", True)
 
-    async def _turn_back(self, argument: str, act: Callable[..., Undone], verb: str) -> None:
+    async def _turn_back(self, argument: str, act: Callable[..., Undone], verb: str, again: bool) -> None:
         if argument and not argument.isdecimal():
             self._tell("Name the number of a step, as /changes shows it.", "warning")
         elif self._idle():
             number = int(argument) if argument else None
             done = await asyncio.to_thread(lambda: act(number, within=self._app.house.folder))
             self._tell(*_told(done, verb, self._folder))
+            if done.restored:
+                self._app.driver.took_back(done.step.number, done.restored, again)
+
+    async def _rewind(self, _: str) -> None:
+        session = self._app.driver.session
+        if not self._idle() or session is None:
+            return
+        steps = await asyncio.to_thread(self._journal().steps, _SINCE)
+        found = rewind.points(self._app.driver.view.all, steps, session.id)
+        if not found:
+            self._tell(t("Nothing was asked yet."))
+        elif len(self._app.screen_stack) == 1:
+            self._app.push_screen(rewind.Rewind(found, self._folder), self._go_back)
+
+    def _go_back(self, chosen: rewind.Chosen | None) -> None:
+        if chosen is not None and self._idle():
+            self._app.run_worker(self._gone_back(chosen))
+
+    async def _gone_back(self, chosen: rewind.Chosen) -> None:
+        point, prompt = chosen.point, self._app.prompt
+        try:
+            self._app.driver.rewind(point.to, () if chosen.undo else point.paths)
+        except LocalAgentError as error:
+            self._tell(str(error), "error")
+            return
+        # What was being written is not lost: Up brings it back.
+        prompt.remember(prompt.whole())
+        prompt.clear_all()
+        prompt.set_text(point.text)
+        prompt.focus()
+        for step in point.steps if chosen.undo else ():
+            await self.command("undo", str(step.number))
+
+    async def _plan(self, _: str) -> None:
+        if not self._app.screen_stack[0].query_one(Plan).fold():
+            self._tell(t("The model has made no plan for what runs now."))
 
     async def _changes(self, _: str) -> None:
         from . import changes
 
-        deeds = changes.Deeds(self._journal(), self._folder, self._why_not)
+        deeds = changes.Deeds(self._journal(), self._folder, self._why_not, self._app.driver.took_back)
         if await asyncio.to_thread(deeds.steps):
             self._app.push_screen(changes.Steps(deeds, self._tell))
         else:

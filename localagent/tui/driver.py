@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +168,18 @@ class Driver:
         self._next()
         self._changed()
 
+    def steer(self, text: str) -> None:
+        """For the request that runs, before the model's next answer; a request of its own where none runs."""
+        if self.session is not None and self.running and self.session.steer(text):
+            self._changed()
+        else:
+            self.submit(text)
+
+    @property
+    def meanwhile(self) -> tuple[str, ...]:
+        """What `steer` was given and the model was not, yet."""
+        return self.session.meanwhile if self.session is not None else ()
+
     def interrupt(self) -> bool:
         """Stop the request (or the person's own command) that runs; False where nothing does."""
         stopped = False
@@ -178,8 +190,8 @@ class Driver:
         return stopped
 
     def take_queue(self) -> str:
-        """What was queued, to be edited: it is not sent any more."""
-        text = "\n".join(self.queue)
+        """What the model has not heard yet, to be edited: it is not sent any more."""
+        text = "\n".join([*(self.session.withdraw() if self.session is not None else ()), *self.queue])
         self.queue.clear()
         self._changed()
         return text
@@ -195,6 +207,7 @@ class Driver:
     async def close(self) -> None:
         """Stop everything and wait until it has stopped."""
         self.interrupt()
+        self.queue.clear()
         tasks = [task for task in (self._turn, self._own, self._opening, self._ahead, *self._others) if task]
         for task in tasks:
             if task not in (self._turn, self._own):
@@ -210,7 +223,6 @@ class Driver:
             self._turn = self._begin(self._run(self.session, self.queue.pop(0)))
 
     async def _run(self, session: Session, text: str) -> None:
-        stopped = False
         try:
             async with aclosing(session.send(text, self._approve)) as events:
                 async for event in events:
@@ -220,7 +232,7 @@ class Driver:
                     if isinstance(event, ChangesCommitted) or (isinstance(event, Nudged) and event.files):
                         self.look()
         except asyncio.CancelledError:
-            stopped = True
+            pass
         except Exception as error:  # noqa: BLE001 - the conversation goes on; the transcript holds what happened
             if session.ended is None or session.ended.error is None:
                 self._see(Notice(f"A mistake of ours, sorry: {type(error).__name__}: {error}", "error"))
@@ -228,8 +240,10 @@ class Driver:
             self._see(session.ended or TurnEnded("cancelled"))
         self._turn = None
         self.look()
-        if not stopped:
-            self._next()
+        # What came too late for this request is the next one. After a stop that is what was written since.
+        if late := session.withdraw():
+            self.queue.insert(0, "\n".join(late))
+        self._next()
         if not self.running:
             self.read_ahead("")
         self._changed()
@@ -242,6 +256,18 @@ class Driver:
             return
         self._see(DiffsRead(call_id, tuple(found)))
 
+    # ------------------------------------------------------------ going back
+
+    def rewind(self, to: int, paths: Sequence[str]) -> None:
+        """Go on behind the first `to` requests; `paths` were changed since and stay so. Raises UsageError, StoreError."""
+        if self.session is not None:
+            self._see(self.session.rewind(to, paths))
+            self.read_ahead("")
+
+    def took_back(self, step: int, paths: Sequence[str], again: bool) -> None:
+        """The model is to know that the person undid a step, or put it back. Raises StoreError."""
+        if self.session is not None:
+            self.session.took_back(step, paths, again)
     # ------------------------------------------------------------ files that others change
 
     def look(self) -> None:

@@ -32,6 +32,7 @@ Screen { background: $background; }
 #empty { height: auto; margin: 1 1; color: $text-muted; }
 
 Person { height: auto; margin: 1 0 0 0; padding: 0 1; border-left: thick $primary; background: $boost; }
+Person.-steer { border-left: thick $secondary; margin: 1 0 0 2; }
 Answer { height: auto; margin: 1 0 0 0; }
 Answer > Markdown { padding: 0 1; margin: 0; background: $background; }
 Answer > Markdown > MarkdownParagraph:last-child { margin: 0; }
@@ -51,6 +52,7 @@ Card > .head { height: auto; }
 Card > .body { height: auto; padding: 0 0 0 2; color: $text-muted; }
 
 #below { height: auto; }
+#plan { height: auto; max-height: 9; padding: 0 2; margin: 1 0 0 0; display: none; }
 #queue { height: auto; padding: 0 2; color: $text-muted; display: none; }
 #activity { height: 1; padding: 0 2; color: $text-accent; display: none; }
 #choices { height: auto; max-height: 8; margin: 0 1; padding: 0 1; background: $panel; display: none; }
@@ -85,10 +87,13 @@ Sheet > Static { height: auto; }
 #answers > #no { background: $error; color: $text; text-style: bold; }
 #answers > .-off { color: $text-disabled; background: $surface; text-style: dim; }
 #hint { height: auto; min-height: 1; color: $text-warning; }
+Rewind .window > OptionList { max-height: 30%; }
+#since { height: auto; margin: 1 0; }
 Approval > .window { border: round $warning; }
 
 Screen.-narrow #transcript { padding: 0; }
 Screen.-narrow .window { width: 100%; max-height: 100%; padding: 0; }
 Screen.-narrow .window > Sheet { margin: 0; }
+Screen.-narrow #plan { margin: 0; }
 Screen.-narrow #prompt { max-height: 6; }
 """

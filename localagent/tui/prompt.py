@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from textual.content import Content
@@ -10,7 +11,9 @@ from textual.message import Message
 from textual.widgets import Static, TextArea
 
 from . import complete, wording
+from .words import t
 
+_IDLE = "What should be done?   / commands   @ files   ! your shell   F1 help"
 _CHIP_LINES = 12
 _CHIP_CHARS = 1500
 
@@ -44,11 +47,14 @@ class Choices(Static):
 
 
 class Prompt(TextArea):
-    """Posts `Submitted`; `known` gives the paths for completion when they are first needed."""
+    """Posts `Submitted`. While `busy` Tab sends for later; `take_back` gives what was sent and not heard yet, if anything."""
 
     @dataclass
     class Submitted(Message):
+        """With `later` as a request of its own, once what runs has ended."""
+
         text: str
+        later: bool = False
 
     @dataclass
     class Drafted(Message):
@@ -72,8 +78,10 @@ class Prompt(TextArea):
             show_line_numbers=False,
             highlight_cursor_line=False,
             compact=True,
-            placeholder=Content("What should be done?   / commands   @ files   ! your shell   F1 help"),
+            placeholder=Content(_IDLE),
         )
+        self.busy = False
+        self.take_back: Callable[[], str] = str
         self.choices = Choices()
         self.paths: list[str] = []
         self._history = history
@@ -81,6 +89,12 @@ class Prompt(TextArea):
         self._draft = ""
         self._chips: dict[str, str] = {}
         self._closed_at: str | None = None
+
+    def working(self, busy: bool) -> None:
+        """Whether the agent is at work: what is written is then told to it."""
+        if busy != self.busy:
+            self.busy = busy
+            self.placeholder = Content(t("Enter tells it now   Tab: the next request   Esc stops") if busy else _IDLE)
 
     # ------------------------------------------------------------ text
 
@@ -168,6 +182,10 @@ class Prompt(TextArea):
                 self.insert("\n")
             case "enter":
                 self._submit()
+            case "tab" if self.busy and self.text.strip():
+                self._submit(later=True)
+            case "up" if not self.text and (taken := self.take_back()):
+                self.set_text(taken)
             case "ctrl+j" | "alt+enter" | "shift+enter":
                 self.insert("\n")
             case "up" if self.cursor_location[0] == 0:
@@ -180,12 +198,12 @@ class Prompt(TextArea):
                 return False
         return True
 
-    def _submit(self) -> None:
+    def _submit(self, later: bool = False) -> None:
         text = self.whole()
         if text.strip():
             self.clear_all()
             self.remember(text)
-            self.post_message(self.Submitted(text))
+            self.post_message(self.Submitted(text, later))
 
     def _step(self, by: int) -> bool:
         """Through the earlier requests; the text in the making waits at the end of them."""

@@ -8,19 +8,21 @@ from textual.content import Content
 
 from . import wording
 from .view import Tool, View
+from .words import t
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _BAR = 20
 MODE_STYLE = {"plan": "bold $text-secondary", "ask": "bold $text-success", "auto": "bold $text-warning"}
 
 
-def activity(view: View, now: float, width: int, motion: bool) -> str:
-    """One line while something runs, "" else."""
+def activity(view: View, now: float, width: int, motion: bool, writing: bool = False) -> str:
+    """One line while something runs, "" else. Where the person is `writing` it says what becomes of that."""
     if not view.busy:
         return ""
     mark = _FRAMES[int(now * 10) % len(_FRAMES)] if motion else "*"
     doing, took = _doing(view, now, width), wording.seconds(max(0.0, now - view.began))
-    line = f"{mark} {doing} · {took} · Esc stops" if view.phase != "asking" else f"? {doing}"
+    keys = t("Enter tells it now · Tab queues it · Esc stops") if writing else "Esc stops"
+    line = f"{mark} {doing} · {took} · {keys}" if view.phase != "asking" else f"? {doing}"
     return line if len(line) <= width else line[: width - 1] + "…"
 
 

@@ -21,6 +21,9 @@ from ..events import (
     Nudged,
     PlanUpdated,
     PrefillProgress,
+    Rewound,
+    Steered,
+    TakenBack,
     TextDelta,
     ThinkingDelta,
     ToolFinished,
@@ -29,8 +32,9 @@ from ..events import (
     TurnEnded,
     TurnStarted,
 )
-from ..values import Change, Mode, PlanItem, Receipt, Text, ToolCall, ToolResult
+from ..values import Message, Mode, PlanItem, Text, ToolCall, ToolResult
 from . import outdated
+from .items import Asked, Ended, Item, Own, Planned, Said, Told, Tool, ToolState
 from .outdated import FilesChanged
 from .wording import plain_output
 
@@ -38,82 +42,9 @@ from .wording import plain_output
 OUTPUT_KEPT = 60_000
 MODES: tuple[Mode, ...] = ("plan", "ask", "auto")
 
-ToolState = Literal["asking", "running", "ok", "failed", "denied", "cancelled"]
 Phase = Literal[
     "idle", "starting", "loading", "queued", "waiting", "reading", "thinking", "answering", "tool", "asking"
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The person's message."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One answer of the model; `live` while it is being written."""
-
-    text: str = ""
-    thinking: str = ""
-    live: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """One call. `began` is seconds on the caller's clock; `exit_code` only of programs; `output` as it came.
-
-    `seconds` is without the time `waited` for an answer, which began at `asked`. `outdated` names the files that it
-    showed or made and that others have changed since.
-    """
-
-    call: ToolCall
-    state: ToolState
-    began: float = 0.0
-    seconds: float = 0.0
-    output: str = ""
-    told: str = ""
-    reason: str = ""
-    exit_code: int | None = None
-    step: int = 0
-    changes: tuple[Change, ...] = ()
-    diffs: tuple[str, ...] = ()
-    spill: str = ""
-    asked: float = 0.0
-    waited: float = 0.0
-    outdated: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A line of ours to the person."""
-
-    text: str
-    level: Literal["info", "warning", "error"] = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """A command of the person's own (`!ls`): the model never hears of it. `code` None while it runs."""
-
-    command: str
-    output: str = ""
-    code: int | None = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a turn ended, where there is something to say of it."""
-
-    status: str
-    error: str = ""
-    receipts: tuple[Receipt, ...] = ()
-    seconds: float = 0.0
-
-
-Item = Asked | Said | Tool | Told | Own | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +69,7 @@ class View:
     """`past` are earlier turns' items, `items` this one's: a token must not cost more where much was said before.
 
     `used` are the tokens of the context that the last answer took; `speed` its tokens per second. `talk` is another
-    number where it is another conversation.
-    """
+    number where it is another conversation. `plan` is that of the running turn."""
 
     talk: int = 0
     past: tuple[Item, ...] = ()
@@ -189,7 +119,7 @@ def reduce(view: View, event: Seen, at: float) -> View:
     """The view after an event that came at `at` (seconds on any clock that only goes forward)."""
     match event:
         case TurnStarted():
-            asked = Asked(event.message.parts[0].text if _is_text(event) else "")
+            asked = Asked(_words(event.message), event.at)
             view = replace(view, past=(*view.past, *view.items), items=(asked,), model=event.model, plan=())
             return replace(view, phase="starting", began=at, reading=None)
         case EngineProgress():
@@ -205,12 +135,8 @@ def reduce(view: View, event: Seen, at: float) -> View:
             return _message(view, event)
         case ToolStarted() | ToolOutput() | ApprovalAsked() | ApprovalGiven() | ChangesCommitted() | ToolFinished():
             return _tool_event(view, event, at)
-        case PlanUpdated():
-            return replace(view, plan=event.items)
-        case Notice():
-            return replace(view, items=(*view.items, Told(event.text, event.level)))
-        case Nudged():
-            return _nudged(view, event)
+        case PlanUpdated() | Steered() | Rewound() | Notice() | Nudged() | TakenBack():
+            return _told(view, event)
         case TurnEnded():
             return _ended(view, event, at)
         case DiffsRead() | OwnCommand() | FilesChanged():
@@ -219,8 +145,40 @@ def reduce(view: View, event: Seen, at: float) -> View:
             assert_never(event)
 
 
-def _is_text(event: TurnStarted) -> bool:
-    return bool(event.message.parts) and isinstance(event.message.parts[0], Text)
+def _words(message: Message) -> str:
+    """The person's own, without what the host tells after them."""
+    first = message.parts[0] if message.parts else None
+    return first.text if isinstance(first, Text) else ""
+
+
+def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged | TakenBack) -> View:
+    match event:
+        case PlanUpdated():
+            # The list says all that the card of the call would.
+            kept = (item for item in view.items if not (isinstance(item, Tool) and item.call.id == event.call_id))
+            return replace(view, items=tuple(kept), plan=event.items)
+        case Steered():
+            return replace(view, items=(*view.items, Asked(_words(event.message), steer=True)))
+        case Rewound():
+            return _rewound(view, event.to)
+        case Notice():
+            return replace(view, items=(*view.items, Told(event.text, event.level)))
+        case Nudged() if event.files:
+            # What the model is told of the person's own changes, the person is told too.
+            return replace(view, items=(*view.items, Told(outdated.told(event))))
+        case Nudged() | TakenBack():
+            return view
+
+
+def requests(items: Iterable[Item]) -> list[Asked]:
+    """Those that opened a turn, oldest first: what a `Rewound` counts."""
+    return [item for item in items if isinstance(item, Asked) and not item.steer]
+
+
+def _rewound(view: View, to: int) -> View:
+    places = [at for at, item in enumerate(view.all) if isinstance(item, Asked) and not item.steer]
+    kept = view.all[: places[to]] if 0 <= to < len(places) else view.all
+    return replace(view, talk=view.talk + 1, past=kept, items=(), plan=(), used=0)
 
 
 def _reading(view: View, event: PrefillProgress, at: float) -> View:
@@ -263,15 +221,13 @@ def _tool_event(view: View, event: ToolEvent, at: float) -> View:
             asking = _with_tool(
                 view,
                 event.call,
-                lambda tool: replace(
-                    tool, state="asking", reason=event.decision.reason, changes=event.changes, asked=at
-                ),
+                lambda tool: replace(tool, state="asking", reason=event.decision.reason, changes=event.changes),
                 at,
             )
             return replace(asking, phase="asking", questions=view.questions + 1)
         case ApprovalGiven():
             state: ToolState = "running" if event.answer.verdict == "allow" else "denied"
-            return replace(_on_tool(view, event.call_id, lambda tool: _answered(tool, state, at)), phase="tool")
+            return replace(_on_tool(view, event.call_id, lambda tool: replace(tool, state=state)), phase="tool")
         case ChangesCommitted():
             return _on_tool(view, event.call_id, lambda tool: replace(tool, step=event.step, changes=event.changes))
         case ToolFinished():
@@ -292,15 +248,6 @@ def _beside(view: View, event: DiffsRead | OwnCommand | FilesChanged) -> View:
             assert_never(event)
 
 
-def _nudged(view: View, event: Nudged) -> View:
-    """What the model is told of the person's own changes, the person is told too."""
-    return replace(view, items=(*view.items, Told(outdated.told(event)))) if event.files else view
-
-
-def _answered(tool: Tool, state: ToolState, at: float) -> Tool:
-    return replace(tool, state=state, waited=tool.waited + at - tool.asked)
-
-
 def _finished(tool: Tool, event: ToolFinished) -> Tool:
     result = event.result
     changes = tool.changes if tool.step else result.requests
@@ -308,7 +255,7 @@ def _finished(tool: Tool, event: ToolFinished) -> Tool:
         tool,
         call=event.call,
         state=result.status,
-        seconds=max(0.0, event.seconds - tool.waited),
+        seconds=event.seconds,
         told=plain_output(result.text),
         exit_code=_exit_code(result),
         changes=changes,
@@ -349,9 +296,11 @@ def _ended(view: View, event: TurnEnded, at: float) -> View:
     items = tuple(map(_closed, view.items))
     error = event.error.message if event.error is not None else ""
     took = at - view.began if view.busy else 0.0
+    if view.plan:
+        items = (*items, Planned(view.plan))
     if error or event.receipts or event.status != "done":
         items = (*items, Ended(event.status, error, event.receipts, took))
-    return replace(view, items=items, phase="idle", reading=None)
+    return replace(view, items=items, phase="idle", reading=None, plan=())
 
 
 def _closed(item: Item) -> Item:
@@ -380,6 +329,10 @@ def replayed(events: Iterable[Event]) -> View:
             # One turn at a time: the cost must not grow with all that came before.
             earlier += _settled(view).items
             view = replace(_settled(view), items=())
+        if isinstance(event, Rewound):
+            view = reduce(replace(_settled(view), past=tuple(earlier)), event, 0.0)
+            earlier, view = list(view.past), replace(view, past=())
+            continue
         view = reduce(view, event, 0.0)
     last = _settled(view)
     return replace(last, past=tuple(earlier))

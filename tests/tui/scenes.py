@@ -10,10 +10,11 @@ from typing import Any
 from localagent.errors import EngineError
 from localagent.events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from localagent.store import meta
+from localagent.toolbox.planning import Planning
 from localagent.values import Message, Mode, Text, Timings, ToolCall, Usage
 from tests.store.sessions_support import stored
 
-from .support import Playing, asked, idle, painted, ran, run, say, screen, settled, shows, tools, until
+from .support import Playing, asked, idle, later, painted, ran, run, say, screen, settled, shows, tools, until
 
 Play = Callable[[Any], Awaitable[None]]
 USED = (Usage(1900, 1500, 64), Timings(0.0, 900.0, 2400.0))
@@ -124,7 +125,8 @@ async def _high_contrast(pilot: Any) -> None:
 async def _queued(pilot: Any) -> None:
     await say(pilot, "First this")
     await shows(pilot, "Working on it")
-    await say(pilot, "Then that")
+    await say(pilot, "Only the new ones")
+    await later(pilot, "Then that")
     await shows(pilot, "next: Then that")
     await painted(pilot)
 
@@ -204,6 +206,48 @@ async def _editing(pilot: Any) -> None:
     await shows(pilot, "tokens the model can see")
     await pilot.press("enter", *"x", "enter")
     await shows(pilot, "whole number")
+async def _steered(pilot: Any) -> None:
+    await say(pilot, "Sum up the reports")
+    await shows(pilot, "The old ones")
+    await say(pilot, "Only those of this year, please")
+    pilot.app.house.engine.go()
+    await shows(pilot, "Then only")
+    await painted(pilot)
+
+
+async def _rewinding(pilot: Any) -> None:
+    for text in ("What is in the report?", "Greet the world"):
+        await say(pilot, text)
+        await idle(pilot)
+    await pilot.press("escape", "escape")
+    await shows(pilot, "Since then")
+    await painted(pilot)
+
+
+PLAN = ("Read the reports of all twelve months", "Sum up the amounts", "Write summary.csv", "Check it against the bank")
+
+
+def planned(done: int) -> ToolCall:
+    return call("plan", steps=list(PLAN), done=done)
+
+
+class _Planning(type(tools())):
+    """The usual tools and the real one for plans."""
+
+    def specs(self) -> Any:
+        return [*super().specs(), *Planning().specs()]
+
+    def call(self, call: ToolCall) -> Any:
+        return Planning().call(call) if call.name == "plan" else super().call(call)
+
+
+def with_plan() -> Any:
+    made = tools()
+    made.__class__ = _Planning
+    return made
+
+
+_PLANNED = (said("", planned(0)), said("", call("look", path="2026/")), [*said("", planned(2))], said("Half of it is done.")[:-1])
 
 
 def _two_files() -> None:
@@ -315,5 +359,27 @@ SCENES: dict[str, Scene] = {
     "settings": Scene((), _opened("/settings", "the model to use"), size=(100, 30)),
     "settings edited": Scene((), _editing),
     "tools": Scene((), _opened("/tools", "write:fs")),
+    "plan": Scene((*_PLANNED[:3], [*_PLANNED[3], ...]), _asking("Sum up the year", "Half of"), have=with_plan),
+    "narrow plan": Scene(
+        (*_PLANNED[:3], [*_PLANNED[3], ...]), _asking("Sum up the year", "Half of"), have=with_plan, size=(60, 18)
+    ),
+    "plan done": Scene((said("", planned(1)), said("", planned(4)), said("It is in `summary.csv`.")), _answered, have=with_plan),
+    "steered": Scene(
+        (
+            [*said("I begin.", call("look", path="2025/"))],
+            [*said("The old ones first.")[:-1], ..., said("The old ones first.", call("look"))[-1]],
+            [TextDelta("Then only 2026."), ...],
+        ),
+        _steered,
+    ),
+    "rewinding": Scene(
+        (
+            said("It has three parts."),
+            said("", call("write", path="hello.txt", content="Hello, world\n"), call("write", path="b.txt", content="x\n")),
+            said("Done."),
+        ),
+        _rewinding,
+        mode="auto",
+    ),
     "queued": Scene(([TextDelta("Working on it"), ...],), _queued),
 }

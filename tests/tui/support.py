@@ -254,6 +254,13 @@ async def say(pilot: Any, text: str) -> None:
     await pilot.press("enter")
 
 
+async def later(pilot: Any, text: str) -> None:
+    """While the agent works: as the next request."""
+    pilot.app.prompt.set_text(text)
+    await pilot.pause()
+    await pilot.press("tab")
+
+
 def run(
     engine: Any,
     play: Callable[[Any], Awaitable[None]],

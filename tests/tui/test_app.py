@@ -13,7 +13,7 @@ from localagent.events import TextDelta
 from localagent.store import prompts, transcript
 
 from .scenes import call, said
-from .support import Home, Playing, asked, idle, painted, run, say, screen, shows, tools, until
+from .support import Home, Playing, asked, idle, later, painted, run, say, screen, shows, tools, until
 
 WRITE = (said("", call("write", path="a.txt", content="x\n")), said("Done."))
 
@@ -46,10 +46,10 @@ def test_what_was_queued_is_sent_next_and_comes_back_when_stopped() -> None:
     async def play(pilot: Any) -> None:
         await say(pilot, "one")
         await shows(pilot, "Working")
-        await say(pilot, "two")
+        await later(pilot, "two")
         engine.go()
         await shows(pilot, "Again")
-        await say(pilot, "three")
+        await later(pilot, "three")
         pilot.app.prompt.set_text("half written")
         await pilot.press("escape")
         await until(pilot, lambda: not pilot.app.driver.view.busy)

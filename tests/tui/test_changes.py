@@ -75,7 +75,8 @@ def test_one_file_of_several_is_taken_back_and_the_rest_stays(work: Path) -> Non
     journal = Journal(paths.state_dir() / "journal")
     made = [change(f"f{n}.txt", f"{n}\n") for n in range(3)]
     journal.commit(made, [work], session="s", call="c", label="write")
-    deeds = changes.Deeds(journal, str(work), lambda: "")
+    told: list[tuple[int, tuple[str, ...], bool]] = []
+    deeds = changes.Deeds(journal, str(work), lambda: "", lambda n, paths, again: told.append((n, tuple(paths), again)))
 
     async def back() -> tuple[str, bool]:
         return await deeds.put_back(deeds.steps()[0], StepFile(str(work / "f1.txt"), "created"), over=False)
@@ -84,6 +85,7 @@ def test_one_file_of_several_is_taken_back_and_the_rest_stays(work: Path) -> Non
     assert [(work / f"f{n}.txt").exists() for n in range(3)] == [True, False, True]
     assert asyncio.run(deeds.turn(deeds.steps()[0], again=True))[1] and (work / "f1.txt").exists()
     assert asyncio.run(deeds.put_back(deeds.steps()[-1], StepFile(str(work / "none"), "changed"), over=True))[1] is False
+    assert told == [(2, (str(work / "f1.txt"),), False), (2, (str(work / "f1.txt"),), True)], "the model hears of it"
 
 
 def test_hostile_names_and_every_kind_of_change_are_drawn_plainly(work: Path) -> None:

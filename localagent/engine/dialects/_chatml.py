@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...values import Image, Message, Part, Text, ToolSpec
-from ..base import Segment, Template, Untrusted
+from ..base import Segment, Template, Untrusted, read_as
 
 END = "<|im_end|>\n"
 ENDS = ("<|im_start|>", "<|im_end|>")
 
 
 def start(role: str) -> str:
-    """The opening of a turn. What the host says reads as a user's words."""
-    return f"<|im_start|>{'user' if role == 'host' else role}\n"
+    """The opening of a turn."""
+    return f"<|im_start|>{read_as(role)}\n"
 
 
 def tight(segments: Iterable[Segment]) -> list[Segment]:

@@ -64,7 +64,8 @@ class Coder:
             elif message.role == "assistant":
                 segments += self._assistant(message, specs)
             else:
-                goal = _goal(message) if message.role == "user" else goal
+                if message.role in ("user", "steer"):
+                    goal = f"{goal} {_goal(message)}" if message.role == "steer" else _goal(message)
                 segments += chatml.turn(message.role, chatml.plain(message.parts))
         segments.append(Template(chatml.start("assistant")))
         return chatml.tight(segments)

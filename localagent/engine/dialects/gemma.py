@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ...values import Message, ToolSpec
 from .. import gbnf
-from ..base import CallGrammar, Parsed, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
+from ..base import CallGrammar, Parsed, Parser, Segment, Template, ToolChoice, Trigger, Untrusted, read_as
 from . import _chatml as chatml
 from . import _gemma, _gemma_grammar, _markers
 from ._collect import Caught
@@ -39,8 +39,7 @@ class Gemma:
                 segments += _assistant(message, _goes_on(rest, at), at > query, follow)
             else:
                 text = Untrusted(chatml.plain(message.parts).strip())
-                role = "user" if message.role == "host" else message.role
-                segments += [Template(f"{_TURN}{role}\n"), text, Template(_LINE)]
+                segments += [Template(f"{_TURN}{read_as(message.role)}\n"), text, Template(_LINE)]
         if not rest or rest[-1].role != "tool":
             segments.append(Template(_opening(thinking)))
         return chatml.tight(segments)

@@ -17,7 +17,7 @@ from ._stream import StreamParser
 _MIDDLE, _END = "<|im_middle|>", "<|im_end|>"
 _DEFAULT_SYSTEM = "You are Kimi, an AI assistant created by Moonshot AI."
 _THINK, _NO_THINKING = "<think>", "<think></think>"
-_ROLES = {"user": "<|im_user|>user", "host": "<|im_user|>user", "assistant": "<|im_assistant|>assistant"}
+_ROLES = {"user": "<|im_user|>user", "host": "<|im_user|>user", "steer": "<|im_user|>user", "assistant": "<|im_assistant|>assistant"}
 
 
 class Kimi:

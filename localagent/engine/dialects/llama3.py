@@ -9,7 +9,7 @@ from typing import Any
 
 from ...values import Message, ToolCall, ToolSpec
 from .. import gbnf, jsonish
-from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
+from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted, read_as
 from . import _chatml as chatml
 from . import _markers
 from ._collect import Caught, Found
@@ -43,7 +43,7 @@ class Llama3:
         ]
         if specs:
             segments += [Template(_head("user") + _FUNCTIONS), Untrusted(_tools(specs)), Template("\n\n")]
-            if rest and rest[0].role in ("user", "host"):
+            if rest and read_as(rest[0].role) == "user":
                 segments.append(Untrusted(chatml.plain(rest[0].parts).strip()))
                 rest = rest[1:]
             segments.append(Template(_END))
@@ -83,8 +83,7 @@ def _turn(message: Message) -> list[Segment]:
     if message.role == "tool":
         return [Template(_head("ipython")), Untrusted(chatml.dump(chatml.result_text(message))), Template(_END)]
     if message.role != "assistant":
-        role = "user" if message.role == "host" else message.role
-        return [Template(_head(role)), Untrusted(chatml.plain(message.parts).strip()), Template(_END)]
+        return [Template(_head(read_as(message.role))), Untrusted(chatml.plain(message.parts).strip()), Template(_END)]
     if message.generated:
         return [Template(_head("assistant")), message.generated, Template(_END)]
     # The published template shows no words beside a call.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...values import Message, ToolCall, ToolSpec
 from .. import gbnf_forms, rawtext
-from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
+from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted, read_as
 from . import _chatml as chatml
 from ._collect import Forms, Opener
 from ._stream import StreamParser
@@ -85,7 +85,7 @@ class MiniMax:
 
 
 def _start(role: str) -> str:
-    return f"]~b]{'user' if role == 'host' else role}\n"
+    return f"]~b]{read_as(role)}\n"
 
 
 def _preamble(thinking: bool) -> str:

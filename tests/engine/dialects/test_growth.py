@@ -94,6 +94,8 @@ def test_within_a_turn_the_prompt_only_grows(dialect: str) -> None:
                 history += [Message("tool", result=ToolResult(call.id, (Text("out\n"),))) for call in calls]
                 if not calls:
                     history.append(Message("host", (Text("Is all of it done?"),)))
+                if dice.random() < 0.3:
+                    history.append(Message("steer", (Text("Only the new ones."),)))
                 now = flat(form.render(history, SPECS, thinking=thinking))
                 assert now[: len(before) + len(ids)] == [*before, *ids], (seed, text)
 

@@ -1,0 +1,22 @@
+"""What the person has said and the model has not heard yet: the lines above the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import wording
+from .words import t
+
+_SHOWN = 3
+
+
+def lines(meanwhile: Sequence[str], later: Sequence[str], width: int) -> str:
+    """`meanwhile` goes to the model at its next step, `later` are requests of their own; "" where there is neither."""
+    told = [f"{t('at the next step')}: {text}" for text in meanwhile] + [f"{t('next')}: {text}" for text in later]
+    made = [wording.one_line(line, width) for line in told[:_SHOWN]]
+    if len(told) > _SHOWN:
+        made.append(t("… and {number} more", number=len(told) - _SHOWN))
+    if made:
+        hint = f"  ({t('Up takes it back')})"
+        made[-1] += hint if len(made[-1]) + len(hint) <= width else ""
+    return "\n".join(made)
