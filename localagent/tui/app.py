@@ -26,14 +26,14 @@ from .transcript import Transcript
 from .trust import Trusting
 from .watching import Watching
 from .windows import Picker, Row
-from .words import t
+from .words import mark, t, translated
 
 _FRAME_S = 1 / 30
 _AHEAD_S = 0.4
 _AGAIN_S = 2.0
 _NARROW = 70
 _PATHS_OLD_S = 10.0
-_EMPTY = (
+_EMPTY = mark(
     "Say what should be done: the model on this machine does it with tools, in a sandbox, and asks before anything "
     "that matters.\nEverything it changes can be taken back with /undo. Shift+Tab changes how much it asks; F1 shows "
     "every key."
@@ -93,7 +93,7 @@ class LocalAgentApp(App[None]):
 
     def on_mount(self) -> None:
         self.register_theme(look.CONTRAST)
-        self.query_one(Transcript).mount(Static(Content(_EMPTY), id="empty", markup=False))
+        self.query_one(Transcript).mount(Static(Content(translated(_EMPTY)), id="empty", markup=False))
         self.prompt.focus()
         self.run_worker(self._paint(), exit_on_error=True)
         self._tick = self.set_interval(0.1 if self.motion else 0.5, self._draw_lines, pause=True)
@@ -154,7 +154,7 @@ class LocalAgentApp(App[None]):
             activity.update(Content(status.activity(view, time.monotonic(), width, self.motion)))
         queue = base.query_one("#queue", Static)
         queue.display = bool(self.driver.queue)
-        queue.update(Content("\n".join(f"next: {wording.one_line(text, width - 6)}" for text in self.driver.queue[:3])))
+        queue.update(Content("\n".join(t("next: {text}", text=wording.one_line(text, width - 8)) for text in self.driver.queue[:3])))
         base.query_one("#status", Static).update(status.status(view, self._place(), width))
 
     def _place(self) -> status.Place:
@@ -272,7 +272,7 @@ class LocalAgentApp(App[None]):
         if selected:
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()
-            self.notify("Copied.", timeout=2, markup=False)
+            self.notify(t("Copied."), timeout=2, markup=False)
         elif self.driver.interrupt():
             self.action_stop()
         elif self.prompt.text and len(self.screen_stack) == 1:
@@ -281,7 +281,7 @@ class LocalAgentApp(App[None]):
             self.run_worker(self.leave())
         else:
             self._asked_to_leave = time.monotonic()
-            self.notify("Ctrl+C again to leave.", timeout=_AGAIN_S, markup=False)
+            self.notify(t("Ctrl+C again to leave."), timeout=_AGAIN_S, markup=False)
 
     def action_leave_or_delete(self) -> None:
         if len(self.screen_stack) > 1:
@@ -289,7 +289,7 @@ class LocalAgentApp(App[None]):
         if self.prompt.text:
             self.prompt.action_delete_right()
         elif self.driver.running:
-            self.notify("Esc stops the agent; then Ctrl+D leaves.", timeout=3, markup=False)
+            self.notify(t("Esc stops the agent; then Ctrl+D leaves."), timeout=3, markup=False)
         else:
             self.run_worker(self.leave())
 
@@ -310,8 +310,8 @@ class LocalAgentApp(App[None]):
         await self.machine.toggle_monitor()
 
     def action_commands(self) -> None:
-        rows = [Row(c.name, f"/{c.name}", c.does) for c in commands.COMMANDS]
-        self.push_screen(Picker("Commands", rows), lambda name: self.doing.soon(name) if name else None)
+        rows = [Row(c.name, f"/{c.name}", translated(c.does)) for c in commands.COMMANDS]
+        self.push_screen(Picker(t("Commands"), rows), lambda name: self.doing.soon(name) if name else None)
 
     async def action_quit(self) -> None:
         await self.leave()

@@ -13,19 +13,20 @@ from typing import Literal
 
 from ..agent import shown
 from ..values import Change, ToolCall
-from .wording import count
+from .words import mark, n_of, translated
 
 Tone = Literal["plain", "danger", "add", "remove", "hunk", "head", "dim"]
 _TONES: dict[str, Tone] = {"+": "add", "-": "remove", "@": "hunk", "…": "dim"}
 _DID = {
-    "edit": "changed",
-    "move": "moved",
-    "copy": "copied",
-    "make_folder": "folders made",
-    "trash": "deleted",
-    "link": "linked",
-    "chmod": "given other permissions",
+    "edit": mark("{n} changed"),
+    "move": mark("{n} moved"),
+    "copy": mark("{n} copied"),
+    "make_folder": mark("{n} folders made"),
+    "trash": mark("{n} deleted"),
+    "link": mark("{n} linked"),
+    "chmod": mark("{n} given other permissions"),
 }
+_CREATED, _REPLACED = mark("{n} created"), mark("{n} replaced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +48,20 @@ def rows(call: ToolCall, changes: Sequence[Change], folder: str, home: str) -> t
 def summary(changes: Sequence[Change]) -> str:
     """`2 created, 1 deleted`."""
     counted = Counter(_did(change) for change in changes)
-    return ", ".join(f"{number:,} {word}" for word, number in counted.items())
+    return ", ".join(translated(text, n=f"{number:,}") for text, number in counted.items())
 
 
 def _did(change: Change) -> str:
     if change.kind == "write":
-        return "replaced" if change.before else "created"
+        return _REPLACED if change.before else _CREATED
     return _DID[change.kind]
 
 
 def _of_changes(changes: Sequence[Change], folder: str) -> Iterator[Row]:
-    yield Row(((f"{count(len(changes), 'change')}: {summary(changes)}", "head"),))
+    yield Row(((n_of(len(changes), "{n} change: {what}", "{n} changes: {what}", what=summary(changes)), "head"),))
     lines = shown.change_lines(changes, folder, limit=sys.maxsize)
     for change, line in zip(changes, lines, strict=True):
-        tone: Tone = "remove" if change.kind == "trash" else "add" if _did(change) == "created" else "plain"
+        tone: Tone = "remove" if change.kind == "trash" else "add" if _did(change) == _CREATED else "plain"
         yield Row(((f"  {line}", tone),))
     for diff in shown.diffs(changes, folder, sys.maxsize):
         yield Row((("", "plain"),))

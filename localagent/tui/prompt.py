@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.widgets import Static, TextArea
 
 from . import complete, wording
+from .words import n_of, t
 
 _CHIP_LINES = 12
 _CHIP_CHARS = 1500
@@ -72,7 +73,7 @@ class Prompt(TextArea):
             show_line_numbers=False,
             highlight_cursor_line=False,
             compact=True,
-            placeholder=Content("What should be done?   / commands   @ files   ! your shell   F1 help"),
+            placeholder=Content(t("What should be done?   / commands   @ files   ! your shell   F1 help")),
         )
         self.choices = Choices()
         self.paths: list[str] = []
@@ -210,7 +211,7 @@ class Prompt(TextArea):
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
         lines = text.count("\n") + 1
         if lines > _CHIP_LINES or len(text) > _CHIP_CHARS:
-            chip = f"[pasted text {len(self._chips) + 1}: {wording.count(lines, 'line')}]"
+            chip = f"[{n_of(lines, 'pasted text {number}: {n} line', 'pasted text {number}: {n} lines', number=len(self._chips) + 1)}]"
             self._chips[chip] = text
             text = chip
         self.replace(text, *self.selection)

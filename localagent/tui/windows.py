@@ -16,6 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from . import complete, wording
+from .words import t
 
 _CHUNK = 200
 
@@ -62,12 +63,12 @@ class Picker(Modal):
     def compose(self) -> ComposeResult:
         with Vertical(classes="window"):
             yield Static(Content(self._title), classes="title", markup=False)
-            yield Input(placeholder="type to narrow", id="first")
+            yield Input(placeholder=t("type to narrow"), id="first")
             options = OptionList(id="rows", markup=False)
             # The keys go to the line above; here they would also find no rows on a very low screen.
             options.can_focus = False
             yield options
-            yield Static(Content("Enter chooses · Esc closes"), classes="about", markup=False)
+            yield Static(Content(t("Enter chooses · Esc closes")), classes="about", markup=False)
 
     def on_mount(self) -> None:
         self._fill("")
@@ -152,7 +153,7 @@ class Reader(Modal):
         self._keys = keys or {}
 
     def compose(self) -> ComposeResult:
-        told = " · ".join([*(f"{key} {what}" for key, what in self._keys.items()), "↑ ↓ scroll", "Esc closes"])
+        told = " · ".join([*(f"{key} {what}" for key, what in self._keys.items()), t("↑ ↓ scroll"), t("Esc closes")])
         with Vertical(classes="window"):
             yield Static(Content(self._title), classes="title", markup=False)
             yield Sheet(self._lines, "first")

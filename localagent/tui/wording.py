@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from rich.cells import cell_len, chop_cells, set_cell_size
+
 from ..agent.plain import calm
 
 # CSI and OSC sequences, then any other escape with its letter.
@@ -40,9 +42,11 @@ def place(path: str, width: int = 40) -> str:
     home = os.path.expanduser("~")
     told = "~" + path[len(home) :] if path == home or path.startswith(home + "/") else path
     told = calm(told).replace("\n", "\\u{a}").replace("\t", "\\u{9}")
-    if len(told) <= width:
+    if cell_len(told) <= width:
         return told
-    return "…" + told[-(width - 1) :]
+    while cell_len(told) > width - 1:
+        told = told[1:]
+    return "…" + told
 
 
 def bar(fraction: float, width: int) -> str:
@@ -53,4 +57,28 @@ def bar(fraction: float, width: int) -> str:
 
 def one_line(text: str, width: int) -> str:
     line = " ".join(calm(text).split())
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return cut(line, width)
+
+
+def cut(text: str, width: int) -> str:
+    """A line of at most `width` cells, with a sign where something is missing."""
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip(" ") + "…"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The words in lines of at most `width` cells; at least one line. What has no spaces is broken anywhere."""
+    lines = [""]
+    for word in text.split():
+        parts = list(word) if cell_len(word) > len(word) else chop_cells(word, width)
+        for n, part in enumerate(parts):
+            gap = " " if n == 0 and lines[-1] else ""
+            if cell_len(lines[-1] + gap + part) <= width:
+                lines[-1] += gap + part
+            else:
+                lines.append(part)
+    return lines
+
+
+def padded(text: str, width: int) -> str:
+    """The text with spaces behind it up to `width` cells."""
+    return text + " " * max(0, width - cell_len(text))
