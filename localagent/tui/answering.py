@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..agent import shown
 from ..errors import LocalAgentError
-from ..values import ToolCall
+from ..values import Decision, ToolCall
+from .effect import Row
 from .words import t
 
 
@@ -60,3 +61,15 @@ def read_back(call: ToolCall, text: str) -> Mapping[str, Any] | str:
     except ValueError as error:
         return t("That is not JSON: {error}.", error=error)
     return made if isinstance(made, dict) else t("The arguments are a JSON object.")
+
+
+def told(call: ToolCall, decision: Decision, rows: Sequence[Row]) -> list[str]:
+    """A question in lines: what would happen, whole, what of it is dangerous, and why it is asked."""
+    reason = shown.visible(decision.reason, lines=False)
+    parts = [text.strip() for row in rows for text, tone in row.pieces if tone == "danger" and text.strip(" !")]
+    lines = [t("Allow this?"), *(row.text for row in rows)]
+    lines += [t("Dangerous: {part}", part=part) for part in parts]
+    lines.append(t("Asked because {reason}", reason=reason))
+    if decision.rule:
+        lines.append(t("(rule: {rule})", rule=shown.visible(decision.rule, lines=False)))
+    return [*lines, keeping(decision.remember)]

@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from ..store import prompts
 from ..values import Answer, Change, Decision, ToolCall
-from . import commands, effect, leaving, listing, look, status, wording
+from . import commands, effect, leaving, listing, look, status, themes, wording
 from .approval import Approval, Question
 from .doing import Doing
 from .driver import Driver, House
@@ -56,13 +56,22 @@ class LocalAgentApp(App[None]):
         Binding("ctrl+o", "unfold", "Unfold", show=False),
         Binding("ctrl+t", "look", "Look", show=False),
         Binding("ctrl+p", "commands", "Commands", show=False),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
         Binding("f1", "help", "Help", show=False),
         Binding("f2", "monitor", "Monitor", show=False),
     ]
 
-    def __init__(self, house: House, resume: str | None = None, model: str | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, house: House, resume: str | None = None, model: str | None = None, wishes: look.Wishes | None = None
+    ) -> None:
+        no_colour = os.environ.get("NO_COLOR")
+        # Textual writes greys then, unless it leaves the colours to the terminal; it also takes the variable away.
+        super().__init__(ansi_color=True if no_colour else None)
+        if no_colour is not None:
+            os.environ["NO_COLOR"] = no_colour
         self.house = house
+        self.mistake: Exception | None = None
+        self._wishes = wishes or look.Wishes()
         self._dirty = asyncio.Event()
         self.machine = Machine(self, resume)
         self.driver = Driver(house, self._approve, self._changed, self.machine.first.no_model)
@@ -75,7 +84,7 @@ class LocalAgentApp(App[None]):
         self._asked_to_leave = -_AGAIN_S
         self._paths_at = -_PATHS_OLD_S
         self._ahead: Any = None
-        self.motion = self.animation_level != "none" and not os.environ.get("LOCALAGENT_NO_MOTION")
+        self.motion = self._wishes.motion and self.animation_level != "none" and not os.environ.get("LOCALAGENT_NO_MOTION")
         if not self.motion:
             self.animation_level = "none"
 
@@ -92,7 +101,7 @@ class LocalAgentApp(App[None]):
             yield Static("", id="status", markup=False)
 
     def on_mount(self) -> None:
-        self.register_theme(look.CONTRAST)
+        self._dress()
         self.query_one(Transcript).mount(Static(Content(translated(_EMPTY)), id="empty", markup=False))
         self.prompt.focus()
         self.run_worker(self._paint(), exit_on_error=True)
@@ -108,6 +117,20 @@ class LocalAgentApp(App[None]):
     def on_unmount(self) -> None:
         self.watching.stop()
         self.trusting.stop()
+
+    def _dress(self) -> None:
+        """The looks there are, the person's own among them, and the one they want."""
+        self.register_theme(look.CONTRAST)
+        own, told = themes.load(self.available_themes)
+        for theme in own:
+            self.register_theme(theme)
+        wanted = self._wishes.theme
+        if wanted in self.available_themes:
+            self.theme = wanted
+        elif wanted is not None:
+            told.append(t("There is no look {name}; /theme lists them.", name=wanted))
+        for sentence in told:
+            self.driver.tell(sentence, "warning")
 
     def on_resize(self, event: Resize) -> None:
         self.machine.resized(event.size.width)
@@ -312,6 +335,11 @@ class LocalAgentApp(App[None]):
     def action_commands(self) -> None:
         rows = [Row(c.name, f"/{c.name}", translated(c.does)) for c in commands.COMMANDS]
         self.push_screen(Picker(t("Commands"), rows), lambda name: self.doing.soon(name) if name else None)
+
+    def _fatal_error(self) -> None:
+        """A mistake of ours: the screen is given back, and `lasting.run` tells the rest in a few words."""
+        self.mistake = self._exception if isinstance(self._exception, Exception) else None
+        self._close_messages_no_wait()
 
     async def action_quit(self) -> None:
         await self.leave()

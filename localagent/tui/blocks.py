@@ -70,16 +70,19 @@ class Line(Block):
             yield Static(self._ended(self.item), markup=False)
 
     def _ended(self, ended: Ended) -> Content:
-        parts: list[str] = []
-        if ended.error:
-            self.add_class("-error")
-            parts.append(wording.calm(ended.error))
-        elif ended.status != "done":
-            self.add_class("-warning")
-            parts.append(translated(_WHY.get(ended.status, ended.status)))
-        if ended.receipts:
-            parts.append("✓ " + receipts(ended.receipts, self.folder))
-        return Content("\n".join(parts))
+        if ended.error or ended.status != "done":
+            self.add_class("-error" if ended.error else "-warning")
+        return Content("\n".join(ended_lines(ended, self.folder, "✓ ")))
+
+
+def ended_lines(ended: Ended, folder: str, before: str = "") -> list[str]:
+    """How a turn ended, and what it did; `before` stands before that."""
+    lines = []
+    if ended.error:
+        lines.append(wording.calm(ended.error))
+    elif ended.status != "done":
+        lines.append(translated(_WHY.get(ended.status, ended.status)))
+    return [*lines, before + receipts(ended.receipts, folder)] if ended.receipts else lines
 
 
 def receipts(done: tuple[Receipt, ...], folder: str) -> str:

@@ -57,10 +57,10 @@ def head(item: Tool | Own, unfolded: bool) -> Content:
     else:
         name, args = shown.visible(item.call.name, lines=False), "" if unfolded else _arguments(item.call)
     parts = [(f"{_MARKS[now]} ", _COLOURS[now]), (name, "bold"), (f" {args}" if args else "", "")]
-    facts = _facts(item)
+    told = facts(item)
     since = _outdated(item)
     return Content.assemble(
-        *parts, (f"  {facts}" if facts else "", "$text-muted"), (f"  {since}" if since else "", "$text-warning")
+        *parts, (f"  {told}" if told else "", "$text-muted"), (f"  {since}" if since else "", "$text-warning")
     )
 
 
@@ -88,23 +88,24 @@ def _is_short(value: object) -> bool:
     return len(text) <= 60 and "\n" not in text
 
 
-def _facts(item: Tool | Own) -> str:
-    facts = []
+def facts(item: Tool | Own, ended: bool = True) -> str:
+    """Exit code, step and time; how it ended too, unless that is said elsewhere."""
+    told = []
     if isinstance(item, Own):
         if item.code:
-            facts.append(t("exit {code}", code=item.code))
+            told.append(t("exit {code}", code=item.code))
     else:
-        if item.state in ("asking", "denied", "cancelled"):
-            facts.append(translated(_ENDS[item.state]))
+        if item.state in _ENDS:
+            told += [translated(_ENDS[item.state])] if ended else []
         elif item.exit_code is not None:
-            facts.append(t("exit {code}", code=item.exit_code))
-        elif item.state == "failed":
-            facts.append(t("failed"))
+            told.append(t("exit {code}", code=item.exit_code))
+        elif item.state == "failed" and ended:
+            told.append(t("failed"))
         if item.step:
-            facts.append(t("step {number}", number=item.step))
+            told.append(t("step {number}", number=item.step))
     if item.seconds >= 0.05:
-        facts.append(wording.seconds(item.seconds))
-    return " · ".join(facts)
+        told.append(wording.seconds(item.seconds))
+    return (" · " if ended else ", ").join(told)
 
 
 def body(item: Tool | Own, folder: str, unfolded: bool) -> Content:

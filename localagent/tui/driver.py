@@ -163,6 +163,13 @@ class Driver:
     def running(self) -> bool:
         return self._turn is not None and not self._turn.done()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request or a command of the person's own runs or waits for its turn, or a session is being opened."""
+        own = self._own is not None and not self._own.done()
+        opening = self._opening is not None and not self._opening.done()
+        return self.running or own or opening or bool(self.queue and self.session is not None)
+
     def submit(self, text: str) -> None:
         """Sent at once, or as soon as the session is there and what runs has ended."""
         self.queue.append(text)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from textual.theme import Theme
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How the person wants the app to look: a theme by name (None for the usual one), and whether things may move."""
+
+    theme: str | None = None
+    motion: bool = True
+
 
 CONTRAST = Theme(
     name="high-contrast",
@@ -86,6 +97,18 @@ Sheet > Static { height: auto; }
 #answers > .-off { color: $text-disabled; background: $surface; text-style: dim; }
 #hint { height: auto; min-height: 1; color: $text-warning; }
 Approval > .window { border: round $warning; }
+
+App:nocolor *:focus { text-style: bold; }
+App:nocolor #answers > Static { text-style: none; }
+App:nocolor #answers > Static:focus { text-style: bold reverse; }
+App:nocolor #answers > .-off { text-style: dim; }
+App:nocolor Card:focus > .head { text-style: bold reverse; }
+App:nocolor Card:focus { border-left: thick $accent; }
+App:nocolor OptionList > .option-list--option-highlighted { text-style: bold reverse; }
+App:nocolor TextArea > .text-area--cursor { text-style: reverse; }
+App:nocolor TextArea > .text-area--selection { text-style: reverse; }
+App:nocolor .screen--selection { text-style: reverse; }
+App:nocolor Person { text-style: bold; }
 
 Screen.-narrow #transcript { padding: 0; }
 Screen.-narrow .window { width: 100%; max-height: 100%; padding: 0; }

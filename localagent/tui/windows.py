@@ -70,6 +70,10 @@ class Picker(Modal):
             yield options
             yield Static(Content(t("Enter chooses · Esc closes")), classes="about", markup=False)
 
+    def listed(self) -> tuple[str, Sequence[Row]]:
+        """Title and rows, for who has no screen."""
+        return self._title, self._rows
+
     def on_mount(self) -> None:
         self._fill("")
 
@@ -158,6 +162,10 @@ class Reader(Modal):
             yield Static(Content(self._title), classes="title", markup=False)
             yield Sheet(self._lines, "first")
             yield Static(Content(told), classes="about", markup=False)
+
+    def told(self) -> tuple[str, Sequence[Content], dict[str, str]]:
+        """Title, lines and further keys, for who has no screen."""
+        return self._title, self._lines, self._keys
 
     def on_resize(self) -> None:
         self.call_after_refresh(lambda: fit(self))
