@@ -72,6 +72,7 @@ class LocalAgentApp(App[None]):
         self.house = house
         self.mistake: Exception | None = None
         self._wishes = wishes or look.Wishes()
+        self.own_themes: tuple[str, ...] = ()
         self._dirty = asyncio.Event()
         self.machine = Machine(self, resume)
         self.driver = Driver(house, self._approve, self._changed, self.machine.first.no_model)
@@ -124,6 +125,7 @@ class LocalAgentApp(App[None]):
         own, told = themes.load(self.available_themes)
         for theme in own:
             self.register_theme(theme)
+        self.own_themes = tuple(theme.name for theme in own)
         wanted = self._wishes.theme
         if wanted in self.available_themes:
             self.theme = wanted

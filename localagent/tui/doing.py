@@ -152,11 +152,19 @@ class Doing:
 
     async def _theme(self, argument: str) -> None:
         if not argument:
-            self.next_theme()
+            own = {theme: t("your own") for theme in self._app.own_themes}
+            first = dict.fromkeys((*look.CYCLE, *own))
+            names = [*first, *(name for name in sorted(self._app.available_themes) if name not in first)]
+            rows = [Row(name, name, own.get(name, "")) for name in names]
+            self._app.push_screen(Picker(t("Looks"), rows), self._wear)
         elif argument in self._app.available_themes:
             self._app.theme = argument
         else:
             self._tell(t("The looks are: {names}.", names=", ".join(sorted(self._app.available_themes))))
+
+    def _wear(self, name: str | None) -> None:
+        if name is not None:
+            self._app.theme = name
 
     def next_theme(self) -> None:
         now = self._app.theme
