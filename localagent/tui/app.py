@@ -89,6 +89,14 @@ class LocalAgentApp(App[None]):
         if not self.motion:
             self.animation_level = "none"
 
+    def get_driver_class(self) -> type[Any]:
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from .tty import Terminal
+
+        return Terminal
+
     # ------------------------------------------------------------ layout
 
     def compose(self) -> ComposeResult:

@@ -117,7 +117,8 @@ def _tool(item: Tool, heard: _Heard, folder: str) -> list[str]:
     lines: list[str] = []
     if not heard.state:
         lines.append(t("Calls {call}", call=shown.call_line(item.call, 240)))
-    over = item.state not in ("asking", "running")
+    # A no is known before what the model is told of it.
+    over = item.state not in ("asking", "running") and (item.state != "denied" or bool(item.told))
     lines += _output(wording.plain_output(item.output), heard, over)
     if over and heard.state != item.state:
         name, facts = shown.visible(item.call.name, lines=False), card.facts(item, ended=False)
@@ -127,7 +128,7 @@ def _tool(item: Tool, heard: _Heard, folder: str) -> list[str]:
     if over and item.changes and item.step and not heard.changes:
         heard.changes = True
         lines += [f"  {line}" for line in shown.change_lines(item.changes, folder, 20)]
-    heard.state = item.state
+    heard.state = item.state if over else "going"
     return lines
 
 

@@ -59,6 +59,10 @@ class Terminal:
         self._at = found + len(text)
         return self.plain()[begin : self._at]
 
+    def skip(self) -> None:
+        """What was written so far is not waited for any more."""
+        self._at = len(self.plain())
+
     def plain(self) -> str:
         return _ESCAPES.sub("", self.seen)
 

@@ -41,8 +41,9 @@ def test_suspended_and_resumed_and_resized_it_goes_on() -> None:
         app.type("\x1a")
         app.read_for(0.5)
         assert _stopped(app.process.pid)
-        assert app.seen.rstrip().endswith("\x1b[?1004l") or "\x1b[?1049l" in app.seen[-200:]
+        assert "\x1b[?1049l" in app.seen[-100:]
         at = len(app.seen)
+        app.skip()
         app.process.send_signal(signal.SIGCONT)
         app.until("Second line.")
         assert "\x1b[?1049h" in app.seen[at:]
@@ -52,10 +53,15 @@ def test_suspended_and_resumed_and_resized_it_goes_on() -> None:
             if dice.random() < 0.3:
                 app.read_for(0.01)
         app.resize(90, 25)
+        app.skip()
+        # Bytes that are no text are nobody's end.
+        os.write(app._here, b"\xff\xfe")
+        app.read_for(0.2)
         app.type("die\r")
         app.until("The engine stopped while answering.")
         app.type("write\r")
         app.until("Allow this?")
+        app.read_for(0.7)
         app.type("\x1b")
         app.until("Done.")
         app.type("\x03\x03")
