@@ -107,6 +107,9 @@ class Approval(Window):
     def on_resize(self) -> None:
         self.call_after_refresh(self._look)
 
+    def on_sheet_resized(self) -> None:
+        self._look()
+
     def _title(self) -> str:
         waiting = self._waiting()
         return t("Allow this? (1 of {number})", number=len(waiting)) if len(waiting) > 1 else t("Allow this?")

@@ -84,7 +84,10 @@ Window { align: center middle; background: $background 60%; }
 }
 .window > .title { height: auto; text-style: bold; }
 .window > .about { height: auto; color: $text-muted; }
-.window > Sheet { height: auto; min-height: 1; max-height: 2; background: $surface; scrollbar-size-vertical: 1; margin: 1 0; }
+.window > Sheet {
+    height: auto; min-height: 1; max-height: 2; margin: 1 0; background: $surface;
+    scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+}
 Sheet > Static { height: auto; }
 .window > OptionList { height: auto; max-height: 70%; background: $surface; border: none; }
 .window > OptionList.few { max-height: 8; }

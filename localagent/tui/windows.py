@@ -11,6 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Key
+from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -114,9 +115,15 @@ def _drawn(row: Row) -> Content:
 class Sheet(VerticalScroll, can_focus=True):
     """A long text in pieces: only what is on the screen costs."""
 
+    class Resized(Message):
+        """More or less of it can be seen."""
+
     def __init__(self, lines: Sequence[Content], id: str) -> None:
         super().__init__(id=id)
         self._lines = lines
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     def compose(self) -> ComposeResult:
         yield from self._pieces()
