@@ -66,7 +66,7 @@ def read_back(call: ToolCall, text: str) -> Mapping[str, Any] | str:
 def told(call: ToolCall, decision: Decision, rows: Sequence[Row]) -> list[str]:
     """A question in lines: what would happen, whole, what of it is dangerous, and why it is asked."""
     reason = shown.visible(decision.reason, lines=False)
-    parts = [text.strip() for row in rows for text, tone in row.pieces if tone == "danger" and text.strip(" !")]
+    parts = [text.strip() for row in rows for text, tone in row.pieces if tone == "danger" and text != "!"]
     lines = [t("Allow this?"), *(row.text for row in rows)]
     lines += [t("Dangerous: {part}", part=part) for part in parts]
     lines.append(t("Asked because {reason}", reason=reason))

@@ -170,6 +170,8 @@ class Approval(Window):
         self.query_one("#rule").display = step == "rule"
         self.query_one("#call").display = step == "edit"
         self.query_one("#answers").display = step == "choose"
+        # What is edited is the effect itself, and on a small screen there is no room for both.
+        self.query_one("#effect").display = step != "edit"
         rule, edit = t("Enter keeps this rule and says yes; Esc goes back"), t("Ctrl+S: judge this call instead; Esc goes back")
         self._hint({"rule": rule, "edit": edit}.get(step, ""))
         self.query_one({"why": "#why", "rule": "#rule", "edit": "#call", "choose": "#no"}[step]).focus()

@@ -34,7 +34,7 @@ _COLOURS: dict[ToolState, str] = {
 _ENDS = {"asking": mark("asks you"), "denied": mark("denied"), "cancelled": mark("stopped")}
 TONES: dict[effect.Tone, str] = {
     "plain": "",
-    "danger": "bold $text-error on $error-muted",
+    "danger": "bold underline $text-error on $error-muted",
     "add": "$text-success",
     "remove": "$text-error",
     "hunk": "$text-accent",

@@ -113,7 +113,7 @@ def _of_call(call: ToolCall, home: str) -> Iterator[Row]:
             yield Row(((f"  {label}:", "dim"),))
             yield from (Row((("    ", "plain"), *one)) for one in lines)
         if line is not None and text == line.text:
-            yield from (Row((("  ! ", "danger"), (told, "plain"))) for told in _careful(line))
+            yield from (Row((("  ", "plain"), ("!", "danger"), (f" {told}", "plain"))) for told in _careful(line))
 
 
 def _written(value: object, line: Line | None) -> tuple[str, list[tuple[int, int]]]:

@@ -93,7 +93,7 @@ Sheet > Static { height: auto; }
 .window > OptionList.few { max-height: 8; }
 .window > Input { border: round $border-blurred; background: $surface; }
 .window > Input:focus { border: round $border; }
-.window > TextArea { height: auto; min-height: 4; max-height: 16; }
+.window > TextArea { height: auto; min-height: 2; max-height: 16; margin: 1 0; }
 #answers { height: auto; }
 #answers > Static { width: auto; height: 1; padding: 0 1; margin: 0 1 0 0; background: $panel; }
 #answers > #no { background: $error; color: $text; text-style: bold; }
@@ -103,7 +103,7 @@ Approval > .window { border: round $warning; }
 
 App:nocolor *:focus { text-style: bold; }
 App:nocolor #answers > Static { text-style: none; }
-App:nocolor #answers > Static:focus { text-style: bold reverse; }
+App:nocolor #answers > Static:focus, App:nocolor #answers > #no:focus { text-style: bold reverse; }
 App:nocolor #answers > .-off { text-style: dim; }
 App:nocolor Card:focus > .head { text-style: bold reverse; }
 App:nocolor Card:focus { border-left: thick $accent; }
@@ -115,6 +115,6 @@ App:nocolor Person { text-style: bold; }
 
 Screen.-narrow #transcript { padding: 0; }
 Screen.-narrow .window { width: 100%; max-height: 100%; padding: 0; }
-Screen.-narrow .window > Sheet { margin: 0; }
+Screen.-narrow .window > Sheet, Screen.-narrow .window > TextArea { margin: 0; }
 Screen.-narrow #prompt { max-height: 6; }
 """

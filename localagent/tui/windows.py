@@ -142,16 +142,18 @@ class Sheet(VerticalScroll, can_focus=True):
 
 
 def fit(window: Screen) -> None:
-    """Let the text have the height that the rest of the window leaves, so that nothing of that is cut off."""
-    sheets = window.query(Sheet)
-    if not sheets:
+    """Let the text, or what is written, have the height that the rest of the window leaves: nothing of that is cut off."""
+    long = [one for one in window.query("TextArea, Sheet") if one.display]
+    if not long:
         # The window has been closed since.
         return
-    sheet = sheets.first()
-    others = [child for child in window.query_one(".window").children if child.display and child is not sheet]
-    taken = sum(child.outer_size.height for child in others) + sheet.styles.margin.height + 2
+    grows = long[-1]
+    others = [child for child in window.query_one(".window").children if child.display and child is not grows]
+    taken = sum(child.outer_size.height for child in others) + grows.styles.margin.height + 2
     around = 0 if window.app.size.height < 24 else 2
-    sheet.styles.max_height = max(2, window.app.size.height - taken - around)
+    room = max(2, window.app.size.height - taken - around)
+    if grows.styles.max_height is None or grows.styles.max_height.value != room:
+        grows.styles.max_height = room
 
 
 class Reader(Modal):

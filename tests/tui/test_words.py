@@ -107,7 +107,7 @@ def test_the_listing_of_a_great_folder_ends_in_time(tmp_path: Path) -> None:
 def test_the_dangerous_part_of_a_command_is_marked_and_nothing_is_hidden() -> None:
     rows = effect.rows(ToolCall("1", "run", {"command": "echo a\u200b; rm -rf build"}), (), "/w", "/home/me")
     pieces = [piece for row in rows for piece in row.pieces]
-    assert [text for text, tone in pieces if tone == "danger"] == ["rm -rf build", "  ! "]
+    assert [text for text, tone in pieces if tone == "danger"] == ["rm -rf build", "!", "!"]
     assert "\\u{200b}" in "".join(text for text, _ in pieces)
 
 
@@ -126,7 +126,7 @@ def test_the_dangerous_part_of_a_command_is_marked_and_nothing_is_hidden() -> No
 def test_what_the_policy_finds_dangerous_is_marked_and_said(command, parts, does, name) -> None:
     rows = effect.rows(ToolCall("1", "run", {name: command}), (), "/w", "/home/me")
     marked = [text for row in rows for text, tone in row.pieces if tone == "danger"]
-    assert marked == [*parts, "  ! "]
+    assert marked == [*parts, "!"]
     assert rows[-1].text.endswith(f"it {does}")
 
 
