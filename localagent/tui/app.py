@@ -64,11 +64,12 @@ class LocalAgentApp(App[None]):
     def __init__(
         self, house: House, resume: str | None = None, model: str | None = None, wishes: look.Wishes | None = None
     ) -> None:
-        no_colour = os.environ.get("NO_COLOR")
+        # An empty one asks for nothing, which Textual reads otherwise.
+        no_colour = os.environ.pop("NO_COLOR", "")
+        os.environ |= {"NO_COLOR": no_colour} if no_colour else {}
         # Textual writes greys then, unless it leaves the colours to the terminal; it also takes the variable away.
         super().__init__(ansi_color=True if no_colour else None)
-        if no_colour is not None:
-            os.environ["NO_COLOR"] = no_colour
+        os.environ |= {"NO_COLOR": no_colour} if no_colour else {}
         self.house = house
         self.mistake: Exception | None = None
         self._wishes = wishes or look.Wishes()
