@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Event, Key, Resize
+from textual.geometry import Size
 from textual.widgets import Static
 
 from ..store import prompts
@@ -32,6 +33,7 @@ _FRAME_S = 1 / 30
 _AHEAD_S = 0.4
 _AGAIN_S = 2.0
 _NARROW = 70
+_LEAST = Size(20, 8)
 _PATHS_OLD_S = 10.0
 _EMPTY = mark(
     "Say what should be done: the model on this machine does it with tools, in a sandbox, and asks before anything "
@@ -272,6 +274,10 @@ class LocalAgentApp(App[None]):
             self.run_worker(self._read_paths(), group="paths", exclusive=True)
 
     async def on_event(self, event: Event) -> None:
+        if isinstance(event, Resize) and (event.size.width < _LEAST.width or event.size.height < _LEAST.height):
+            # Textual cannot lay out what has no cell; a window on its way to another size passes through such.
+            size = Size(max(event.size.width, _LEAST.width), max(event.size.height, _LEAST.height))
+            event = Resize(size, size)
         # A key that was still on its way up when the screens were taken down has nowhere to go.
         if not isinstance(event, Key) or self.screen_stack:
             await super().on_event(event)

@@ -6,6 +6,7 @@ A request that begins with a name of `ANSWERS` is answered by its script; what f
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Any
 
@@ -49,8 +50,20 @@ def _broken() -> None:
     blocks.Answer.show = show  # type: ignore[method-assign]
 
 
+def _engine() -> Any:
+    """Answers by name, or the resident engine with the model file that the environment names."""
+    file = os.environ.get("LOCALAGENT_TEST_GGUF")
+    if not file:
+        return ByName()
+    from localagent.engine import dialects
+    from localagent.engine.local import LocalEngine
+    from localagent.engine.model import ModelFile
+
+    return LocalEngine(ModelFile("tiny", file, context=4096), dialects.by_name("hermes"), threads=1, idle_s=30)
+
+
 def main(how: str) -> int:
-    house = Home(ByName(), tools())
+    house = Home(_engine(), tools())
     if how == "plain":
         from localagent.tui.plain import Plain
 

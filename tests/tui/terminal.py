@@ -24,7 +24,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][A-Z0-9]|\x1b[=>]")
 class Terminal:
     """`python -m tests.tui.child HOW` at the head of a session of its own."""
 
-    def __init__(self, how: str, term: str = "xterm-256color", **environment: str) -> None:
+    def __init__(self, how: str, term: str = "xterm-256color", folder: Path | None = None, **environment: str) -> None:
         self._here, there = pty.openpty()
         self.resize(100, 30, tell=False)
         self.seen, self._at = "", 0
@@ -33,6 +33,7 @@ class Terminal:
             stdin=there,
             stdout=there,
             stderr=there,
+            cwd=folder,
             env=os.environ | {"TERM": term, "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"} | environment,
             preexec_fn=lambda: _own_terminal(there),
         )

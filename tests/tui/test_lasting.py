@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
 import time
 from pathlib import Path
+
+from localagent.engine import local
+from tests import make_gguf
 
 from .terminal import Terminal
 
@@ -97,3 +101,38 @@ def test_a_mistake_in_a_widget_loses_nothing_and_says_how_to_go_on() -> None:
         assert app.ends() == 1
         assert "\x1b[?1049l" in app.seen
     assert "BOOM" in _transcript()
+
+
+def test_two_in_two_folders_share_one_engine(tmp_path: Path) -> None:
+    model = str(make_gguf.make("tiny-dense", tmp_path / "tiny.gguf"))
+    places = [tmp_path / "here", tmp_path / "there"]
+    for place in places:
+        place.mkdir()
+    try:
+        with (
+            Terminal("screen", folder=places[0], LOCALAGENT_TEST_GGUF=model) as one,
+            Terminal("plain", "dumb", folder=places[1], LOCALAGENT_TEST_GGUF=model) as other,
+        ):
+            one.until(READY)
+            other.until("ask> ")
+            one.type("hi\r")
+            other.type("hi\n")
+            # What it says is noise and long; both requests stand in the queue of one engine meanwhile.
+            until, shared = time.monotonic() + 30, (0, 0)
+            while shared != (2, 1) and time.monotonic() < until:
+                one.read_for(0.05)
+                told = asyncio.run(local.status()) or {"queue": [], "models": []}
+                shared = (len(told["queue"]), len(told["models"]))
+            assert shared == (2, 1)
+            other.type("\x03")
+            other.until("Interrupted.")
+            other.until("ask> ")
+            other.type("\x04")
+            assert other.ends() == 0
+            assert asyncio.run(local.status())
+            one.type("\x1b")
+            one.until("Interrupted.")
+            one.type("\x03\x03")
+            assert one.ends() == 0
+    finally:
+        asyncio.run(local.stop())
