@@ -32,7 +32,6 @@ from .words import mark, t, translated
 _FRAME_S = 1 / 30
 _AHEAD_S = 0.4
 _AGAIN_S = 2.0
-_NARROW = 70
 _LEAST = Size(20, 8)
 _PATHS_OLD_S = 10.0
 _EMPTY = mark(
@@ -49,7 +48,7 @@ class LocalAgentApp(App[None]):
     TITLE = "localagent"
     # Ours is a list of the same kind as every other; it needs no second copy of /help.
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (_NARROW, "-wide")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (look.NARROW, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", show=False),
         Binding("shift+tab", "mode", "Mode", show=False, priority=True),

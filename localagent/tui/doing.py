@@ -82,7 +82,9 @@ class Doing:
         about = [(f"/{c.name} {c.argument}".rstrip(), translated(c.does)) for c in commands.COMMANDS]
         keys, asking = ([(translated(a), translated(b)) for a, b in one] for one in (commands.KEYS, commands.ASKING_KEYS))
         parts = ((t("Commands"), about), (t("Keys"), keys), (t("When you are asked"), asking))
-        width = max(20, min(100, int(self._app.size.width * 0.9)) - _KEY_WIDTH - 8)
+        # On a narrow screen the window takes all of it.
+        wide = self._app.size.width
+        width = max(20, (wide - 6 if wide < look.NARROW else min(100, int(wide * 0.9)) - 8) - _KEY_WIDTH)
         lines: list[Content] = []
         for heading, pairs in parts:
             lines += [Content.assemble((heading, "bold $text-primary"))]

@@ -31,6 +31,8 @@ CONTRAST = Theme(
     dark=True,
     variables={"border": "#ffffff", "border-blurred": "#c0c0c0", "text-muted": "#ffffff"},
 )
+# Columns from which on there is room around a window.
+NARROW = 70
 # What Ctrl+T steps through; /theme takes every theme that Textual has.
 CYCLE = ("textual-dark", "textual-light", "high-contrast")
 

@@ -33,10 +33,6 @@ def seconds(value: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def place(path: str, width: int = 40) -> str:
     """A folder with home as `~`, shortened in the middle of its parts to `width`."""
     home = os.path.expanduser("~")
