@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from localagent import interactive, wiring
+from localagent import cli, interactive, wiring
 from localagent.events import MessageDone, Notice, PrefillProgress, TextDelta, ThinkingDelta, TurnEnded, TurnStarted
-from localagent.store import settings
+from localagent.store import grants, settings
 from localagent.tui import lasting, plain
 from localagent.tui.telling import Telling
 from localagent.tui.view import View, reduce
@@ -57,6 +57,18 @@ def test_a_conversation_in_plain_lines(work: Path) -> None:
         app.type("u\n")
         app.until("Undid step")
         assert not (work / "a.txt").exists()
+        app.until("ask> ")
+        app.type("write\n")
+        _answer(app, "e\n")
+        app.until("Call: ")
+        app.type('{"path": "b.txt", "content": "edited"}\n')
+        assert "b.txt" in app.until("Enter alone means no.")
+        _answer(app, "a\n")
+        app.until("Rule: ")
+        app.until("write(b.txt)")
+        app.type("\n")
+        app.until("write is done.")
+        assert (work / "b.txt").read_text() == "edited" and grants.load(str(work))[0].rule == "write(b.txt)"
         app.until("ask> ")
         app.type("remove\n")
         told = app.until("Enter alone means no.")
@@ -110,6 +122,11 @@ def test_plain_lines_are_chosen_by_option_setting_and_terminal(monkeypatch, aske
     monkeypatch.setattr(lasting, "run", lambda app: ran.append("screen") or 0)
     interactive.start(lambda argv: SimpleNamespace(), plain=asked)
     assert ran == ["plain" if is_plain else "screen"]
+
+
+def test_plain_lines_need_a_person_at_a_terminal(capsys) -> None:
+    assert cli.main(["--plain"]) == cli.Exit.USAGE
+    assert "--plain needs a terminal" in capsys.readouterr().err
 
 
 def _told(*events: object) -> list[list[str]]:
