@@ -140,6 +140,9 @@ def _act(app: Any, dice: random.Random, engine: Endless) -> None:
         size = Size(dice.randrange(1, 220), dice.randrange(1, 60))
         app.post_message(Resize(size, size))
     elif what < 0.95:
-        app.driver._see(dice.choice(EVENTS))
+        event = dice.choice(EVENTS)
+        # How far the engine is, is told within a request only.
+        if app.driver.view.busy or not isinstance(event, EngineProgress | PrefillProgress):
+            app.driver._see(event)
     else:
         engine.go()
