@@ -109,7 +109,7 @@ App:nocolor #answers > Static:focus, App:nocolor #answers > #no:focus { text-sty
 App:nocolor #answers > .-off { text-style: dim; }
 App:nocolor Card:focus > .head { text-style: bold reverse; }
 App:nocolor Card:focus { border-left: thick $accent; }
-App:nocolor OptionList > .option-list--option-highlighted { text-style: bold reverse; }
+App:nocolor OptionList > .option-list--option-highlighted { text-style: bold underline; }
 App:nocolor TextArea > .text-area--cursor { text-style: reverse; }
 App:nocolor TextArea > .text-area--selection { text-style: reverse; }
 App:nocolor .screen--selection { text-style: reverse; }

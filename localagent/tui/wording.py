@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
@@ -65,7 +66,7 @@ def wrapped(text: str, width: int) -> list[str]:
     """The words in lines of at most `width` cells; at least one line. What has no spaces is broken anywhere."""
     lines = [""]
     for word in text.split():
-        parts = list(word) if cell_len(word) > len(word) else chop_cells(word, width)
+        parts = _breakable(word, width) if cell_len(word) > len(word) else chop_cells(word, width)
         for n, part in enumerate(parts):
             gap = " " if n == 0 and lines[-1] else ""
             if cell_len(lines[-1] + gap + part) <= width:
@@ -73,6 +74,18 @@ def wrapped(text: str, width: int) -> list[str]:
             else:
                 lines.append(part)
     return lines
+
+
+def _breakable(word: str, width: int) -> list[str]:
+    """The pieces of a word without spaces: its wide characters, what closes something with what it closes, narrow words whole."""
+    parts: list[str] = []
+    for char in word:
+        closes = unicodedata.category(char) in ("Pe", "Pf", "Po")
+        if parts and (closes or (char.isascii() and parts[-1][-1].isascii())):
+            parts[-1] += char
+        else:
+            parts.append(char)
+    return [piece for part in parts for piece in chop_cells(part, width)]
 
 
 def padded(text: str, width: int) -> str:
