@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
@@ -72,6 +72,18 @@ def answer(prompt: str) -> tuple[str | None, float]:
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
     began = time.monotonic()
     return read(prompt), time.monotonic() - began
+
+
+def chosen(keys: Collection[str]) -> str | None:
+    """One of the keys, None for anything else and for what came too soon to be an answer."""
+    if not keys:
+        return None
+    said, seconds = answer(t("Your choice, or Enter for none: "))
+    told = (said or "").strip()
+    if told in keys and seconds < LOCKED_S:
+        say(t("That came too soon to be an answer to this; once more."))
+        return chosen(keys)
+    return told if told in keys else None
 
 
 def edit(prompt: str, text: str) -> str | None:

@@ -21,13 +21,15 @@ from typing import Any
 
 from textual.geometry import Size
 
+from ..agent import shown
 from ..store import prompts
 from ..values import Answer, Change, Decision, ToolCall
-from . import answering, commands, effect, lines
+from . import answering, changes, commands, effect, lines
 from .approval import Question
 from .doing import Doing
-from .driver import Driver, House
+from .driver import Driver, House, step_diffs
 from .telling import Telling
+from .trust import Trusting
 from .windows import Picker, Reader
 from .words import n_of, t, translated
 
@@ -57,6 +59,7 @@ class Plain:
         self.house = house
         self.driver = Driver(house, self._approve, self._changed)
         self.doing = Doing(self)  # type: ignore[arg-type]
+        self.trusting = Trusting(self)  # type: ignore[arg-type]
         self._telling = Telling(str(house.folder))
         self._out: queue.SimpleQueue[str | Question | _Window] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
@@ -85,7 +88,15 @@ class Plain:
     def run_worker(self, work: Coroutine[Any, Any, Any], **_: Any) -> None:
         task = self._loop.create_task(work)
         self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[Any]) -> None:
+        self._work.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, AttributeError) and error.obj is self:
+            self._out.put(t("This needs the app with a screen: start localagent without --plain."))
+        elif error is not None:
+            self._out.put(t("A mistake of ours, sorry: {what}", what=f"{type(error).__name__}: {error}"))
 
     def push_screen(self, screen: Any, callback: Callable[[Any], Any] | None = None) -> None:
         self._out.put(_Window(screen, callback))
@@ -275,10 +286,31 @@ class Plain:
             result = _picked(window.screen)
         elif isinstance(window.screen, Reader):
             result = _read(window.screen)
+        elif isinstance(window.screen, changes.Steps):
+            self._steps(window.screen.deeds)
         else:
             lines.say(t("This needs the app with a screen: start localagent without --plain."))
         if window.then is not None:
             self._soon(window.then, result)
+
+    def _steps(self, deeds: changes.Deeds) -> None:
+        """One of the steps by its number: what it changed, and undone or done again if that is wanted."""
+        found = {step.number: step for step in deeds.steps()[:_ROWS]}
+        lines.say(t("What was changed here"))
+        for step in found.values():
+            state = {"done": "", "undone": t("undone")}.get(step.state, step.state)
+            parts = [effect.summary(step.changes) or step.name, lines.one(step.name), state]
+            lines.say(f"{step.number}: {', '.join(part for part in parts if part)}")
+        said = (lines.read(t("Number, or Enter for none: ")) or "").strip()
+        chosen = found.get(int(said)) if said.isdecimal() else None
+        if chosen is None:
+            return
+        lines.say("\n".join([*shown.change_lines(chosen.changes, deeds.folder, 10_000), *step_diffs(chosen.number, deeds.folder)]))
+        keys = {"done": {"u": t("u undoes the step")}, "undone": {"r": t("r does it again")}}.get(chosen.state, {})
+        lines.say("\n".join(keys.values()))
+        said = lines.chosen(keys)
+        if said is not None:
+            self._soon(self.run_worker, self.doing.command("undo" if said == "u" else "redo", str(chosen.number)))
 
     # ------------------------------------------------------------ the session's thread
 
@@ -321,8 +353,7 @@ def _read(reader: Reader) -> str | None:
     if not keys:
         return None
     lines.say("\n".join(f"{key}: {what}" for key, what in keys.items()))
-    said = (lines.read(t("Your choice, or Enter for none: ")) or "").strip()
-    return said if said in keys else None
+    return lines.chosen(keys)
 
 
 def _gone(number: int, _: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from itertools import takewhile
 from typing import Any
 
 from localagent.errors import EngineError
@@ -29,9 +30,10 @@ ANSWERS: dict[str, Any] = {
 
 class ByName(Playing):
     async def stream(self, messages: Any, specs: Any, options: Any) -> Any:
-        last = messages[-1]
-        word = last.text.split()[0] if last.role == "user" and last.text else ""
-        self._answers = [ANSWERS[word]() if word in ANSWERS else said("Done.")]
+        # The host may have its word before or behind the person's, and the call's result comes in a round of its own.
+        new = takewhile(lambda message: message.role not in ("assistant", "tool"), reversed(messages))
+        word = next((line for message in new for line in message.text.splitlines() if line in ANSWERS), "")
+        self._answers = [ANSWERS[word]() if word else said("Done.")]
         async for delta in super().stream(messages, specs, options):
             yield delta
 

@@ -54,6 +54,7 @@ def test_a_conversation_in_plain_lines(work: Path) -> None:
         assert "1: " in app.until("Number, or Enter for none: ")
         app.type("1\n")
         assert "+two" in app.until("Your choice, or Enter for none: ")
+        app.read_for(0.6)
         app.type("u\n")
         app.until("Undid step")
         assert not (work / "a.txt").exists()
