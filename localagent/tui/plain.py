@@ -21,21 +21,20 @@ from typing import Any
 
 from textual.geometry import Size
 
-from ..agent import shown
 from ..store import prompts
 from ..values import Answer, Change, Decision, ToolCall
-from . import answering, changes, commands, effect, lines
+from . import answering, changes, commands, effect, lines, readout
 from .approval import Question
+from .chooser import Ask, Chooser
 from .doing import Doing
-from .driver import Driver, House, step_diffs
+from .driver import Driver, House
 from .telling import Telling
 from .trust import Trusting
 from .windows import Picker, Reader
-from .words import n_of, t, translated
+from .words import t, translated
 
 _POLL_S = 0.1
 _AGAIN_S = 2.0
-_ROWS = 60
 # What needs a screen, or makes sense on one only.
 _ON_A_SCREEN = frozenset({"theme", "copy"})
 
@@ -85,8 +84,8 @@ class Plain:
     def size(self) -> Size:
         return Size(*shutil.get_terminal_size())
 
-    def run_worker(self, work: Coroutine[Any, Any, Any], **_: Any) -> None:
-        task = self._loop.create_task(work)
+    def run_worker(self, work: Coroutine[Any, Any, Any] | Callable[[], Coroutine[Any, Any, Any]], **_: Any) -> None:
+        task = self._loop.create_task(work() if callable(work) else work)
         self._work.add(task)
         task.add_done_callback(self._worked)
 
@@ -282,35 +281,23 @@ class Plain:
 
     def _read_out(self, window: _Window) -> None:
         result = None
-        if isinstance(window.screen, Picker):
-            result = _picked(window.screen)
-        elif isinstance(window.screen, Reader):
-            result = _read(window.screen)
-        elif isinstance(window.screen, changes.Steps):
-            self._steps(window.screen.deeds)
-        else:
-            lines.say(t("This needs the app with a screen: start localagent without --plain."))
+        match window.screen:
+            case Picker():
+                result = readout.picked(window.screen)
+            case Reader():
+                result = readout.read(window.screen)
+            case Chooser():
+                result = readout.chosen(window.screen)
+            case Ask():
+                result = readout.asked(window.screen)
+            case changes.Steps():
+                command = readout.step(window.screen.deeds)
+                if command is not None:
+                    self._soon(self.run_worker, self.doing.command(*command))
+            case _:
+                lines.say(t("This needs the app with a screen: start localagent without --plain."))
         if window.then is not None:
             self._soon(window.then, result)
-
-    def _steps(self, deeds: changes.Deeds) -> None:
-        """One of the steps by its number: what it changed, and undone or done again if that is wanted."""
-        found = {step.number: step for step in deeds.steps()[:_ROWS]}
-        lines.say(t("What was changed here"))
-        for step in found.values():
-            state = {"done": "", "undone": t("undone")}.get(step.state, step.state)
-            parts = [effect.summary(step.changes) or step.name, lines.one(step.name), state]
-            lines.say(f"{step.number}: {', '.join(part for part in parts if part)}")
-        said = (lines.read(t("Number, or Enter for none: ")) or "").strip()
-        chosen = found.get(int(said)) if said.isdecimal() else None
-        if chosen is None:
-            return
-        lines.say("\n".join([*shown.change_lines(chosen.changes, deeds.folder, 10_000), *step_diffs(chosen.number, deeds.folder)]))
-        keys = {"done": {"u": t("u undoes the step")}, "undone": {"r": t("r does it again")}}.get(chosen.state, {})
-        lines.say("\n".join(keys.values()))
-        said = lines.chosen(keys)
-        if said is not None:
-            self._soon(self.run_worker, self.doing.command("undo" if said == "u" else "redo", str(chosen.number)))
 
     # ------------------------------------------------------------ the session's thread
 
@@ -334,26 +321,6 @@ class Plain:
         self._loop.call_soon_threadsafe(self._loop.stop)
         thread.join()
         self._loop.close()
-
-
-def _picked(picker: Picker) -> str | None:
-    title, rows = picker.listed()
-    lines.say(title)
-    for number, row in enumerate(rows[:_ROWS], 1):
-        lines.say(f"{number}: {lines.one(row.text)}" + (f", {lines.one(row.about)}" if row.about else ""))
-    if len(rows) > _ROWS:
-        lines.say(n_of(len(rows) - _ROWS, "and {n} more", "and {n} more"))
-    said = (lines.read(t("Number, or Enter for none: ")) or "").strip()
-    return rows[int(said) - 1].id if said.isdecimal() and 0 < int(said) <= len(rows) else None
-
-
-def _read(reader: Reader) -> str | None:
-    title, texts, keys = reader.told()
-    lines.say("\n".join([title, *(text.plain for text in texts)]))
-    if not keys:
-        return None
-    lines.say("\n".join(f"{key}: {what}" for key, what in keys.items()))
-    return lines.chosen(keys)
 
 
 def _gone(number: int, _: FrameType | None) -> None:
