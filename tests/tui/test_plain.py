@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from localagent import cli, interactive, wiring
+from localagent import cli, interactive
+from localagent.engine import models
 from localagent.events import MessageDone, Notice, PrefillProgress, TextDelta, ThinkingDelta, TurnEnded, TurnStarted
 from localagent.store import grants, settings
 from localagent.tui import lasting, plain
@@ -125,7 +126,7 @@ def _transcript() -> Path:
 )
 def test_plain_lines_are_chosen_by_option_setting_and_terminal(monkeypatch, asked, setting, term, is_plain) -> None:
     monkeypatch.setenv("TERM", term)
-    monkeypatch.setattr(wiring, "local_engine", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(models, "ready", lambda *_: SimpleNamespace())
     settings.set_value("plain", "true" if setting else "false")
     ran: list[str] = []
     monkeypatch.setattr(plain.Plain, "run", lambda self: ran.append("plain") or 0)
