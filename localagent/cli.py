@@ -137,10 +137,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(args: Sequence[str]) -> int:
-    if not args and _at_terminal():
+    if args in ([], ["--plain"]) and _at_terminal():
         from . import interactive
 
-        return interactive.start(_do_arguments)
+        return interactive.start(_do_arguments, plain=bool(args))
+    if args == ["--plain"]:
+        print("localagent: --plain needs a terminal. Without one: localagent do \"...\"", file=sys.stderr)
+        return Exit.USAGE
     if not args or args[0] in ("-h", "--help", "help"):
         print(_help(), flush=True)
         return Exit.DONE if args else Exit.USAGE
@@ -153,11 +156,8 @@ def _command(args: Sequence[str]) -> int:
 
 
 def _at_terminal() -> bool:
-    """Whether a person can see and type here, on more than a line printer."""
-    import os
-
-    streams = (sys.stdin, sys.stdout, sys.stderr)
-    return all(one is not None and one.isatty() for one in streams) and os.environ.get("TERM") != "dumb"
+    """Whether a person can read and type here."""
+    return all(one is not None and one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def _version() -> str:
@@ -383,7 +383,7 @@ def _help() -> str:
             *lines,
             "",
             'Start with:  localagent do "what is the largest file in this folder?"',
-            "Without a command, on a terminal: the app, where you talk with it.",
+            "Without a command, on a terminal: the app, where you talk with it (--plain: in plain lines, for screen readers).",
             "Each command has its own --help.",
         ]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -100,26 +101,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "id", nargs="?", default="last", help="as `localagent sessions` shows it (default: the last one)"
     )
     parser.add_argument("--model", metavar="ID", help="go on with this model")
+    parser.add_argument("--plain", action="store_true", help="in plain lines, as a screen reader wants them")
 
 
 def run(args: argparse.Namespace, defaults: Defaults, at_terminal: bool) -> int:
     """`resume [ID]`."""
     if not at_terminal:
         raise UsageError("The app needs a terminal.", 'Without one: localagent do --resume ID "..."')
-    return start(defaults, transcript.find(args.id), args.model)
+    return start(defaults, transcript.find(args.id), args.model, args.plain)
 
 
-def start(defaults: Defaults, resume: str | None = None, model: str | None = None) -> int:
-    """The app until the person leaves; a model that is missing is offered in it.
+def start(defaults: Defaults, resume: str | None = None, model: str | None = None, plain: bool = False) -> int:
+    """The app, or the conversation in plain lines, until the person leaves; gives the exit code.
 
-    Raises ConfigError and UsageError, and ModelError for a hosted model.
+    A model that is missing is offered in the app, and before the first line. Raises ConfigError and UsageError, and
+    ModelError for a hosted model.
     """
     chosen = settings.load()
     _refuse(chosen, model)
+    from .tui import words
+
+    words.choose(chosen.language)
+    house = Terminal(defaults, chosen, model)
+    if plain or chosen.plain or os.environ.get("TERM", "dumb") == "dumb":
+        from .commands import pulling
+        from .engine import models
+        from .tui.plain import Plain
+
+        models.ready(chosen, model, pulling.offer)
+        return Plain(house, resume).run()
+    from .tui import lasting, look
     from .tui.app import LocalAgentApp
 
-    LocalAgentApp(Terminal(defaults, chosen, model), resume).run()
-    return 0
+    return lasting.run(LocalAgentApp(house, resume, wishes=look.Wishes(chosen.theme, chosen.motion)))
 
 
 def _refuse(chosen: Settings, model: str | None) -> None:

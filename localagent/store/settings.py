@@ -22,7 +22,8 @@ class Settings:
     """What the user chose. `context` is in tokens, `idle_s` in seconds.
 
     `model` None means the catalogue's default, `threads` None as many as help,
-    `index_url` None whatever pip is configured to use. `secret_patterns` are regular expressions.
+    `index_url` None whatever pip is configured to use, `language` None the locale's, `theme` None the dark one.
+    `secret_patterns` are regular expressions.
     """
 
     model: str | None = None
@@ -36,6 +37,10 @@ class Settings:
     secret_patterns: tuple[str, ...] = ()
     undo_mb: int = 2048
     background: bool = False
+    language: str | None = None
+    theme: str | None = None
+    motion: bool = True
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,10 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         "MB that earlier contents, kept for undo, may take; the oldest go first, never the newest session's",
     ),
     "background": (_yes_or_no, False, "true offers the model tools for commands that go on in the background"),
+    "language": (_one_of("en", "de", "zh", "es"), True, "language of the terminal app; null for the locale's"),
+    "theme": (_text, True, "look of the terminal app, as /theme names it; null for the dark one"),
+    "motion": (_yes_or_no, False, "false leaves out spinners and other movement in the terminal app"),
+    "plain": (_yes_or_no, False, "true makes `localagent` a conversation in plain lines, for screen readers"),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
     "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
 }

@@ -12,11 +12,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Event, Key, Resize
+from textual.geometry import Size
 from textual.widgets import Static
 
 from ..store import prompts
 from ..values import Answer, Change, Decision, ToolCall
-from . import commands, effect, leaving, listing, look, status, waiting
+from . import commands, effect, leaving, listing, look, status, themes, waiting
 from .approval import Approval, Question
 from .doing import Doing
 from .driver import Driver, House
@@ -28,14 +29,14 @@ from .trust import Trusting
 from .view import requests
 from .watching import Watching
 from .windows import Picker, Row
-from .words import t
+from .words import mark, t, translated
 
 _FRAME_S = 1 / 30
 _AHEAD_S = 0.4
 _AGAIN_S = 2.0
-_NARROW = 70
+_LEAST = Size(20, 8)
 _PATHS_OLD_S = 10.0
-_EMPTY = (
+_EMPTY = mark(
     "Say what should be done: the model on this machine does it with tools, in a sandbox, and asks before anything "
     "that matters.\nEverything it changes can be taken back with /undo. Shift+Tab changes how much it asks; F1 shows "
     "every key."
@@ -49,7 +50,7 @@ class LocalAgentApp(App[None]):
     TITLE = "localagent"
     # Ours is a list of the same kind as every other; it needs no second copy of /help.
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (_NARROW, "-wide")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (look.NARROW, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", show=False),
         Binding("shift+tab", "mode", "Mode", show=False, priority=True),
@@ -58,13 +59,24 @@ class LocalAgentApp(App[None]):
         Binding("ctrl+o", "unfold", "Unfold", show=False),
         Binding("ctrl+t", "look", "Look", show=False),
         Binding("ctrl+p", "commands", "Commands", show=False),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
         Binding("f1", "help", "Help", show=False),
         Binding("f2", "monitor", "Monitor", show=False),
     ]
 
-    def __init__(self, house: House, resume: str | None = None, model: str | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, house: House, resume: str | None = None, model: str | None = None, wishes: look.Wishes | None = None
+    ) -> None:
+        # An empty one asks for nothing, which Textual reads otherwise.
+        no_colour = os.environ.pop("NO_COLOR", "")
+        os.environ |= {"NO_COLOR": no_colour} if no_colour else {}
+        # Textual writes greys then, unless it leaves the colours to the terminal; it also takes the variable away.
+        super().__init__(ansi_color=True if no_colour else None)
+        os.environ |= {"NO_COLOR": no_colour} if no_colour else {}
         self.house = house
+        self.mistake: Exception | None = None
+        self._wishes = wishes or look.Wishes()
+        self.own_themes: tuple[str, ...] = ()
         self._dirty = asyncio.Event()
         self.machine = Machine(self, resume)
         self.driver = Driver(house, self._approve, self._changed, self.machine.first.no_model)
@@ -77,9 +89,17 @@ class LocalAgentApp(App[None]):
         self._asked_to_leave = self._escaped = -_AGAIN_S
         self._paths_at = -_PATHS_OLD_S
         self._ahead: Any = None
-        self.motion = self.animation_level != "none" and not os.environ.get("LOCALAGENT_NO_MOTION")
+        self.motion = self._wishes.motion and self.animation_level != "none" and not os.environ.get("LOCALAGENT_NO_MOTION")
         if not self.motion:
             self.animation_level = "none"
+
+    def get_driver_class(self) -> type[Any]:
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from .tty import Terminal
+
+        return Terminal
 
     # ------------------------------------------------------------ layout
 
@@ -95,8 +115,8 @@ class LocalAgentApp(App[None]):
             yield Static("", id="status", markup=False)
 
     def on_mount(self) -> None:
-        self.register_theme(look.CONTRAST)
-        self.query_one(Transcript).mount(Static(Content(_EMPTY), id="empty", markup=False))
+        self._dress()
+        self.query_one(Transcript).mount(Static(Content(translated(_EMPTY)), id="empty", markup=False))
         self.prompt.focus()
         self.prompt.take_back = self._take_back
         self.run_worker(self._paint(), exit_on_error=True)
@@ -112,6 +132,21 @@ class LocalAgentApp(App[None]):
     def on_unmount(self) -> None:
         self.watching.stop()
         self.trusting.stop()
+
+    def _dress(self) -> None:
+        """The looks there are, the person's own among them, and the one they want."""
+        self.register_theme(look.CONTRAST)
+        own, told = themes.load(self.available_themes)
+        for theme in own:
+            self.register_theme(theme)
+        self.own_themes = tuple(theme.name for theme in own)
+        wanted = self._wishes.theme
+        if wanted in self.available_themes:
+            self.theme = wanted
+        elif wanted is not None:
+            told.append(t("There is no look {name}; /theme lists them.", name=wanted))
+        for sentence in told:
+            self.driver.tell(sentence, "warning")
 
     def on_resize(self, event: Resize) -> None:
         self.machine.resized(event.size.width)
@@ -251,6 +286,10 @@ class LocalAgentApp(App[None]):
             self.run_worker(self._read_paths(), group="paths", exclusive=True)
 
     async def on_event(self, event: Event) -> None:
+        if isinstance(event, Resize) and (event.size.width < _LEAST.width or event.size.height < _LEAST.height):
+            # Textual cannot lay out what has no cell; a window on its way to another size passes through such.
+            size = Size(max(event.size.width, _LEAST.width), max(event.size.height, _LEAST.height))
+            event = Resize(size, size)
         # A key that was still on its way up when the screens were taken down has nowhere to go.
         if not isinstance(event, Key) or self.screen_stack:
             await super().on_event(event)
@@ -293,7 +332,7 @@ class LocalAgentApp(App[None]):
         if selected:
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()
-            self.notify("Copied.", timeout=2, markup=False)
+            self.notify(t("Copied."), timeout=2, markup=False)
         elif self.driver.interrupt():
             self.action_stop()
         elif self.prompt.text and len(self.screen_stack) == 1:
@@ -302,7 +341,7 @@ class LocalAgentApp(App[None]):
             self.run_worker(self.leave())
         else:
             self._asked_to_leave = time.monotonic()
-            self.notify("Ctrl+C again to leave.", timeout=_AGAIN_S, markup=False)
+            self.notify(t("Ctrl+C again to leave."), timeout=_AGAIN_S, markup=False)
 
     def action_leave_or_delete(self) -> None:
         if len(self.screen_stack) > 1:
@@ -310,7 +349,7 @@ class LocalAgentApp(App[None]):
         if self.prompt.text:
             self.prompt.action_delete_right()
         elif self.driver.running:
-            self.notify("Esc stops the agent; then Ctrl+D leaves.", timeout=3, markup=False)
+            self.notify(t("Esc stops the agent; then Ctrl+D leaves."), timeout=3, markup=False)
         else:
             self.run_worker(self.leave())
 
@@ -331,8 +370,13 @@ class LocalAgentApp(App[None]):
         await self.machine.toggle_monitor()
 
     def action_commands(self) -> None:
-        rows = [Row(c.name, f"/{c.name}", c.does) for c in commands.COMMANDS]
-        self.push_screen(Picker("Commands", rows), lambda name: self.doing.soon(name) if name else None)
+        rows = [Row(c.name, f"/{c.name}", translated(c.does)) for c in commands.COMMANDS]
+        self.push_screen(Picker(t("Commands"), rows), lambda name: self.doing.soon(name) if name else None)
+
+    def _fatal_error(self) -> None:
+        """A mistake of ours: the screen is given back, and `lasting.run` tells the rest in a few words."""
+        self.mistake = self._exception if isinstance(self._exception, Exception) else None
+        self._close_messages_no_wait()
 
     async def action_quit(self) -> None:
         await self.leave()

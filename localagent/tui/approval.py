@@ -8,11 +8,10 @@ and Esc say no, and a no is where the focus starts.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -23,10 +22,10 @@ from textual.events import Click, Key, Paste
 from textual.widgets import Input, Static, TextArea
 
 from ..agent import shown
-from ..errors import LocalAgentError
 from ..values import Answer, Change, Decision, ToolCall
-from . import card, effect
+from . import answering, card, effect
 from .windows import Sheet, Window, fit
+from .words import n_of, t
 
 Step = Literal["choose", "why", "rule", "edit"]
 
@@ -81,15 +80,15 @@ class Approval(Window):
             yield Static(self._about(), classes="about", markup=False)
             yield Sheet([card.drawn([row]) for row in question.rows], "effect")
             yield Static(Content(""), id="others", classes="about", markup=False)
-            yield Static(Content(_keeping(keeps)), classes="about", markup=False)
+            yield Static(Content(answering.keeping(keeps)), classes="about", markup=False)
             with Horizontal(id="answers"):
-                yield Choice("no", "n no")
-                yield Choice("yes", "y once")
+                yield Choice("no", t("n no"))
+                yield Choice("yes", t("y once"))
                 if keeps:
-                    yield Choice("session", "s session")
-                    yield Choice("always", "a always")
-                yield Choice("edit", "e edit")
-            yield Input(id="why", placeholder="Why not? The model reads it. Enter sends the no, Esc goes back")
+                    yield Choice("session", t("s session"))
+                    yield Choice("always", t("a always"))
+                yield Choice("edit", t("e edit"))
+            yield Input(id="why", placeholder=t("Why not? The model reads it. Enter sends the no, Esc goes back"))
             yield Input(id="rule")
             yield TextArea("", id="call", compact=True)
             yield Static(Content(""), id="hint", markup=False)
@@ -108,25 +107,28 @@ class Approval(Window):
     def on_resize(self) -> None:
         self.call_after_refresh(self._look)
 
+    def on_sheet_resized(self) -> None:
+        self._look()
+
     def _title(self) -> str:
         waiting = self._waiting()
-        place = f" (1 of {len(waiting)})" if len(waiting) > 1 else ""
-        return f"Allow this?{place}"
+        return t("Allow this? (1 of {number})", number=len(waiting)) if len(waiting) > 1 else t("Allow this?")
 
     def _about(self) -> Content:
         decision = self.question.decision
         reason = shown.visible(decision.reason, lines=False)
-        rule = f"  (rule: {shown.visible(decision.rule, lines=False)})" if decision.rule else ""
-        return Content.assemble(("Asked because ", ""), (reason, "bold"), (rule, ""))
+        rule = t("(rule: {rule})", rule=shown.visible(decision.rule, lines=False)) if decision.rule else ""
+        before, _, after = t("Asked because {reason}", reason="\0").partition("\0")
+        return Content.assemble((before, ""), (reason, "bold"), (f"{after}  {rule}" if rule else after, ""))
 
     def others_changed(self) -> None:
         """Other questions came or went."""
         if not self.query("#others"):
             return
         others = [one for one in self._waiting() if one is not self.question]
-        lines = [f"next: {shown.call_line(one.call, 100)}" for one in others[:4]]
+        lines = [t("next: {text}", text=shown.call_line(one.call, 100)) for one in others[:4]]
         if len(others) > 4:
-            lines.append(f"and {len(others) - 4} more")
+            lines.append(n_of(len(others) - 4, "and {n} more", "and {n} more"))
         self.query_one("#others", Static).update(Content("\n".join(lines)))
         self.query_one("#others").display = bool(lines)
         self.query_one("#title", Static).update(Content(self._title()))
@@ -158,7 +160,7 @@ class Approval(Window):
         for name in ("yes", "session", "always"):
             self.query(f"#{name}").set_class(not ready, "-off")
         if not told and not self._seen:
-            told = "There is more to read: ↓, PgDn or End. A yes counts when you have seen the end."
+            told = t("There is more to read: ↓, PgDn or End. A yes counts when you have seen the end.")
         self.query_one("#hint", Static).update(Content(told))
         self.call_after_refresh(lambda: fit(self))
 
@@ -168,7 +170,10 @@ class Approval(Window):
         self.query_one("#rule").display = step == "rule"
         self.query_one("#call").display = step == "edit"
         self.query_one("#answers").display = step == "choose"
-        self._hint({"rule": "Enter keeps this rule and says yes; Esc goes back", "edit": _EDITING}.get(step, ""))
+        # What is edited is the effect itself, and on a small screen there is no room for both.
+        self.query_one("#effect").display = step != "edit"
+        rule, edit = t("Enter keeps this rule and says yes; Esc goes back"), t("Ctrl+S: judge this call instead; Esc goes back")
+        self._hint({"rule": rule, "edit": edit}.get(step, ""))
         self.query_one({"why": "#why", "rule": "#rule", "edit": "#call", "choose": "#no"}[step]).focus()
 
     # ------------------------------------------------------------ keys
@@ -205,7 +210,7 @@ class Approval(Window):
                 self.set_timer(self.ALONE_S, lambda: self._alone(event.key, pressed))
         elif event.key == "enter":
             focused = self.focused.id if self.focused is not None else "no"
-            self._act("n!") if focused == "no" else self._hint("Enter is no answer here: press the key in the label")
+            self._act("n!") if focused == "no" else self._hint(t("Enter is no answer here: press the key in the label"))
         else:
             self._act({"escape": "n!", "n": "n", "e": "e"}.get(event.key, ""))
 
@@ -237,7 +242,7 @@ class Approval(Window):
             case "n":
                 self._go("why")
             case "e":
-                self.query_one("#call", TextArea).text = _editable(self.question.call)
+                self.query_one("#call", TextArea).text = answering.editable(self.question.call)
                 self._go("edit")
             case "y" | "s" | "a" if not self._seen:
                 self._hint()
@@ -249,7 +254,7 @@ class Approval(Window):
                 self.query_one("#rule", Input).value = keeps
                 self._go("rule")
             case "s" | "a":
-                self._hint("This cannot be remembered: it is asked about each time.")
+                self._hint(t("This cannot be remembered: it is asked about each time."))
             case _:
                 pass
 
@@ -260,64 +265,15 @@ class Approval(Window):
             self.close(Answer("deny", note=f"the user said: {said}" if said else ""))
         elif self._step == "rule":
             rule = event.value.strip()
-            wrong = _unkeepable(rule)
+            wrong = answering.unkeepable(rule)
             if wrong:
                 self._hint(wrong)
             else:
                 self.close(Answer("allow", "always", rule="" if rule == self.question.decision.remember else rule))
 
     def _edited(self) -> None:
-        made = _read_back(self.question.call, self.query_one("#call", TextArea).text)
+        made = answering.read_back(self.question.call, self.query_one("#call", TextArea).text)
         if isinstance(made, str):
             self._hint(made)
         else:
             self.close(Answer("allow", edited_args=made))
-
-
-_EDITING = "Ctrl+S: judge this call instead; Esc goes back"
-
-
-def _keeping(rule: str) -> str:
-    if not rule:
-        return "It cannot be remembered: it is asked about each time."
-    from ..policy import rules
-
-    where = "in this folder" if rules.local(rule) else "in every folder"
-    return f"s and a keep {where}: {shown.visible(rule, lines=False)}"
-
-
-def _unkeepable(rule: str) -> str:
-    """Why a rule cannot be kept, "" where it can."""
-    from ..policy import rules
-
-    try:
-        if rules.storable(rule):
-            return ""
-    except LocalAgentError as error:
-        return str(error)
-    return "That is too wide to be kept: name the program with its first words, or the files."
-
-
-def _sole(call: ToolCall) -> str | None:
-    """The name of the call's only argument, where that is a text."""
-    names = list(call.args)
-    return names[0] if len(names) == 1 and isinstance(call.args[names[0]], str) else None
-
-
-def _editable(call: ToolCall) -> str:
-    name = _sole(call)
-    return str(call.args[name]) if name else json.dumps(dict(call.args), ensure_ascii=False, indent=1)
-
-
-def _read_back(call: ToolCall, text: str) -> Mapping[str, Any] | str:
-    """The edited arguments, or a sentence about what is wrong with them."""
-    # Half a surrogate pair is no text, and nothing behind this could write it.
-    text = text.encode("utf-8", "replace").decode()
-    name = _sole(call)
-    if name is not None:
-        return {name: text}
-    try:
-        made = json.loads(text)
-    except ValueError as error:
-        return f"That is not JSON: {error}."
-    return made if isinstance(made, dict) else "The arguments are a JSON object."

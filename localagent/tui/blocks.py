@@ -14,13 +14,14 @@ from ..agent import shown
 from ..values import Receipt
 from . import card, plan, wording
 from .view import Asked, Ended, Item, Own, Planned, Said, Told, Tool
+from .words import mark, n_of, t, translated
 
 _WHY = {
-    "failed": "The run failed.",
-    "time": "The time budget is spent.",
-    "budget": "The budget of turns, calls or tokens is spent before the goal was met.",
-    "denied": "The run needed an approval.",
-    "cancelled": "Interrupted.",
+    "failed": mark("The run failed."),
+    "time": mark("The time budget is spent."),
+    "budget": mark("The budget of turns, calls or tokens is spent before the goal was met."),
+    "denied": mark("The run needed an approval."),
+    "cancelled": mark("Interrupted."),
 }
 
 
@@ -72,16 +73,19 @@ class Line(Block):
             yield Static(plan.kept(self.item.steps), markup=False)
 
     def _ended(self, ended: Ended) -> Content:
-        parts: list[str] = []
-        if ended.error:
-            self.add_class("-error")
-            parts.append(wording.calm(ended.error))
-        elif ended.status != "done":
-            self.add_class("-warning")
-            parts.append(_WHY.get(ended.status, ended.status))
-        if ended.receipts:
-            parts.append("✓ " + receipts(ended.receipts, self.folder))
-        return Content("\n".join(parts))
+        if ended.error or ended.status != "done":
+            self.add_class("-error" if ended.error else "-warning")
+        return Content("\n".join(ended_lines(ended, self.folder, "✓ ")))
+
+
+def ended_lines(ended: Ended, folder: str, before: str = "") -> list[str]:
+    """How a turn ended, and what it did; `before` stands before that."""
+    lines = []
+    if ended.error:
+        lines.append(wording.calm(ended.error))
+    elif ended.status != "done":
+        lines.append(translated(_WHY.get(ended.status, ended.status)))
+    return [*lines, before + receipts(ended.receipts, folder)] if ended.receipts else lines
 
 
 def receipts(done: tuple[Receipt, ...], folder: str) -> str:
@@ -151,13 +155,12 @@ class Answer(Block):
 
 def _thought(said: Said, unfolded: bool) -> Content:
     text = wording.calm(said.thinking).strip()
-    words = wording.count(len(text.split()), "word")
     if unfolded:
-        return Content.assemble(("▾ thinking", "bold"), ("\n" + text, "italic"))
+        return Content.assemble((t("▾ thinking"), "bold"), ("\n" + text, "italic"))
     if said.live and not said.text:
         last = (text.splitlines() or [""])[-1]
-        return Content.assemble(("▸ thinking  ", "bold"), (last[-100:], "italic"))
-    return Content.assemble((f"▸ thought, {words}", ""))
+        return Content.assemble((t("▸ thinking") + "  ", "bold"), (last[-100:], "italic"))
+    return Content(n_of(len(text.split()), "▸ thought, {n} word", "▸ thought, {n} words"))
 
 
 class Card(Block, can_focus=True):

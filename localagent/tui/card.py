@@ -8,7 +8,7 @@ from ..agent import shown
 from ..values import ToolCall
 from . import effect, wording
 from .view import Own, Tool, ToolState
-from .words import t
+from .words import mark, n_of, t, translated
 
 _LIVE_LINES = 8
 _TOLD_LINES = 4
@@ -31,9 +31,10 @@ _COLOURS: dict[ToolState, str] = {
     "denied": "$text-error",
     "cancelled": "$text-warning",
 }
+_ENDS = {"asking": mark("asks you"), "denied": mark("denied"), "cancelled": mark("stopped")}
 TONES: dict[effect.Tone, str] = {
     "plain": "",
-    "danger": "bold $text-error on $error-muted",
+    "danger": "bold underline $text-error on $error-muted",
     "add": "$text-success",
     "remove": "$text-error",
     "hunk": "$text-accent",
@@ -56,10 +57,10 @@ def head(item: Tool | Own, unfolded: bool) -> Content:
     else:
         name, args = shown.visible(item.call.name, lines=False), "" if unfolded else _arguments(item.call)
     parts = [(f"{_MARKS[now]} ", _COLOURS[now]), (name, "bold"), (f" {args}" if args else "", "")]
-    facts = _facts(item)
+    told = facts(item)
     since = _outdated(item)
     return Content.assemble(
-        *parts, (f"  {facts}" if facts else "", "$text-muted"), (f"  {since}" if since else "", "$text-warning")
+        *parts, (f"  {told}" if told else "", "$text-muted"), (f"  {since}" if since else "", "$text-warning")
     )
 
 
@@ -87,23 +88,24 @@ def _is_short(value: object) -> bool:
     return len(text) <= 60 and "\n" not in text
 
 
-def _facts(item: Tool | Own) -> str:
-    facts = []
+def facts(item: Tool | Own, ended: bool = True) -> str:
+    """Exit code, step and time; how it ended too, unless that is said elsewhere."""
+    told = []
     if isinstance(item, Own):
         if item.code:
-            facts.append(f"exit {item.code}")
+            told.append(t("exit {code}", code=item.code))
     else:
-        if item.state in ("asking", "denied", "cancelled"):
-            facts.append({"asking": "asks you", "denied": "denied", "cancelled": "stopped"}[item.state])
+        if item.state in _ENDS:
+            told += [translated(_ENDS[item.state])] if ended else []
         elif item.exit_code is not None:
-            facts.append(f"exit {item.exit_code}")
-        elif item.state == "failed":
-            facts.append("failed")
+            told.append(t("exit {code}", code=item.exit_code))
+        elif item.state == "failed" and ended:
+            told.append(t("failed"))
         if item.step:
-            facts.append(f"step {item.step}")
+            told.append(t("step {number}", number=item.step))
     if item.seconds >= 0.05:
-        facts.append(wording.seconds(item.seconds))
-    return " · ".join(facts)
+        told.append(wording.seconds(item.seconds))
+    return (" · " if ended else ", ").join(told)
 
 
 def body(item: Tool | Own, folder: str, unfolded: bool) -> Content:
@@ -115,8 +117,8 @@ def body(item: Tool | Own, folder: str, unfolded: bool) -> Content:
     parts.append(_output(item, unfolded))
     if item.changes and item.state != "asking":
         lines = shown.change_lines(item.changes, folder, _UNFOLDED_LINES if unfolded else _CHANGE_LINES)
-        word = "" if item.step else "would "
-        parts.append(Content("\n".join(word + line for line in lines)))
+        done = bool(item.step)
+        parts.append(Content("\n".join(line if done else t("would {what}", what=line) for line in lines)))
     left = _UNFOLDED_LINES if unfolded else _DIFF_LINES
     for diff in item.diffs:
         if left > 0:
@@ -132,7 +134,7 @@ def _output(item: Tool, unfolded: bool) -> Content:
         return Content(_tail(output, _UNFOLDED_LINES if unfolded else _LIVE_LINES))
     text = output or item.told.strip("\n")
     if unfolded:
-        return Content(_tail(text, _UNFOLDED_LINES) + (f"\n(all of it: {item.spill})" if item.spill else ""))
+        return Content(_tail(text, _UNFOLDED_LINES) + ("\n" + t("(all of it: {path})", path=item.spill) if item.spill else ""))
     if item.state in ("failed", "denied"):
         return Content(_head(item.told.strip("\n") or text, _TOLD_LINES))
     return Content(_tail(output, _TOLD_LINES))
@@ -142,7 +144,7 @@ def drawn(rows: list[effect.Row], more: int = 0) -> Content:
     """Rows of an effect as one text."""
     made = [Content.assemble(*((text, TONES[tone]) for text, tone in row.pieces)) for row in rows]
     if more > 0:
-        made.append(Content.assemble((f"… {wording.count(more, 'more line')}", "$text-muted")))
+        made.append(Content.assemble((_more(more), "$text-muted")))
     return Content("\n").join(made)
 
 
@@ -150,11 +152,15 @@ def _tail(text: str, limit: int) -> str:
     lines = text.split("\n")
     if len(lines) <= limit:
         return text
-    return "\n".join([f"… {wording.count(len(lines) - limit, 'earlier line')}", *lines[-limit:]])
+    return "\n".join([n_of(len(lines) - limit, "… {n} earlier line", "… {n} earlier lines"), *lines[-limit:]])
 
 
 def _head(text: str, limit: int) -> str:
     lines = text.split("\n")
     if len(lines) <= limit:
         return text
-    return "\n".join([*lines[:limit], f"… {wording.count(len(lines) - limit, 'more line')}"])
+    return "\n".join([*lines[:limit], _more(len(lines) - limit)])
+
+
+def _more(lines: int) -> str:
+    return n_of(lines, "… {n} more line", "… {n} more lines")

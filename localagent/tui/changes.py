@@ -142,6 +142,11 @@ class Steps(Modal):
         self._goals: dict[tuple[str, str], str] = {}
         self._busy = False
 
+    @property
+    def deeds(self) -> Deeds:
+        """For who has no screen."""
+        return self._deeds
+
     def compose(self) -> ComposeResult:
         with Vertical(classes="window"):
             yield Static(Content(t("What was changed here")), classes="title", markup=False)

@@ -72,6 +72,10 @@ class Chooser(Modal):
             told = t("Enter goes on · F2 renames · Ctrl+F forks · Ctrl+E exports · Esc closes")
             yield Static(Content(told), id="told", classes="about", markup=False)
 
+    def listed(self) -> Sequence[Entry]:
+        """What is offered, for who has no screen."""
+        return self._entries
+
     def on_mount(self) -> None:
         self._fill(self._entries)
 
@@ -135,6 +139,10 @@ class Ask(Modal):
         super().__init__()
         self._title = title
         self._text = text
+
+    def asked(self) -> tuple[str, str]:
+        """Title and text so far, for who has no screen."""
+        return self._title, self._text
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="window"):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import commands
+from .words import translated
 
 SHOWN = 6
 _AT = re.compile(r"(?:^|(?<=\s))@((?:\"[^\"\n]*)|\S*)$")
@@ -32,7 +33,7 @@ def choices(before: str, paths: Sequence[str]) -> list[Choice]:
     """What could stand at the cursor, the likeliest first. `before` is the text up to it."""
     if before.startswith("/") and not re.search(r"\s", before):
         found = commands.matching(before[1:])
-        return [Choice(f"/{c.name}{' ' if c.argument else ''}", _usage(c), c.does, len(before)) for c in found]
+        return [Choice(f"/{c.name}{' ' if c.argument else ''}", _usage(c), translated(c.does), len(before)) for c in found]
     found_at = _AT.search(before)
     if found_at is None:
         return []

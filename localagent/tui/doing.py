@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import textwrap
 from collections.abc import Callable
 from itertools import zip_longest
 from typing import TYPE_CHECKING, cast
@@ -15,11 +14,11 @@ from ..agent import shown
 from ..errors import LocalAgentError
 from ..store import paths
 from ..values import Mode
-from . import commands, look, rewind
+from . import commands, look, rewind, wording
 from .pinned import Plan
 from .view import MODES, Said
-from .windows import Reader
-from .words import t
+from .windows import Picker, Reader, Row
+from .words import mark, n_of, t, translated
 
 if TYPE_CHECKING:
     from ..store.journal import Journal, Undone
@@ -40,8 +39,9 @@ class Doing:
         known = {command.name for command in commands.COMMANDS}
         if name not in known:
             near = commands.matching(name)
-            hint = f" Did you mean /{near[0].name}?" if near else ""
-            self._tell(f"There is no command /{name}.{hint} /help lists them.", "warning")
+            hint = t("Did you mean /{name}?", name=near[0].name) + " " if near else ""
+            told = t("There is no command /{name}. {hint}/help lists them.", name=name, hint=hint)
+            self._tell(told, "warning")
             return
         try:
             await self._commands()[name](argument)
@@ -77,16 +77,19 @@ class Doing:
     def own(self, command: str) -> None:
         """`!command`: in the person's own shell."""
         if not command:
-            self._tell("Write the command behind the `!`, as in `!git status`.")
+            self._tell(t("Write the command behind the `!`, as in `!git status`."))
         elif not self._app.driver.run_own(command):
-            self._tell("Your last command still runs; Esc stops it.", "warning")
+            self._tell(t("Your last command still runs; Esc stops it."), "warning")
 
     # ------------------------------------------------------------ help
 
     def help(self) -> None:
-        about = [(f"/{c.name} {c.argument}".rstrip(), c.does) for c in commands.COMMANDS]
-        parts = (("Commands", about), ("Keys", commands.KEYS), ("When you are asked", commands.ASKING_KEYS))
-        width = max(20, min(100, int(self._app.size.width * 0.9)) - _KEY_WIDTH - 8)
+        about = [(f"/{c.name} {c.argument}".rstrip(), translated(c.does)) for c in commands.COMMANDS]
+        keys, asking = ([(translated(a), translated(b)) for a, b in one] for one in (commands.KEYS, commands.ASKING_KEYS))
+        parts = ((t("Commands"), about), (t("Keys"), keys), (t("When you are asked"), asking))
+        # On a narrow screen the window takes all of it.
+        wide = self._app.size.width
+        width = max(20, (wide - 6 if wide < look.NARROW else min(100, int(wide * 0.9)) - 8) - _KEY_WIDTH)
         lines: list[Content] = []
         for heading, pairs in parts:
             lines += [Content.assemble((heading, "bold $text-primary"))]
@@ -101,7 +104,7 @@ class Doing:
 
     def _idle(self) -> bool:
         if self._app.driver.running:
-            self._tell("The agent is at work; Esc stops it, then try again.", "warning")
+            self._tell(t("The agent is at work; Esc stops it, then try again."), "warning")
             return False
         return True
 
@@ -112,18 +115,18 @@ class Doing:
         return session.setting.journal if session is not None else Journal(paths.state_dir() / "journal")
 
     async def _undo(self, argument: str) -> None:
-        await self._turn_back(argument, self._journal().undo, "Undid", False)
+        await self._turn_back(argument, self._journal().undo, mark("Undid step {number} ({name}): {files}"), False)
 
     async def _redo(self, argument: str) -> None:
-        await self._turn_back(argument, self._journal().redo, "Did again", True)
+        await self._turn_back(argument, self._journal().redo, mark("Did again step {number} ({name}): {files}"), True)
 
-    async def _turn_back(self, argument: str, act: Callable[..., Undone], verb: str, again: bool) -> None:
+    async def _turn_back(self, argument: str, act: Callable[..., Undone], sentence: str, again: bool) -> None:
         if argument and not argument.isdecimal():
-            self._tell("Name the number of a step, as /changes shows it.", "warning")
+            self._tell(t("Name the number of a step, as /changes shows it."), "warning")
         elif self._idle():
             number = int(argument) if argument else None
             done = await asyncio.to_thread(lambda: act(number, within=self._app.house.folder))
-            self._tell(*_told(done, verb, self._folder))
+            self._tell(*_told(done, sentence, self._folder))
             if done.restored:
                 self._app.driver.took_back(done.step.number, done.restored, again)
 
@@ -168,7 +171,7 @@ class Doing:
         if await asyncio.to_thread(deeds.steps):
             self._app.push_screen(changes.Steps(deeds, self._tell))
         else:
-            self._tell("Nothing was changed in this folder yet.")
+            self._tell(t("Nothing was changed in this folder yet."))
 
     def _why_not(self) -> str:
         return t("The agent is at work; Esc stops it, then try again.") if self._app.driver.running else ""
@@ -184,7 +187,7 @@ class Doing:
         elif argument in MODES:
             self._app.driver.set_mode(cast("Mode", argument))
         else:
-            self._tell(f"The modes are {', '.join(MODES)}.", "warning")
+            self._tell(t("The modes are {names}.", names=", ".join(MODES)), "warning")
 
     async def _new(self, _: str) -> None:
         if self._idle():
@@ -192,11 +195,19 @@ class Doing:
 
     async def _theme(self, argument: str) -> None:
         if not argument:
-            self.next_theme()
+            own = {theme: t("your own") for theme in self._app.own_themes}
+            first = dict.fromkeys((*look.CYCLE, *own))
+            names = [*first, *(name for name in sorted(self._app.available_themes) if name not in first)]
+            rows = [Row(name, name, own.get(name, "")) for name in names]
+            self._app.push_screen(Picker(t("Looks"), rows), self._wear)
         elif argument in self._app.available_themes:
             self._app.theme = argument
         else:
-            self._tell(f"The looks are: {', '.join(sorted(self._app.available_themes))}.")
+            self._tell(t("The looks are: {names}.", names=", ".join(sorted(self._app.available_themes))))
+
+    def _wear(self, name: str | None) -> None:
+        if name is not None:
+            self._app.theme = name
 
     def next_theme(self) -> None:
         now = self._app.theme
@@ -208,10 +219,10 @@ class Doing:
             (item for item in reversed(self._app.driver.view.all) if isinstance(item, Said) and item.text), None
         )
         if last is None:
-            self._tell("There is no answer to copy yet.")
+            self._tell(t("There is no answer to copy yet."))
         else:
             self._app.copy_to_clipboard(last.text)
-            self._app.notify("Copied the last answer.", timeout=2, markup=False)
+            self._app.notify(t("Copied the last answer."), timeout=2, markup=False)
 
     async def _quit(self, _: str) -> None:
         # Not from within the message that brought the command: leaving waits for those.
@@ -220,18 +231,20 @@ class Doing:
 
 def _pair(left: str, right: str, width: int) -> list[Content]:
     """Two columns, each wrapped in its own."""
-    lefts, rights = textwrap.wrap(left, _KEY_WIDTH) or [""], textwrap.wrap(right, width) or [""]
+    lefts, rights = wording.wrapped(left, _KEY_WIDTH), wording.wrapped(right, width)
     pairs = zip_longest(lefts, rights, fillvalue="")
-    return [Content.assemble((f"{a:{_KEY_WIDTH}}  ", "bold"), (b, "$text-muted")) for a, b in pairs]
+    return [Content.assemble((wording.padded(a, _KEY_WIDTH) + "  ", "bold"), (b, "$text-muted")) for a, b in pairs]
 
 
-def _told(done: Undone, verb: str, folder: str) -> tuple[str, str]:
+def _told(done: Undone, sentence: str, folder: str) -> tuple[str, str]:
     step = done.step
     if done.conflicts and not done.restored:
-        told = "\n".join(shown.visible(sentence, lines=False) for sentence in done.conflicts)
-        return f"Step {step.number} ({step.name}) was left as it is:\n{told}", "warning"
+        told = "\n".join(shown.visible(one, lines=False) for one in done.conflicts)
+        kept = t("Step {number} ({name}) was left as it is:", number=step.number, name=step.name)
+        return f"{kept}\n{told}", "warning"
     names = [shown.visible(os.path.relpath(path, folder), lines=False) for path in done.restored[:12]]
-    more = f" and {len(done.restored) - 12} more" if len(done.restored) > 12 else ""
-    left = "\n".join(shown.visible(sentence, lines=False) for sentence in done.conflicts)
-    text = f"{verb} step {step.number} ({step.name}): {', '.join(names)}{more}"
+    rest = len(done.restored) - 12
+    more = " " + n_of(rest, "and {n} more", "and {n} more") if rest > 0 else ""
+    left = "\n".join(shown.visible(one, lines=False) for one in done.conflicts)
+    text = translated(sentence, number=step.number, name=step.name, files=", ".join(names) + more)
     return (f"{text}\n{left}", "warning") if left else (text, "info")

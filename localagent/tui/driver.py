@@ -24,6 +24,7 @@ from ..values import Mode
 from .outdated import FilesChanged
 from .speeds import Speeds
 from .view import MODES, DiffsRead, OwnCommand, Seen, View, reduce, replayed
+from .words import t
 
 if TYPE_CHECKING:
     # What a session is made of is loaded beside the first frame, not before it.
@@ -162,6 +163,13 @@ class Driver:
     def running(self) -> bool:
         return self._turn is not None and not self._turn.done()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request or a command of the person's own runs or waits for its turn, or a session is being opened."""
+        own = self._own is not None and not self._own.done()
+        opening = self._opening is not None and not self._opening.done()
+        return self.running or own or opening or bool(self.queue and self.session is not None)
+
     def submit(self, text: str) -> None:
         """Sent at once, or as soon as the session is there and what runs has ended."""
         self.queue.append(text)
@@ -235,7 +243,7 @@ class Driver:
             pass
         except Exception as error:  # noqa: BLE001 - the conversation goes on; the transcript holds what happened
             if session.ended is None or session.ended.error is None:
-                self._see(Notice(f"A mistake of ours, sorry: {type(error).__name__}: {error}", "error"))
+                self._see(Notice(t("A mistake of ours, sorry: {what}", what=f"{type(error).__name__}: {error}"), "error"))
         if self.view.busy:
             self._see(session.ended or TurnEnded("cancelled"))
         self._turn = None
@@ -314,7 +322,7 @@ class Driver:
         except LocalAgentError as error:
             self._see(OwnCommand(command, str(error), 127))
         except asyncio.CancelledError:
-            self._see(OwnCommand(command, "\n(stopped)", 130, process.seconds if process else 0.0))
+            self._see(OwnCommand(command, "\n" + t("(stopped)"), 130, process.seconds if process else 0.0))
 
     # ------------------------------------------------------------ what was seen
 

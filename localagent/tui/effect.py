@@ -5,26 +5,47 @@ Every character goes through `shown.visible`: nothing invisible, nothing that re
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from ..agent import shown
 from ..values import Change, ToolCall
-from .wording import count
+from .words import mark, n_of, t, translated
+
+if TYPE_CHECKING:
+    # Read when there is a command to judge, not before the first frame.
+    from ..policy.shell_risk import Line, RiskKind
 
 Tone = Literal["plain", "danger", "add", "remove", "hunk", "head", "dim"]
 _TONES: dict[str, Tone] = {"+": "add", "-": "remove", "@": "hunk", "…": "dim"}
 _DID = {
-    "edit": "changed",
-    "move": "moved",
-    "copy": "copied",
-    "make_folder": "folders made",
-    "trash": "deleted",
-    "link": "linked",
-    "chmod": "given other permissions",
+    "edit": mark("{n} changed"),
+    "move": mark("{n} moved"),
+    "copy": mark("{n} copied"),
+    "make_folder": mark("{n} folders made"),
+    "trash": mark("{n} deleted"),
+    "link": mark("{n} linked"),
+    "chmod": mark("{n} given other permissions"),
+}
+_CREATED, _REPLACED = mark("{n} created"), mark("{n} replaced")
+
+_RISKS: dict[RiskKind, str] = {
+    "wipes": mark("wipes your home folder or the disk"),
+    "device": mark("reaches a raw device"),
+    "deletes": mark("deletes files"),
+    "discards": mark("throws work away"),
+    "overwrites": mark("writes over files"),
+    "privilege": mark("asks for more rights"),
+    "network": mark("reaches the network"),
+    "persists": mark("leaves something that runs later"),
+    "secrets": mark("reads a place for secrets"),
+    "stops": mark("stops programs or the machine"),
+    "code": mark("runs code that may do anything"),
+    "unclear": mark("does what is only known when it runs"),
 }
 
 
@@ -47,20 +68,20 @@ def rows(call: ToolCall, changes: Sequence[Change], folder: str, home: str) -> t
 def summary(changes: Sequence[Change]) -> str:
     """`2 created, 1 deleted`."""
     counted = Counter(_did(change) for change in changes)
-    return ", ".join(f"{number:,} {word}" for word, number in counted.items())
+    return ", ".join(translated(text, n=f"{number:,}") for text, number in counted.items())
 
 
 def _did(change: Change) -> str:
     if change.kind == "write":
-        return "replaced" if change.before else "created"
+        return _REPLACED if change.before else _CREATED
     return _DID[change.kind]
 
 
 def _of_changes(changes: Sequence[Change], folder: str) -> Iterator[Row]:
-    yield Row(((f"{count(len(changes), 'change')}: {summary(changes)}", "head"),))
+    yield Row(((n_of(len(changes), "{n} change: {what}", "{n} changes: {what}", what=summary(changes)), "head"),))
     lines = shown.change_lines(changes, folder, limit=sys.maxsize)
     for change, line in zip(changes, lines, strict=True):
-        tone: Tone = "remove" if change.kind == "trash" else "add" if _did(change) == "created" else "plain"
+        tone: Tone = "remove" if change.kind == "trash" else "add" if _did(change) == _CREATED else "plain"
         yield Row(((f"  {line}", tone),))
     for diff in shown.diffs(changes, folder, sys.maxsize):
         yield Row((("", "plain"),))
@@ -78,33 +99,44 @@ def diff_rows(diff: str) -> Iterator[Row]:
 
 
 def _of_call(call: ToolCall, home: str) -> Iterator[Row]:
+    from ..policy import subjects
+
+    line = subjects.command(call, home)
     yield Row(((shown.visible(call.name, lines=False), "head"),))
     for key, value in call.args.items():
-        text = str(value)
+        text, dangers = _written(value, line)
+        lines = list(_lines(marked(text, dangers)))
         label = shown.visible(str(key), lines=False)
-        pieces = marked(text, dangers(text, home)) if key == "command" else [(shown.visible(text), "plain")]
-        lines = list(_lines(pieces))
         if len(lines) == 1:
             yield Row(((f"  {label}: ", "dim"), *lines[0]))
-            continue
-        yield Row(((f"  {label}:", "dim"),))
-        for line in lines:
-            yield Row((("    ", "plain"), *line))
+        else:
+            yield Row(((f"  {label}:", "dim"),))
+            yield from (Row((("    ", "plain"), *one)) for one in lines)
+        if line is not None and text == line.text:
+            yield from (Row((("  ", "plain"), ("!", "danger"), (f" {told}", "plain"))) for told in _careful(line))
 
 
-def dangers(command: str, home: str) -> list[tuple[int, int]]:
-    """Where the dangerous parts of a shell line stand, in characters; best effort."""
-    from ..policy import shell_risk
+def _written(value: object, line: Line | None) -> tuple[str, list[tuple[int, int]]]:
+    """An argument as text, and where its dangerous parts stand if it is the command."""
+    words = isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
+    text = shlex.join(cast("Sequence[str]", value)) if words and line is not None else str(value)
+    if line is not None and text == line.text:
+        return text, spans(line)
+    return str(value), []
 
-    line = shell_risk.read(command, home)
-    spans = [
-        (piece.start, piece.end) for piece in getattr(line, "pieces", ()) if getattr(piece, "risks", ()) and piece.end
-    ]
-    for risk in line.risks:
-        at = command.find(risk.what) if risk.what else -1
-        if at >= 0 and not any(start <= at < end for start, end in spans):
-            spans.append((at, at + len(risk.what)))
-    return sorted(spans)
+
+def spans(line: Line) -> list[tuple[int, int]]:
+    """Where the dangerous parts of a command stand, in characters, as the policy found them."""
+    return sorted({(risk.start, risk.end) for risk in line.risks if risk.end > risk.start})
+
+
+def _careful(line: Line) -> Iterator[str]:
+    """What the dangerous parts would do, and what is not known of the rest."""
+    kinds = {risk.kind for risk in line.risks}
+    if kinds:
+        yield t("careful: it {does}", does=", ".join(translated(_RISKS[kind]) for kind in _RISKS if kind in kinds))
+    if line.unread:
+        yield t("not read completely: {why}", why=shown.visible(line.unread, lines=False))
 
 
 def marked(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[str, Tone]]:

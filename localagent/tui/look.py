@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from textual.theme import Theme
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How the person wants the app to look: a theme by name (None for the usual one), and whether things may move."""
+
+    theme: str | None = None
+    motion: bool = True
+
 
 CONTRAST = Theme(
     name="high-contrast",
@@ -20,6 +31,8 @@ CONTRAST = Theme(
     dark=True,
     variables={"border": "#ffffff", "border-blurred": "#c0c0c0", "text-muted": "#ffffff"},
 )
+# Columns from which on there is room around a window.
+NARROW = 70
 # What Ctrl+T steps through; /theme takes every theme that Textual has.
 CYCLE = ("textual-dark", "textual-light", "high-contrast")
 
@@ -75,13 +88,16 @@ Window { align: center middle; background: $background 60%; }
 }
 .window > .title { height: auto; text-style: bold; }
 .window > .about { height: auto; color: $text-muted; }
-.window > Sheet { height: auto; min-height: 1; max-height: 2; background: $surface; scrollbar-size-vertical: 1; margin: 1 0; }
+.window > Sheet {
+    height: auto; min-height: 1; max-height: 2; margin: 1 0; background: $surface;
+    scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+}
 Sheet > Static { height: auto; }
 .window > OptionList { height: auto; max-height: 70%; background: $surface; border: none; }
 .window > OptionList.few { max-height: 8; }
 .window > Input { border: round $border-blurred; background: $surface; }
 .window > Input:focus { border: round $border; }
-.window > TextArea { height: auto; min-height: 4; max-height: 16; }
+.window > TextArea { height: auto; min-height: 2; max-height: 16; margin: 1 0; }
 #answers { height: auto; }
 #answers > Static { width: auto; height: 1; padding: 0 1; margin: 0 1 0 0; background: $panel; }
 #answers > #no { background: $error; color: $text; text-style: bold; }
@@ -91,9 +107,21 @@ Rewind .window > OptionList { max-height: 30%; }
 #since { height: auto; margin: 1 0; }
 Approval > .window { border: round $warning; }
 
+App:nocolor *:focus { text-style: bold; }
+App:nocolor #answers > Static { text-style: none; }
+App:nocolor #answers > Static:focus, App:nocolor #answers > #no:focus { text-style: bold reverse; }
+App:nocolor #answers > .-off { text-style: dim; }
+App:nocolor Card:focus > .head { text-style: bold reverse; }
+App:nocolor Card:focus { border-left: thick $accent; }
+App:nocolor OptionList > .option-list--option-highlighted { text-style: bold underline; }
+App:nocolor TextArea > .text-area--cursor { text-style: reverse; }
+App:nocolor TextArea > .text-area--selection { text-style: reverse; }
+App:nocolor .screen--selection { text-style: reverse; }
+App:nocolor Person { text-style: bold; }
+
 Screen.-narrow #transcript { padding: 0; }
 Screen.-narrow .window { width: 100%; max-height: 100%; padding: 0; }
-Screen.-narrow .window > Sheet { margin: 0; }
+Screen.-narrow .window > Sheet, Screen.-narrow .window > TextArea { margin: 0; }
 Screen.-narrow #plan { margin: 0; }
 Screen.-narrow #prompt { max-height: 6; }
 """

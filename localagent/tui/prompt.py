@@ -11,9 +11,9 @@ from textual.message import Message
 from textual.widgets import Static, TextArea
 
 from . import complete, wording
-from .words import t
+from .words import mark, n_of, t, translated
 
-_IDLE = "What should be done?   / commands   @ files   ! your shell   F1 help"
+_IDLE = mark("What should be done?   / commands   @ files   ! your shell   F1 help")
 _CHIP_LINES = 12
 _CHIP_CHARS = 1500
 
@@ -78,7 +78,7 @@ class Prompt(TextArea):
             show_line_numbers=False,
             highlight_cursor_line=False,
             compact=True,
-            placeholder=Content(_IDLE),
+            placeholder=Content(translated(_IDLE)),
         )
         self.busy = False
         self.take_back: Callable[[], str] = str
@@ -94,7 +94,7 @@ class Prompt(TextArea):
         """Whether the agent is at work: what is written is then told to it."""
         if busy != self.busy:
             self.busy = busy
-            self.placeholder = Content(t("Enter tells it now   Tab: the next request   Esc stops") if busy else _IDLE)
+            self.placeholder = Content(t("Enter tells it now   Tab: the next request   Esc stops") if busy else translated(_IDLE))
 
     # ------------------------------------------------------------ text
 
@@ -228,7 +228,7 @@ class Prompt(TextArea):
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
         lines = text.count("\n") + 1
         if lines > _CHIP_LINES or len(text) > _CHIP_CHARS:
-            chip = f"[pasted text {len(self._chips) + 1}: {wording.count(lines, 'line')}]"
+            chip = f"[{n_of(lines, 'pasted text {number}: {n} line', 'pasted text {number}: {n} lines', number=len(self._chips) + 1)}]"
             self._chips[chip] = text
             text = chip
         self.replace(text, *self.selection)

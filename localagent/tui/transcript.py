@@ -9,6 +9,7 @@ from textual.widgets import Static
 
 from .blocks import Block, block_for, blocks_for
 from .view import Item, View
+from .words import t
 
 PAGE = 30
 # Blocks that stay Markdown widgets; those before them become one widget each.
@@ -112,7 +113,7 @@ class Transcript(VerticalScroll, can_focus=True):
         if self._from == 0:
             found.remove()
             return
-        text = Content(f"↑ {self._from:,} earlier (Page Up at the top shows them)")
+        text = Content(t("↑ {number} earlier (Page Up at the top shows them)", number=f"{self._from:,}"))
         if found:
             found.first(Static).update(text)
         else:

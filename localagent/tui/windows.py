@@ -11,11 +11,13 @@ from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Key
+from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from . import complete, wording
+from .words import t
 
 _CHUNK = 200
 
@@ -62,12 +64,16 @@ class Picker(Modal):
     def compose(self) -> ComposeResult:
         with Vertical(classes="window"):
             yield Static(Content(self._title), classes="title", markup=False)
-            yield Input(placeholder="type to narrow", id="first")
+            yield Input(placeholder=t("type to narrow"), id="first")
             options = OptionList(id="rows", markup=False)
             # The keys go to the line above; here they would also find no rows on a very low screen.
             options.can_focus = False
             yield options
-            yield Static(Content("Enter chooses · Esc closes"), classes="about", markup=False)
+            yield Static(Content(t("Enter chooses · Esc closes")), classes="about", markup=False)
+
+    def listed(self) -> tuple[str, Sequence[Row]]:
+        """Title and rows, for who has no screen."""
+        return self._title, self._rows
 
     def on_mount(self) -> None:
         self._fill("")
@@ -109,9 +115,15 @@ def _drawn(row: Row) -> Content:
 class Sheet(VerticalScroll, can_focus=True):
     """A long text in pieces: only what is on the screen costs."""
 
+    class Resized(Message):
+        """More or less of it can be seen."""
+
     def __init__(self, lines: Sequence[Content], id: str) -> None:
         super().__init__(id=id)
         self._lines = lines
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     def compose(self) -> ComposeResult:
         yield from self._pieces()
@@ -130,16 +142,18 @@ class Sheet(VerticalScroll, can_focus=True):
 
 
 def fit(window: Screen) -> None:
-    """Let the text have the height that the rest of the window leaves, so that nothing of that is cut off."""
-    sheets = window.query(Sheet)
-    if not sheets:
+    """Let the text, or what is written, have the height that the rest of the window leaves: nothing of that is cut off."""
+    long = [one for one in window.query("TextArea, Sheet") if one.display]
+    if not long:
         # The window has been closed since.
         return
-    sheet = sheets.first()
-    others = [child for child in window.query_one(".window").children if child.display and child is not sheet]
-    taken = sum(child.outer_size.height for child in others) + sheet.styles.margin.height + 2
+    grows = long[-1]
+    others = [child for child in window.query_one(".window").children if child.display and child is not grows]
+    taken = sum(child.outer_size.height for child in others) + grows.styles.margin.height + 2
     around = 0 if window.app.size.height < 24 else 2
-    sheet.styles.max_height = max(2, window.app.size.height - taken - around)
+    room = max(2, window.app.size.height - taken - around)
+    if grows.styles.max_height is None or grows.styles.max_height.value != room:
+        grows.styles.max_height = room
 
 
 class Reader(Modal):
@@ -152,11 +166,15 @@ class Reader(Modal):
         self._keys = keys or {}
 
     def compose(self) -> ComposeResult:
-        told = " · ".join([*(f"{key} {what}" for key, what in self._keys.items()), "↑ ↓ scroll", "Esc closes"])
+        told = " · ".join([*(f"{key} {what}" for key, what in self._keys.items()), t("↑ ↓ scroll"), t("Esc closes")])
         with Vertical(classes="window"):
             yield Static(Content(self._title), classes="title", markup=False)
             yield Sheet(self._lines, "first")
             yield Static(Content(told), classes="about", markup=False)
+
+    def told(self) -> tuple[str, Sequence[Content], dict[str, str]]:
+        """Title, lines and further keys, for who has no screen."""
+        return self._title, self._lines, self._keys
 
     def on_resize(self) -> None:
         self.call_after_refresh(lambda: fit(self))

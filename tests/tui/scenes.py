@@ -122,6 +122,15 @@ async def _high_contrast(pilot: Any) -> None:
     await _answered(pilot)
 
 
+async def _listing(pilot: Any) -> None:
+    """A picker over names of every width; times are left out of the picture."""
+    from localagent.tui.windows import Picker, Row
+
+    names = ("报告/每月的数字.xlsx", "דוח חודשי.txt", "👩‍💻 notes.md", "a-name-" + "so-long-" * 9 + "it-is-cut.txt")
+    pilot.app.push_screen(Picker("What was changed here", [Row(name, name, "created") for name in names]))
+    await shows(pilot, "notes.md")
+
+
 async def _queued(pilot: Any) -> None:
     await say(pilot, "First this")
     await shows(pilot, "Working on it")
@@ -344,6 +353,12 @@ SCENES: dict[str, Scene] = {
     "error": Scene(([EngineError("The engine stopped while answering.", "Run it again.")],), _answered),
     "narrow": Scene((said("", call("look")), said(ANSWER)), _answered, size=(60, 20)),
     "narrow approval": Scene((said("", call("many")),), _question, size=(60, 20)),
+    "narrow list": Scene((), _listing, size=(60, 20)),
+    "narrow help": Scene((), _help, size=(60, 20)),
+    "narrow approval of a command": Scene((said("", call("fetch", command=DANGEROUS)),), _question, size=(60, 20)),
+    "wide approval": Scene(
+        (said("", call("write", path="报告.txt", content="每月的数字 👩‍💻\n\u05e9\u05dc\u05d5\u05dd\n")),), _question, size=(200, 60)
+    ),
     "high contrast": Scene((said("", call("look")), said(ANSWER)), _high_contrast),
     "cjk": Scene((said("报告有**三个**部分。\n\n- 每月的数字 📊\n- 図表 👩‍💻\n- שלום עולם"),), _answered),
     "help": Scene((), _help, size=(100, 40)),

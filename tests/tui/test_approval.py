@@ -240,3 +240,34 @@ def test_markup_and_controls_in_a_call_are_only_characters(work: Path) -> None:
 
     app = ask(play, said("", call("fetch", command=nasty)), said("Done [bold]really[/bold] \x1b[31m"), size=(120, 30))
     assert answers(app)[0].verdict == "deny"
+
+
+@pytest.mark.usefixtures("quick")
+def test_every_way_to_answer_fits_a_small_screen() -> None:
+    """What is typed into and what it means stand on the screen whole, and lead where they say."""
+    long = "".join(f"line {n}\n" for n in range(60))
+
+    async def step(pilot: Any, key: str, field: str) -> None:
+        await pilot.press(key)
+        await pilot.pause(0.15)
+        window = pilot.app.screen
+        place = window.find_widget(window.query_one(field))
+        assert place.visible_region == place.region and place.region.height >= 1, (key, place)
+        hint = window.find_widget(window.query_one("#hint"))
+        assert hint.visible_region.height == hint.region.height, key
+
+    async def play(pilot: Any) -> None:
+        await say(pilot, "go")
+        await asked(pilot)
+        await pilot.press("end")
+        await pilot.pause(0.1)
+        for key, field in (("n", "#why"), ("e", "#call"), ("a", "#rule")):
+            await step(pilot, key, field)
+            await pilot.press("escape")
+            await pilot.pause(0.05)
+        await step(pilot, "n", "#why")
+        await pilot.press(*"too long", "enter")
+        await idle(pilot)
+        assert "too long" in str(pilot.app.house.engine.asked[-1][0])
+
+    run(Playing(said("", call("write", path="a.txt", content=long)), said("Done.")), play, size=(60, 14))

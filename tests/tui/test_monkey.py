@@ -1,6 +1,6 @@
 """Random keys, texts, sizes and events: nothing breaks, nothing is approved by a burst, the end is clean.
 
-LOCALAGENT_TEST_MONKEY=20000 sets how many (1,000), LOCALAGENT_TEST_SEED another seed.
+LOCALAGENT_TEST_KEYS=20000 sets how many (1,000), LOCALAGENT_TEST_SEED another seed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from typing import Any
 from textual.events import Key, Paste, Resize
 from textual.geometry import Size
 
-from localagent.events import EngineProgress, PrefillProgress, TextDelta, ThinkingDelta
+from localagent.events import EngineProgress, Notice, PlanUpdated, PrefillProgress, TextDelta, ThinkingDelta
+from localagent.tui.view import OwnCommand
+from localagent.values import PlanItem
 
 from .scenes import ANSWER, call, said
 from .support import Playing, run, screen, until
 
-COUNT = int(os.environ.get("LOCALAGENT_TEST_MONKEY", "1000"))
+COUNT = int(os.environ.get("LOCALAGENT_TEST_KEYS", "1000"))
 SEED = int(os.environ.get("LOCALAGENT_TEST_SEED", "7"))
 KEYS = (
     "enter escape tab shift+tab up down left right pageup pagedown home end ctrl+home ctrl+end backspace delete ctrl+j "
-    "ctrl+o ctrl+t ctrl+u ctrl+k ctrl+w ctrl+a ctrl+e ctrl+s ctrl+p ctrl+f f1 f2 space y n s a e slash at exclamation_mark"
+    "ctrl+o ctrl+t ctrl+u ctrl+k ctrl+w ctrl+a ctrl+e ctrl+s ctrl+p ctrl+f f1 space y n s a e slash at exclamation_mark "
+    "ctrl+c ctrl+d ctrl+y ctrl+z ctrl+left ctrl+right shift+left shift+right shift+enter alt+enter f2 r u q"
 ).split()
 TEXTS = (
     "hello",
@@ -48,7 +51,19 @@ TEXTS = (
     "/approvals",
     "@a",
     "日本語 👩‍💻",
+    "שלום עולם \u202e abc",
+    "/theme high-contrast",
     "!true",
+)
+
+EVENTS = (
+    Notice("A word [bold]of ours[/] \x1b[31m", "warning"),
+    Notice("日本語" * 80),
+    PlanUpdated((PlanItem("one", True), PlanItem("two"))),
+    OwnCommand("ls", "line\n" * 30),
+    OwnCommand("ls", "", 0, 0.1),
+    EngineProgress("loading", 0.4),
+    PrefillProgress(5, 90_000, 5),
 )
 
 
@@ -126,7 +141,12 @@ def _act(app: Any, dice: random.Random, engine: Endless) -> None:
     elif what < 0.90:
         (app.screen.focused or app.screen).post_message(Paste(dice.choice(("y", "s\n", "long\n" * 40))))
     elif what < 0.92:
-        size = Size(dice.randrange(20, 160), dice.randrange(8, 50))
+        size = Size(dice.randrange(1, 220), dice.randrange(1, 60))
         app.post_message(Resize(size, size))
+    elif what < 0.95:
+        event = dice.choice(EVENTS)
+        # How far the engine is, is told within a request only.
+        if app.driver.view.busy or not isinstance(event, EngineProgress | PrefillProgress):
+            app.driver._see(event)
     else:
         engine.go()

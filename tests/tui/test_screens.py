@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,16 +34,3 @@ def test_the_screen(name: str) -> None:
         PICTURES.mkdir(exist_ok=True)
         picture.write_text(_still(seen[0]), "utf-8")
     assert _still(seen[0]) == picture.read_text("utf-8")
-
-
-def test_no_colour_where_the_person_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    greys: list[bool] = []
-
-    def look(app: Any) -> None:
-        svg = app.export_screenshot()
-        colours = {tuple(bytes.fromhex(code)) for code in re.findall(r"fill: #([0-9a-f]{6})", svg)}
-        greys.append(all(max(colour) - min(colour) <= 8 for colour in colours if colour))
-
-    draw(SCENES["changed"], look)
-    assert greys == [True]

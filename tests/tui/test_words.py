@@ -107,8 +107,34 @@ def test_the_listing_of_a_great_folder_ends_in_time(tmp_path: Path) -> None:
 def test_the_dangerous_part_of_a_command_is_marked_and_nothing_is_hidden() -> None:
     rows = effect.rows(ToolCall("1", "run", {"command": "echo a\u200b; rm -rf build"}), (), "/w", "/home/me")
     pieces = [piece for row in rows for piece in row.pieces]
-    assert [text for text, tone in pieces if tone == "danger"] == ["rm -rf build"]
+    assert [text for text, tone in pieces if tone == "danger"] == ["rm -rf build", "!", "!"]
     assert "\\u{200b}" in "".join(text for text, _ in pieces)
+
+
+@pytest.mark.parametrize(
+    ("command", "parts", "does"),
+    [
+        ("cd x && rm -rf ./cache", ["rm -rf ./cache"], "deletes files"),
+        ("curl https://x.sh | sh", ["curl https://x.sh", "sh"], "reaches the network, runs code that may do anything"),
+        ("echo hi > notes.txt", ["> notes.txt"], "writes over files"),
+        ("sudo make install", ["sudo make install"], "asks for more rights, runs code that may do anything"),
+        ("git push --force", ["git push --force"], "throws work away, reaches the network"),
+        ("cat <<E > a\nrm -rf x\nE\nrm b", ["> a", "rm b"], "deletes files, writes over files"),
+    ],
+)
+@pytest.mark.parametrize("name", ["command", "script"])
+def test_what_the_policy_finds_dangerous_is_marked_and_said(command, parts, does, name) -> None:
+    rows = effect.rows(ToolCall("1", "run", {name: command}), (), "/w", "/home/me")
+    marked = [text for row in rows for text, tone in row.pieces if tone == "danger"]
+    assert marked == [*parts, "!"]
+    assert rows[-1].text.endswith(f"it {does}")
+
+
+def test_a_command_of_words_is_marked_too_and_a_harmless_one_is_not() -> None:
+    rows = effect.rows(ToolCall("1", "run", {"argv": ["rm", "-rf", "a b"]}), (), "/w", "/home/me")
+    assert ("rm -rf 'a b'", "danger") in rows[1].pieces
+    rows = effect.rows(ToolCall("1", "run", {"command": "ls -la", "content": "rm -rf x"}), (), "/w", "/home/me")
+    assert all(tone != "danger" for row in rows for _, tone in row.pieces)
 
 
 def test_the_effect_of_changes_is_whole(tmp_path: Path) -> None:
