@@ -13,12 +13,15 @@ from typing import Any, Literal, get_args
 
 from .values import (
     Answer,
+    Attachment,
     Change,
     Decision,
     Failure,
     Image,
     Message,
+    Outgoing,
     PlanItem,
+    Proposal,
     Receipt,
     Text,
     Timings,
@@ -114,7 +117,7 @@ class ToolOutput:
 class ApprovalAsked:
     call: ToolCall
     decision: Decision
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Proposal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +242,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ToolStarted, "decision"): Decision,
     (ApprovalAsked, "call"): ToolCall,
     (ApprovalAsked, "decision"): Decision,
-    (ApprovalAsked, "changes"): (Change,),
+    (ApprovalAsked, "changes"): "proposals",
     (ApprovalGiven, "answer"): Answer,
     (ChangesCommitted, "changes"): (Change,),
     (ToolFinished, "call"): ToolCall,
@@ -254,6 +257,8 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ToolResult, "parts"): "parts",
     (ToolResult, "requests"): (Change,),
     (ToolResult, "receipts"): (Receipt,),
+    (ToolResult, "messages"): (Outgoing,),
+    (Outgoing, "attachments"): (Attachment,),
 }
 
 
@@ -268,6 +273,8 @@ def _build(kind: type, data: Mapping[str, Any]) -> Any:
 def _field(shape: Any, value: Any) -> Any:
     if value is None:
         return None
+    if shape == "proposals":
+        return tuple(_build(Outgoing if "address" in item else Change, item) for item in value)
     if shape == "parts":
         return tuple(_part(item) for item in value)
     if isinstance(shape, tuple):

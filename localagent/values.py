@@ -119,6 +119,9 @@ class Outgoing:
     draft: bool = False
 
 
+Proposal = Change | Outgoing
+"""What a call would bring about, and what a person is asked about."""
+
 SendState = Literal["sent", "handed over", "failed", "unconfirmed"]
 
 
@@ -177,7 +180,7 @@ Status = Literal["ok", "failed", "denied", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The end of one call. `requests` are changes still to be judged and committed."""
+    """The end of one call. `requests` are changes still to be judged and committed, `messages` are still to be judged and sent."""
 
     call_id: str
     parts: tuple[Part, ...]
@@ -185,6 +188,7 @@ class ToolResult:
     requests: tuple[Change, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     spill: str | None = None
+    messages: tuple[Outgoing, ...] = ()
 
     @property
     def text(self) -> str:

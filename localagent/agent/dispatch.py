@@ -23,10 +23,11 @@ from ..store.journal import Journal, reach
 from ..toolbox import schema
 from ..toolbox.registry import Registry
 from ..values import Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
-from . import asking, binding, placeholders, record, shown
+from . import asking, binding, placeholders, record, sends, shown
 from .answers import Answers
 from .asking import Approver, Desk, Life, Remember
 from .masks import Masks
+from .posting import Post
 from .tally import receipt
 
 __all__ = ["Approver", "Hands", "Remember", "dispatch"]
@@ -42,7 +43,7 @@ class Hands:
 
     `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided,
     `lost` how many files a commit has deleted, `record` every decision and effect. `masks` hides secrets,
-    `answers` knows what was asked in this run.
+    `answers` knows what was asked in this run, `post` sends (None: nothing can be sent).
     """
 
     registry: Registry
@@ -58,6 +59,7 @@ class Hands:
     masks: Masks
     answers: Answers = field(default_factory=Answers)
     dry_run: bool = False
+    post: Post | None = None
 
     @property
     def desk(self) -> Desk:
@@ -111,7 +113,7 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
     if life.decision.verdict == "deny":
         life.ends(_denied(life.call, life.decision))
         return
-    if hands.dry_run and _for_good(spec):
+    if hands.dry_run and _for_good(spec) and not decide.proposes_messages(spec):
         life.ends(
             _result(life.call, "ok", f"(dry run: {life.call.name} was not run, for what it does cannot be taken back)")
         )
@@ -127,6 +129,9 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
         yield event
     async for event in _settle(life, spec, hands):
         yield event
+    if life.result.messages and life.result.status == "ok" and life.edited is None:
+        async for event in sends.send(life, spec, hands):
+            yield event
     if "run" in spec.effects and life.result.status in ("ok", "failed"):
         life.result = _with_effect(life.result, str(hands.workspace))
     life.settled = True

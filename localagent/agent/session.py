@@ -30,6 +30,7 @@ from .answers import Answers
 from .budget import Budget
 from .dispatch import Approver, Hands
 from .masks import Masks
+from .posting import Post
 from .record import Recorder
 
 
@@ -40,7 +41,7 @@ class Setting:
     `policy` makes the rules' context for (mode, rules granted in this session, files that the turn
     has deleted so far). `schema` is the JSON Schema of
     the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
-    `record` writes down decisions and effects.
+    `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent).
     """
 
     engine: Engine
@@ -55,6 +56,7 @@ class Setting:
     notices: tuple[str, ...] = ()
     masks: Masks = field(default_factory=lambda: Masks(mask_key.load()))
     record: Recorder = audit.append
+    post: Post | None = None
 
 
 class Session:
@@ -151,6 +153,7 @@ class Session:
             masks=s.masks,
             answers=Answers(),
             dry_run=s.dry_run,
+            post=s.post,
         )
         return loop.Turn(s.engine, hands, lambda: self.history, begin, self._new_call_id, s.options, s.budget, s.schema)
 
