@@ -39,7 +39,8 @@ class ToolSpec:
     `parameters` is a closed JSON Schema object. `effects` is empty where the tool declared
     none: then it asks every time and gets no network and no write. `source` names the file,
     or `mcp:SERVER`. `timeout` is in seconds. `staged` False: what it runs, or
-    looks at, goes on by itself and works on the files themselves.
+    looks at, goes on by itself and works on the files themselves. `posts` True: its worker has no network, so
+    it can only ask the host to send what is then judged, shown and sent.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ToolSpec:
     source: str = ""
     timeout: float = 60.0
     staged: bool = True
+    posts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

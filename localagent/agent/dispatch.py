@@ -113,7 +113,7 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
     if life.decision.verdict == "deny":
         life.ends(_denied(life.call, life.decision))
         return
-    if hands.dry_run and _for_good(spec) and not decide.proposes_messages(spec):
+    if hands.dry_run and _for_good(spec) and not spec.posts:
         life.ends(
             _result(life.call, "ok", f"(dry run: {life.call.name} was not run, for what it does cannot be taken back)")
         )

@@ -15,7 +15,7 @@ from ..channels.sender import Sender, me
 from ..errors import ToolError
 from ..store import contacts
 from ..store.contacts import Contact
-from ..store.outbox import Entry, Outbox
+from ..store.outbox import Entry, Outbox, fingerprint
 from ..values import Attachment, Outgoing, Receipt
 
 _MOST_BYTES = 25 * 1024 * 1024
@@ -106,20 +106,21 @@ class Post:
         return found
 
     def drafts(self, messages: Sequence[Outgoing], session: str, call: str) -> list[Entry]:
-        return [self.outbox.draft(message, f"{session}/{call}/{n}", session) for n, message in enumerate(messages)]
+        return [self.outbox.draft(message, f"{session}/{call}/{n}/{fingerprint(message)}", session) for n, message in enumerate(messages)]
 
     async def deliver(self, ids: Sequence[str]) -> AsyncGenerator[str | list[Entry], None]:
         """Hold, send, wait: lines for the person, then the entries as they stand. Interrupted, what is still held is cancelled."""
-        for id in ids:
-            await asyncio.to_thread(self.outbox.hold, id, self.hold_s, me())
         try:
+            for id in ids:
+                # Not in a thread: an interruption would leave it behind, and it would hold what was taken back.
+                self.outbox.hold(id, self.hold_s, me())
             if self.hold_s >= 1:
                 yield f"goes out in {self.hold_s:.0f} s\n"
             await asyncio.sleep(self.hold_s)
             yield await self.sender.wait_for(list(ids))
         except asyncio.CancelledError:
             for id in ids:
-                if self.outbox.get(id).state == "held":
+                if self.outbox.get(id).state in ("draft", "held"):
                     self.outbox.cancel(id)
             raise
 

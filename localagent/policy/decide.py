@@ -18,12 +18,12 @@ from .rule import Rule, Subject, allows, reaches
 from .shape import Shape
 
 __all__ = [
-    *("Context", "Question", "after", "asking", "before", "denied", "proposes_messages"),
+    *("Context", "Question", "after", "asking", "before", "denied"),
     *("questions_after", "questions_before", "settle"),
 ]
 
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
-_PROPOSING = frozenset({"compute", "write:fs", "send"})
+_PROPOSING = frozenset({"compute", "write:fs"})
 _OUTWARD = {"net": "reaching the network", "send": "sending a message", "persist": "leaving something that runs later"}
 
 
@@ -160,11 +160,6 @@ def link_target(change: Change, ctx: Context) -> str:
     return subjects.absolute(change.content or "", folder, "")
 
 
-def proposes_messages(spec: ToolSpec) -> bool:
-    """Whether it can only ask the host to send: its worker reaches no network. `sending.judge` decides over what it asks for."""
-    return "send" in spec.effects and "net" not in spec.effects and not spec.source.startswith("mcp:")
-
-
 def _goes_out(spec: ToolSpec) -> bool:
     return not _OUTWARD.keys().isdisjoint(spec.effects)
 
@@ -203,7 +198,7 @@ def denied(found: Iterable[Subject], ctx: Context) -> Decision | None:
 
 def _asking_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision | None:
     """What the ask rules say; what only proposes changes is asked about over these, once."""
-    found = [s for s in _subjects(call, spec, ctx) if s.kind != "send" or not proposes_messages(spec)]
+    found = [s for s in _subjects(call, spec, ctx) if s.kind != "send" or not spec.posts]
     if not ctx.rules.unread and spec.effects and set(spec.effects) <= _PROPOSING:
         first = _asks(_first_of(ctx.rules.ask, (s for s in found if s.kind == "read"), ctx))
     else:
@@ -271,7 +266,7 @@ def _free(spec: ToolSpec, ctx: Context) -> Decision:
         hosts = ", ".join(dict.fromkeys(rule.object for rule in known if rule.kind == "net"))
         network = f"with no network but {hosts}" if hosts else "without network"
         return Decision("allow", f"it runs in the sandbox, {network}, on a copy of the workspace", "sandbox")
-    if proposes_messages(spec):
+    if spec.posts:
         return Decision("allow", "it only proposes a message, which is judged before it is sent", "proposes")
     if "write:fs" in spec.effects:
         return Decision("allow", "it only proposes changes, which are judged before they are made", "proposes")
@@ -330,7 +325,7 @@ def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Que
     for effect, doing in _OUTWARD.items():
         if effect not in spec.effects or (ctx.mode == "yolo" and effect != "send" and not marks):
             continue
-        if effect == "send" and proposes_messages(spec):
+        if effect == "send" and spec.posts:
             continue
         if effect == "net":
             touched = tuple(subjects.hosts(call))

@@ -16,17 +16,19 @@ import contextlib
 import hashlib
 import json
 import os
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import StoreError
 from ..values import Attachment, Outgoing, Sent
 from . import paths
+
+if TYPE_CHECKING:
+    import sqlite3
 
 State = Literal["draft", "refused", "held", "sending", "sent", "handed over", "failed", "unconfirmed", "cancelled"]
 OPEN: tuple[State, ...] = ("draft", "held", "sending")
@@ -225,6 +227,8 @@ class Outbox:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """One transaction that writes, committed and synced at its end."""
+        import sqlite3
+
         db = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -22,7 +22,7 @@ class Settings:
     """What the user chose. `context` is in tokens, `idle_s` in seconds.
 
     `model` None means the catalogue's default, `threads` None as many as help,
-    `index_url` None whatever pip is configured to use. `secret_patterns` are regular expressions.
+    `index_url` None whatever pip is configured to use, `quiet_hours` None for none. `secret_patterns` are regular expressions.
     """
 
     model: str | None = None
@@ -36,6 +36,9 @@ class Settings:
     secret_patterns: tuple[str, ...] = ()
     undo_mb: int = 2048
     background: bool = False
+    hold_s: float = 10.0
+    messages_per_hour: int = 30
+    quiet_hours: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,16 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
         raise ValueError("must be a number of seconds above 0")
     return float(value)
+
+
+def _seconds_or_none(value: Any) -> float:
+    return 0.0 if value in (0, 0.0) and not isinstance(value, bool) else _seconds(value)
+
+
+def _hours(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value.strip()):
+        raise ValueError('must be two times of day, such as "22:00-07:00"')
+    return value.strip()
 
 
 def _yes_or_no(value: Any) -> bool:
@@ -138,6 +151,9 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         "MB that earlier contents, kept for undo, may take; the oldest go first, never the newest session's",
     ),
     "background": (_yes_or_no, False, "true offers the model tools for commands that go on in the background"),
+    "hold_s": (_seconds_or_none, False, "seconds in which a message that was agreed to can still be taken back"),
+    "messages_per_hour": (_integer(0, 100_000), False, "messages an hour that each channel sends at most; 0 for no limit"),
+    "quiet_hours": (_hours, True, "times of day in which no message goes out, such as 22:00-07:00"),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
     "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
 }
