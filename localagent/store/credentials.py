@@ -47,6 +47,11 @@ def known() -> tuple[str, ...]:
                 note(secret)
     except StoreError:
         pass
+    return noted()
+
+
+def noted() -> tuple[str, ...]:
+    """The same without looking into the file again."""
     return tuple(_noted)
 
 
