@@ -19,6 +19,7 @@ from pathlib import Path
 from ..errors import StoreError
 from ..values import Attachment, Incoming
 from . import attachments, paths
+from .lock import locked
 
 MOST_MB, MOST_DAYS = 1024, 365
 _VERSION = 1
@@ -208,7 +209,9 @@ class Inbox:
                 os.chmod(self.path, 0o600)
             db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             try:
-                _prepare(db, self.path)
+                # Two that turn a new file into a journalled one at once would find it locked, and not wait.
+                with locked(self.path.with_suffix(".lock"), poll_s=0.01):
+                    _prepare(db, self.path)
             except BaseException:
                 db.close()
                 raise
@@ -222,10 +225,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA foreign_keys = ON")
     if db.execute("PRAGMA user_version").fetchone()[0] == 0:
         db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in _statements():
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {_VERSION}")
+        for statement in _statements():
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {_VERSION}")
         db.execute("COMMIT")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version != _VERSION:

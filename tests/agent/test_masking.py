@@ -219,3 +219,13 @@ def test_a_draft_is_read_ahead_only_up_to_a_secret(tmp_path: Path, monkeypatch: 
 
     assert asyncio.run(run()) == 0
     assert engine.prepared[-1][0][-1].text == "write "
+
+
+def test_a_channels_secret_is_hidden_though_it_was_never_seen() -> None:
+    told = ["abcd efgh ijkl", "abcdefghijkl", "short"]
+    masks = Masks(b"k" * 32, told=lambda: told)
+    shown = masks.mask("the line abcdefghijkl, abcd efgh ijkl! is short")
+    assert "abcd" not in shown and shown.count("SECRET_channel_") == 2 and shown.endswith("is short")
+    assert masks.restore(shown) == "the line abcdefghijkl, abcd efgh ijkl! is short"
+    told.append("horsebattery")
+    assert "horse" not in masks.mask("horsebattery") and masks.mask(shown) == shown

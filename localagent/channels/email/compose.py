@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
 import time
 from email import policy
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate
 
@@ -22,6 +22,8 @@ _ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 _WHOLE = ("message", "multipart")
 _MOST_REFERENCES = 50
+# Characters of a line, and bytes of one encoded word in it.
+_LINE, _WORD = 76, 42
 
 
 class Refused(Exception):
@@ -38,18 +40,19 @@ def message_id(message: Outgoing, account: Account) -> str:
 def compose(message: Outgoing, account: Account, at: float | None = None) -> tuple[str, bytes]:
     """(the recipient's address, the whole message with CRLF). Raises Refused."""
     to = _recipient(message.address)
+    heads = [
+        _plain("Date", formatdate(time.time() if at is None else at, localtime=True)),
+        _mailbox("From", account.from_name, account.address),
+        _mailbox("To", _one_line(message.name, "the recipient's name"), to),
+        _text("Subject", _one_line(message.subject, "the subject")),
+        _plain("Message-ID", message_id(message, account)),
+        *_thread(message),
+    ]
     made = EmailMessage(policy=policy.SMTP.clone(cte_type="7bit"))
     try:
-        made["Date"] = formatdate(time.time() if at is None else at, localtime=True)
-        made["From"] = _mailbox(account.from_name, account.address)
-        made["To"] = _mailbox(_one_line(message.name, "the recipient's name"), to)
-        made["Subject"] = _one_line(message.subject, "the subject")
-        made["Message-ID"] = message_id(message, account)
-        for name, value in _thread(message):
-            made[name] = value
         made.set_content(_body(message.text), charset="utf-8", cte=_encoding(message.text))
         _attach(made, message.attachments)
-        data = made.as_bytes()
+        data = "".join(f"{line}\r\n" for line in heads).encode() + made.as_bytes()
     except ValueError as error:
         raise Refused(f"it cannot be written as a mail: {error}") from None
     if len(data) > MOST_BYTES * 3 // 2:
@@ -64,9 +67,38 @@ def _recipient(address: str) -> str:
         raise Refused(f"{line(address)!r} is no e-mail address: {error}") from None
 
 
-def _mailbox(name: str, address: str) -> Address:
-    local, _, domain = address.rpartition("@")
-    return Address(name, local, domain)
+def _plain(name: str, *words: str) -> str:
+    """A header of ASCII words, each on a line of its own where they are many."""
+    return f"{name}: " + "\r\n ".join(words)
+
+
+def _text(name: str, text: str) -> str:
+    """A header of free text. (The library's own folding loses blanks between encoded words.)"""
+    if text.isascii() and "=?" not in text and len(name) + len(text) < _LINE:
+        return f"{name}: {text}"
+    return f"{name}: {_encoded(text)}"
+
+
+def _mailbox(header: str, name: str, address: str) -> str:
+    if not name:
+        return f"{header}: {address}"
+    if name.isascii() and "=?" not in name and len(name) < _LINE - 12:
+        quoted = re.sub(r'(["\\])', r"\\\1", name)
+        return f'{header}: "{quoted}"\r\n <{address}>'
+    return f"{header}: {_encoded(name)}\r\n <{address}>"
+
+
+def _encoded(text: str) -> str:
+    """As encoded words (RFC 2047), the blanks inside them; none breaks a character."""
+    pieces, held = [], b""
+    for ch in text:
+        data = ch.encode()
+        if len(held) + len(data) > _WORD:
+            pieces.append(held)
+            held = b""
+        held += data
+    pieces.append(held)
+    return "\r\n ".join(f"=?utf-8?b?{base64.b64encode(piece).decode('ascii')}?=" for piece in pieces)
 
 
 def _one_line(text: str, what: str) -> str:
@@ -99,7 +131,7 @@ def _encoding(text: str) -> str:
     return "quoted-printable" if sum(byte > 127 for byte in data) * 6 < len(data) else "base64"
 
 
-def _thread(message: Outgoing) -> list[tuple[str, str]]:
+def _thread(message: Outgoing) -> list[str]:
     """In-Reply-To and References from what the channel gave with the message that is answered."""
     chain = _MESSAGE_ID.findall(message.thread)
     answered = _MESSAGE_ID.match(message.reply_to)
@@ -108,8 +140,7 @@ def _thread(message: Outgoing) -> list[tuple[str, str]]:
         chain.append(parent)
     if len(chain) > _MOST_REFERENCES:
         chain = [chain[0], *chain[1 - _MOST_REFERENCES :]]
-    found = [("In-Reply-To", parent)] if parent else []
-    return [*found, ("References", " ".join(chain))] if chain else found
+    return [_plain(name, *ids) for name, ids in (("In-Reply-To", [parent]), ("References", chain)) if any(ids)]
 
 
 def _attach(made: EmailMessage, attachments: tuple[Attachment, ...]) -> None:

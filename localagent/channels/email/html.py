@@ -225,7 +225,6 @@ class _Writer:
             done = self._open.pop()
             self._depths[done.tag] -= 1
             self._never -= done.tag in _NEVER
-            self._pre -= done.tag == "pre"
             if done.tag in ("ol", "ul") and self._items:
                 self._items.pop()
             if done.link:
@@ -235,6 +234,7 @@ class _Writer:
                 if done.tag in _APART:
                     self._gap()
             self._quotes -= done.tag == "blockquote"
+            self._pre -= done.tag == "pre"
             if done.tag == tag:
                 return
 
@@ -275,4 +275,4 @@ class _Writer:
     def finished(self) -> str:
         self._end_line()
         text = "\n".join(self._lines)
-        return re.sub(r"\n{3,}", "\n\n", text).strip()
+        return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
