@@ -54,7 +54,8 @@ def test_kinds_are_known_by_name_and_check_their_settings() -> None:
     with pytest.raises(UsageError, match="no kind of channel 'pigeon'"):
         registry.kind("pigeon")
     for options in ({"adress": "x"}, {"address": "nobody"}, {"address": "a@b.test"},
-                    {"address": "a@b.test", "smtp_host": "x", "smtp_port": 0}, {"address": "a@b.test", "smtp_host": "mail.b.test", "smtp_security": "none"}):  # fmt: skip
+                    {"address": "a@b.test", "smtp_host": "x", "smtp_port": 0},
+                    {"address": "a@b.test", "smtp_host": "mail.b.test", "smtp_security": "none"}):  # fmt: skip
         with pytest.raises(ChannelError, match=r"channels\.yaml:7: work"):
             registry.make(Configured("work", "email", options, "channels.yaml:7"))
 

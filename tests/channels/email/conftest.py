@@ -8,6 +8,7 @@ import shutil
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -24,7 +25,7 @@ state_dir = @STATE@/run
 log_path = @STATE@/dovecot.log
 protocols = imap lmtp
 listen = 127.0.0.1
-ssl = no
+ssl = @SSL@
 disable_plaintext_auth = no
 default_internal_user = dovecot
 default_login_user = dovenull
@@ -61,7 +62,8 @@ service imap-login {
     port = @IMAP@
   }
   inet_listener imaps {
-    port = 0
+    address = 127.0.0.1
+    port = @IMAPS@
   }
 }
 service anvil {
@@ -92,11 +94,14 @@ class Mail:
     state: Path = Path()
     letters: list[tuple[str, list[str], bytes]] = field(default_factory=list)
     refuse: str = ""
+    imaps: int = 0
+    smtps: int = 0
 
     def options(self, user: str, **more: Any) -> dict[str, Any]:
         found = {"address": f"{user}@localhost.test", "user": user, "smtp_host": "127.0.0.1", "smtp_port": self.smtp}
         found |= {"smtp_security": "none"}
-        return found | {"imap_host": "127.0.0.1", "imap_port": self.imap, "imap_security": "none"} | more
+        found |= {"imap_host": "127.0.0.1", "imap_port": self.imap, "imap_security": "none"}
+        return found | more
 
     def drop(self, user: str, data: bytes) -> None:
         """Deliver a mail as a server would."""
@@ -125,7 +130,13 @@ def dovecot() -> Iterator[Mail]:
     (state / "mail").mkdir()
     os.chown(state / "mail", pwd.getpwnam("nobody").pw_uid, -1)
     made = Mail(free_port(), free_port(), state=state)
-    text = _CONF.replace("@STATE@", str(state)).replace("@IMAP@", str(made.imap)).replace("@LMTP@", str(made.lmtp))
+    text, encrypts = _CONF, _certificate(state)
+    if encrypts:
+        made.imaps = free_port()
+        text += f"ssl_cert = <{state}/cert.pem\nssl_key = <{state}/key.pem\n"
+    places = {"STATE": state, "IMAP": made.imap, "IMAPS": made.imaps, "LMTP": made.lmtp, "SSL": "yes" if encrypts else "no"}
+    for name, value in places.items():
+        text = text.replace(f"@{name}@", str(value))
     (state / "dovecot.conf").write_text(text)
     server = subprocess.Popen([program, "-F", "-c", str(state / "dovecot.conf")], stderr=subprocess.PIPE)
     try:
@@ -138,6 +149,16 @@ def dovecot() -> Iterator[Mail]:
         if server.stderr is not None:
             server.stderr.close()
         shutil.rmtree(state, ignore_errors=True)
+
+
+def _certificate(state: Path) -> bool:
+    """Made by nobody and for nobody, as a bridge on this machine makes its own."""
+    program = shutil.which("openssl")
+    if program is None:
+        return False
+    made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=nobody.test", "-days", "2"]
+    files = ["-keyout", str(state / "key.pem"), "-out", str(state / "cert.pem")]
+    return subprocess.run([program, *made, *files], capture_output=True, check=False).returncode == 0
 
 
 def _up(port: int, server: subprocess.Popen[bytes]) -> None:
@@ -183,8 +204,17 @@ def _relayed(dovecot: Mail) -> Iterator[Mail]:
     )  # fmt: skip
     made.start()
     dovecot.smtp = made.port
+    running = [made]
+    if dovecot.imaps:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(dovecot.state / "cert.pem", dovecot.state / "key.pem")
+        ways = {"authenticator": allowed, "auth_required": True, "hostname": "127.0.0.1"}
+        running.append(controller.Controller(Relay(), port=free_port(), tls_context=context, require_starttls=True, **ways))
+        running[-1].start()
+        dovecot.smtps = running[-1].port
     yield dovecot
-    made.stop()
+    for one in running:
+        one.stop()
 
 
 @pytest.fixture

@@ -129,10 +129,10 @@ def test_parts_in_parts_without_end_do_no_harm(depth: int) -> None:
 def test_broken_mails_always_give_a_message() -> None:
     chance = random.Random(7)
     pieces = [
-        *(b"From: a@b.test\n", b"\n", b"--x\n", b"--x--\n", b"\xff\xfe\x00", b"aGVsbG8=\n", b"=\n=3", b"<div", b" folded\n", b"From", b": \n"),
+        *(b"From: a@b.test\n", b"\n", b"--x\n", b"--x--\n", b"\xff\xfe\x00", b"aGVsbG8=\n", b"=\n=3", b"<div", b"From", b": \n"),
         *(b"Content-Type: multipart/mixed; boundary=x\n", b"Content-Type: text/html\n", b"Content-Type: message/rfc822\n"),
         *(b"Content-Transfer-Encoding: base64\n", b"Content-Transfer-Encoding: quoted-printable\n", b"Subject: =?\n"),
-        *(b"Content-Type: ;;=\n", b"Content-Disposition: attachment; filename*0*=x''%\n", b"Content-Type: message/partial\n"),
+        *(b" folded\n", b"Content-Type: ;;=\n", b"Content-Disposition: attachment; filename*0*=x''%\n", b"Content-Type: message/partial\n"),
         *(b"Content-Type: multipart/digest\n", b"References: <<<>>>\n", b"Content-Transfer-Encoding: uuencode\n"),
     ]
     for _ in range(400):

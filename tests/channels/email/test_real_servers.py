@@ -7,6 +7,7 @@ import hashlib
 import imaplib
 import itertools
 import re
+import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -254,6 +255,29 @@ def test_a_probe_logs_in_and_a_wrong_password_is_said_without_it(mail, user: str
     with pytest.raises(ChannelError) as caught:
         asyncio.run(new(bad, ""))
     assert "wrong-horse" not in str(caught.value) and "channels secret work" in str(caught.value)
+
+
+def test_it_speaks_through_encryption_and_trusts_no_strange_certificate(mail, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not mail.imaps:
+        pytest.skip("openssl is not installed")
+    ways = {"smtp_port": mail.smtps, "smtp_security": "starttls", "imap_port": mail.imaps, "imap_security": "tls"}
+
+    async def run() -> None:
+        box = channel(mail.options(user, **ways))
+        _, cursor = await new(box, "")
+        assert (await box.send(outgoing(f"{user}@localhost.test", "secretly"))).state == "sent"
+        assert [one.text for one in (await new(box, cursor))[0]] == ["secretly"]
+        assert (await channel(mail.options(user, **ways | {"imap_port": mail.imap, "imap_security": "starttls"})).probe()).ok
+        # The same servers under a name that is not known to be this machine's.
+        far = channel(mail.options(user, **ways, smtp_host="far.test", imap_host="far.test"))
+        sent, health = await far.send(outgoing(f"{user}@localhost.test")), await far.probe()
+        assert sent.state == "failed" and not sent.again and "certificate" in sent.detail
+        assert (health.sends, health.receives) == (False, False) and health.detail.count("certificate is not valid") == 2
+
+    real = socket.getaddrinfo
+    there = lambda host, *rest, **more: real("127.0.0.1" if host == "far.test" else host, *rest, **more)  # noqa: E731
+    monkeypatch.setattr(socket, "getaddrinfo", there)
+    asyncio.run(run())
 
 
 def test_a_recipient_that_is_refused_is_certainly_not_sent_to(mail, user: str) -> None:
