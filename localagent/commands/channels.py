@@ -83,7 +83,7 @@ def _add(args: argparse.Namespace) -> int:
     hint = kind.hint(options)
     options = kind.complete(options)
     registry.make(Configured(name, args.kind, options, "the new channel"))
-    fields = _wanted(kind, options)
+    fields = _wanted(kind, options, also_optional=args.secret_stdin)
     if fields and hint and not args.json:
         print(hint, file=sys.stderr)
     secrets = {field.name: _read_secret(field.question, args.secret_stdin, person) for field in fields}
@@ -118,11 +118,11 @@ def _given(given: Sequence[str], kind_name: str, kind: registry.Kind) -> tuple[s
     return name, options
 
 
-def _wanted(kind: registry.Kind, options: dict[str, Any]) -> list[registry.Field]:
+def _wanted(kind: registry.Kind, options: dict[str, Any], *, also_optional: bool) -> list[registry.Field]:
     """The secrets that no command gives."""
     if any(key.endswith("_command") and options[key] for key in options):
         return []
-    return [field for field in kind.fields if field.secret and field.needed]
+    return [field for field in kind.fields if field.secret and (field.needed or also_optional)]
 
 
 def _asked(question: str, name: str, person: bool) -> str:
@@ -243,7 +243,7 @@ def _sync(args: argparse.Namespace) -> int:
 
 def _secret(args: argparse.Namespace) -> int:
     one = channels.one(args.name)
-    fields = _wanted(registry.kind(one.kind), dict(one.options))
+    fields = _wanted(registry.kind(one.kind), dict(one.options), also_optional=True)
     if not fields:
         raise UsageError(f"The channel {one.name} has no secret of its own to store.", f"See {one.place}.")
     person = sys.stdin.isatty() and sys.stderr.isatty()

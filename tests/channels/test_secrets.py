@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def test_a_command_goes_before_what_is_stored() -> None:
 
 @pytest.mark.parametrize(
     ("code", "told"),
-    [("import sys; print('the-secret'); sys.exit(3)", "exit code 3"), ("print()", "No password is stored"), ("pass", "No password")],
+    [("import sys; print('the-secret'); sys.exit(3)", "exit code 3"), ("raise SystemExit(1)", "exit code 1")],
 )
 def test_a_command_that_fails_is_said_without_what_it_printed(code: str, told: str) -> None:
     with pytest.raises(ChannelError, match=told) as caught:
@@ -37,14 +38,42 @@ def test_a_command_that_fails_is_said_without_what_it_printed(code: str, told: s
 
 
 def test_a_command_that_is_not_there_and_one_that_cannot_be_read() -> None:
-    for command in ("no-such-program-here x", 'echo "open', ""):
+    for command in ("no-such-program-here x", 'echo "open', [" "]):
         with pytest.raises(ChannelError):
             obtain(password_command=command)
 
 
 def test_nothing_stored_names_the_next_step() -> None:
-    with pytest.raises(ChannelError, match="channels secret work"):
-        obtain()
+    assert obtain() == "" == obtain(password_command=[sys.executable, "-c", "print()"])
+    options = {"address": "a@b.test", "smtp_host": "127.0.0.1", "smtp_port": 9, "smtp_security": "none"}
+    health = asyncio.run(registry.make(Configured("work", "email", options)).probe())
+    assert not health.ok and "channels secret work" in health.detail
+
+
+class _Letters:
+    """Sends letters."""
+
+    FIELDS = (SimpleNamespace(name="url", help="Where", required=True, secret=False),
+              SimpleNamespace(name="token", help="Which", required=False, secret=True))  # fmt: skip
+
+    @staticmethod
+    def make(name: str, options: Any, secret: Any) -> Any:
+        return name, dict(options), asyncio.run(secret())
+
+
+def test_a_module_with_fields_and_make_is_a_kind() -> None:
+    kind = registry.simple("letters", _Letters)
+    assert kind.summary == "Sends letters"
+    assert [(one.name, one.secret, one.needed) for one in kind.fields] == [("url", False, True), ("token", True, False)]
+
+    async def none(field: str) -> str:
+        raise registry.NoSecret("none")
+
+    async def some(field: str) -> str:
+        return f"the {field}"
+
+    one = Configured("work", "letters", {"url": "x"})
+    assert kind.make(one, none) == ("work", {"url": "x"}, "") and kind.make(one, some)[2] == "the token"  # type: ignore[index]
 
 
 def test_kinds_are_known_by_name_and_check_their_settings() -> None:

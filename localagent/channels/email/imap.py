@@ -92,7 +92,8 @@ class Mailbox:
             elif any(ord(ch) < 32 or ord(ch) > 126 for ch in account.user + secret):
                 raise LoginRefused("the server takes no letters beyond ASCII in names and passwords")
             else:
-                client.login(account.user, secret)
+                # It quotes the password alone.
+                client.login(client._quote(account.user), secret)  # type: ignore[attr-defined]
         except imaplib.IMAP4.abort:
             raise
         except imaplib.IMAP4.error as error:

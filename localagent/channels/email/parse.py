@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
 
+from ...errors import StoreError
 from ...values import Attachment, Incoming
 from . import address, authentic, html, words
 from .account import Account
@@ -46,7 +47,8 @@ def incoming(raw: bytes, account: Account, channel: str, at: float, keep: Keep, 
     """Never raises for what the mail holds. `cut`: the mail is longer than these bytes."""
     try:
         return _incoming(raw, account, channel, at, keep, cut)
-    except OSError:
+    except (OSError, StoreError):
+        # The disk's trouble: the mail is to be read again when that is over.
         raise
     except Exception as error:  # noqa: BLE001 - a mail nobody has foreseen must not stop those behind it
         note = f"[This mail could not be read ({type(error).__name__}); look at it in your mail program.]"

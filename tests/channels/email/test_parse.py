@@ -10,6 +10,7 @@ import pytest
 from localagent.channels.email import parse
 from localagent.channels.email.account import account
 from localagent.channels.email.names import file_name
+from localagent.errors import StoreError
 from localagent.store import attachments
 from localagent.values import Incoming
 
@@ -148,6 +149,14 @@ def test_a_mail_nobody_foresaw_is_said_and_stops_nothing() -> None:
 
     got = parse.incoming(HEAD + b"Content-Type: application/x\n\nx", ME, "work", 0.0, keep)
     assert "could not be read (KeyError)" in got.text and got.chat == ""
+
+
+def test_a_full_disk_loses_no_mail() -> None:
+    def keep(data: bytes, name: str, media_type: str) -> attachments.Attachment:
+        raise StoreError("The disk is full.")
+
+    with pytest.raises(StoreError):
+        parse.incoming(HEAD + b"Content-Type: application/x\n\nx", ME, "work", 0.0, keep)
 
 
 @pytest.mark.parametrize(

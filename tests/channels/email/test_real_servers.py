@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import imaplib
+import io
 import itertools
 import re
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from localagent import cli
 from localagent.channels import syncing
 from localagent.channels.base import Channel, Receiver
 from localagent.channels.email.account import account
@@ -255,6 +257,22 @@ def test_a_probe_logs_in_and_a_wrong_password_is_said_without_it(mail, user: str
     with pytest.raises(ChannelError) as caught:
         asyncio.run(new(bad, ""))
     assert "wrong-horse" not in str(caught.value) and "channels secret work" in str(caught.value)
+
+
+def test_the_command_line_sets_it_up_tries_it_and_fetches(mail, user: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    mail.drop(user, b"From: Ann <a@b.test>\r\nSubject: old\r\n\r\nabout the boat")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    given = [f"{key}={value}" for key, value in mail.options(user).items()]
+    assert cli.main(["channels", "add", "email", "work", *given, "--secret-stdin"]) == 0
+    assert "work: ok: sends through 127.0.0.1" in capsys.readouterr().out
+    assert cli.main(["channels", "sync"]) == 0 and capsys.readouterr().out == "work: 0 new, 0 in all\n"
+    assert cli.main(["channels", "sync", "work", "--past", "3"]) == 0 and capsys.readouterr().out == "work: 1 new, 1 in all\n"
+    with Inbox() as inbox:
+        assert [one.message.subject for one in inbox.search("boat")] == ["old"]
+    assert cli.main(["channels", "status"]) == 0 and "1 messages, just fetched" in capsys.readouterr().out
+    assert cli.main(["channels", "rm", "work", "--messages"]) == 0
+    with Inbox() as inbox:
+        assert inbox.count() == 0
 
 
 def test_it_speaks_through_encryption_and_trusts_no_strange_certificate(mail, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
