@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ...errors import UsageError
@@ -12,6 +13,8 @@ from .account import account
 from .address import checked
 from .channel import Email
 
+# As providers show them, to be read and typed: the blanks are no part of it.
+_APP_PASSWORD = re.compile(r"[a-z]{4}(?: [a-z]{4}){3}")
 _ASKED = (
     Field("address", "Your e-mail address"),
     Field("user", "The name to log in with (default: the address)", needed=False),
@@ -40,7 +43,12 @@ def describe() -> Kind:
 
 def _make(configured: Configured, secrets: Secrets) -> Email:
     found = account(configured.options)
-    return Email(configured.name, found, lambda: secrets("token" if found.oauth else "password"))
+
+    async def secret() -> str:
+        given = await secrets("token" if found.oauth else "password")
+        return given.replace(" ", "") if _APP_PASSWORD.fullmatch(given) else given
+
+    return Email(configured.name, found, secret)
 
 
 def complete(options: Mapping[str, object]) -> dict[str, object]:
