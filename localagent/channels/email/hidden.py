@@ -102,6 +102,8 @@ def declarations(style: str) -> dict[str, str]:
 
 def within(outer: Look, tag: str, attributes: Mapping[str, str], styles: Sheet) -> Look:
     """The look inside an element."""
+    if not attributes and not styles:
+        return outer
     declared: dict[str, str] = {}
     for key in (tag, *(f".{one}" for one in attributes.get("class", "").lower().split()[:20]), f"#{attributes.get('id', '').lower()}"):
         declared |= styles.get(key, {})

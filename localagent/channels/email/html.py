@@ -19,6 +19,7 @@ MOST = 2_000_000
 _LONGEST_TAG = 100_000
 _TAG = re.compile(r"[a-zA-Z][a-zA-Z0-9:-]{0,40}")
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]{1,60})(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+))?""")
+_QUOTED = re.compile(r"=\s*([\"'])")
 _VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 _RAW = frozenset("script style textarea title xmp iframe noembed noframes".split())
 _NEVER = frozenset("script style title template head object svg math select textarea iframe noembed noframes xmp audio video".split())
@@ -114,7 +115,7 @@ def _tag(html: str, begin: int) -> tuple[_Piece | None, int]:
 
 def _quote(html: str, begin: int, close: int) -> int:
     """Where a quoted value begins in this part of a tag, -1 where none does: quotes count behind a `=` only."""
-    match = re.compile(r"=\s*([\"'])").search(html, begin, close)
+    match = _QUOTED.search(html, begin, close)
     return match.start(1) if match else -1
 
 

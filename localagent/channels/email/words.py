@@ -62,13 +62,26 @@ def _word(match: re.Match[str]) -> str:
 
 def line(text: str) -> str:
     """On one line, without control characters and without what hides or reorders letters."""
-    return " ".join("".join(ch if _is_seen(ch) else " " if ch in "\r\n\t" else "" for ch in text).split())
+    return " ".join(text.translate(_ONE_LINE).split())
 
 
 def block(text: str) -> str:
     """Lines as they are, without control characters and without what hides letters; joiners stay, emoji need them."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(ch for ch in text if ch in "\n\t\u200d\u200e\u200f" or _is_seen(ch))
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_BLOCK)
+
+
+class _Table(dict[int, int | None]):
+    """For `str.translate`: looked up once a character, what is not seen goes."""
+
+    def __missing__(self, code: int) -> int | None:
+        made = code if _is_seen(chr(code)) else None
+        if len(self) < 20_000:
+            self[code] = made
+        return made
+
+
+_BLOCK = _Table({ord(ch): ord(ch) for ch in "\n\t\u200d\u200e\u200f"})
+_ONE_LINE = _Table({ord(ch): ord(" ") for ch in "\r\n\t"})
 
 
 def _is_seen(ch: str) -> bool:

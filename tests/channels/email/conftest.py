@@ -94,6 +94,8 @@ class Mail:
     state: Path = Path()
     letters: list[tuple[str, list[str], bytes]] = field(default_factory=list)
     refuse: str = ""
+    vanish: bool = False
+    """SMTP takes the message in and is gone before it has said so."""
     imaps: int = 0
     smtps: int = 0
 
@@ -192,6 +194,8 @@ def _relayed(dovecot: Mail) -> Iterator[Mail]:
                 if to.endswith("@localhost.test"):
                     with smtplib.LMTP("127.0.0.1", dovecot.lmtp) as door:
                         door.sendmail(envelope.mail_from, [to], envelope.content)
+            if dovecot.vanish:
+                server.transport.abort()
             return "250 2.0.0 queued as 42"
 
     def allowed(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> Any:
@@ -222,4 +226,4 @@ def mail(_relayed: Mail) -> Iterator[Mail]:
     _relayed.letters.clear()
     _relayed.refuse = ""
     yield _relayed
-    _relayed.refuse = ""
+    _relayed.refuse, _relayed.vanish = "", False

@@ -259,6 +259,22 @@ def test_a_probe_logs_in_and_a_wrong_password_is_said_without_it(mail, user: str
     assert "wrong-horse" not in str(caught.value) and "channels secret work" in str(caught.value)
 
 
+def test_a_server_that_vanishes_with_the_message_leaves_it_unconfirmed_until_it_is_found(mail, user: str) -> None:
+    async def run() -> None:
+        box = channel(mail.options(user))
+        mail.vanish = True
+        message = outgoing(f"{user}@localhost.test", "only once")
+        sent = await box.send(message)
+        assert sent.state == "unconfirmed" and not sent.again and sent.proof
+        found = await box.find(message)
+        assert found is not None and (found.state, found.proof, found.detail) == ("sent", sent.proof, "found in INBOX")
+        other = outgoing("friend@elsewhere.test")
+        assert (await box.send(other)).state == "unconfirmed" and await box.find(other) is None
+
+    asyncio.run(run())
+    assert len(mail.letters) == 2
+
+
 def test_the_command_line_sets_it_up_tries_it_and_fetches(mail, user: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     mail.drop(user, b"From: Ann <a@b.test>\r\nSubject: old\r\n\r\nabout the boat")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
