@@ -53,6 +53,7 @@ COMMANDS = {
     "audit": ("commands.audit", "show what was decided and done, and check the record of it"),
     "sessions": ("commands.sessions", "list past sessions"),
     "resume": ("interactive", "go on with a session in the terminal app"),
+    "channels": ("commands.channels", "add, list, try and remove the channels that messages go through"),
     "tools": ("commands.tools", "list the tools and what each may do"),
     "message": ("commands.message", "send a message to a contact"),
     "contacts": ("commands.contacts", "list, add and remove the people that messages go to"),

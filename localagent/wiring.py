@@ -20,7 +20,7 @@ from .errors import ConfigError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import closing, launch
-from .store import audit, grants, mask_key, paths, transcript
+from .store import audit, credentials, grants, mask_key, paths, transcript
 from .store.journal import Journal
 from .toolbox.plugins import PluginSource
 from .toolbox.registry import Registry
@@ -57,7 +57,8 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     log = transcript.Transcript(resumed or transcript.new_id())
     stored, unreadable = _stored_rules(workspace)
     stored += laid.allow
-    masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns])
+    credentials.known()
+    masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns], credentials.noted)
     steps, recovered = journal(chosen.undo_mb)
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
