@@ -20,15 +20,16 @@ from .errors import ConfigError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import closing, launch
-from .store import audit, credentials, grants, mask_key, paths, transcript
+from .store import audit, channels, credentials, grants, mask_key, paths, transcript
 from .store.journal import Journal
 from .toolbox.plugins import PluginSource
-from .toolbox.registry import Registry
+from .toolbox.registry import Registry, ToolSource
 from .values import Mode
 
 if TYPE_CHECKING:
     import argparse
 
+    from .agent.office import Office
     from .engine.catalogue import Entry
     from .engine.local import LocalEngine
     from .engine.power import Mode as PowerMode
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 
 _COUNTED = 20_000
+# Where no channel is set up, a tool to send with would only cost tokens.
+_MESSAGES = "message.py"
 _OWN_FOLDERS = (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir, paths.runtime_dir)
 
 _NO_BACKGROUND = (
@@ -60,6 +63,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     credentials.known()
     masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns], credentials.noted)
     steps, recovered = journal(chosen.undo_mb)
+    office = _office(chosen)
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
     setting = Setting(
@@ -72,6 +76,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
             masks.mask,
             background=(steps, log.folder.name) if chosen.background else None,
             masks=masks,
+            office=office,
         ),
         journal=steps,
         workspace=workspace,
@@ -87,8 +92,18 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
             *([_NO_BACKGROUND] if chosen.background and not _holds_background() else []),
         ),
         masks=masks,
+        post=office.post if office is not None else None,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
+
+
+def _office(chosen: Settings) -> Office | None:
+    """Where messages go out and come in, None where no channel is set up."""
+    if not channels.path().exists():
+        return None
+    from .agent.office import Manner, Office
+
+    return Office(Manner(chosen.hold_s, chosen.messages_per_hour, chosen.quiet_hours or ""))
 
 
 def _begin(work: Coroutine[Any, Any, None]) -> None:
@@ -151,16 +166,18 @@ async def registry(
     mask: Callable[[str], str] = str,
     background: tuple[Journal, str] | None = None,
     masks: Masks | None = None,
+    office: Office | None = None,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
-    With `background` (the journal and the session's id) those for background commands come last; `masks` hides
-    secrets in what these write.
+    With an `office` that has channels there are those for messages. With `background` (the journal and the
+    session's id) those for background commands come last; `masks` hides secrets in what these write.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
-    files = sorted(paths.shipped("tools").glob("*.py"))
+    mailing = office is not None and office.post is not None
+    files = sorted(path for path in paths.shipped("tools").glob("*.py") if mailing or path.name != _MESSAGES)
     unsandboxed = launch.probe().name == "none"
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
     hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))
@@ -177,15 +194,20 @@ async def registry(
     problems = await source.load()
     if problems:
         raise ConfigError(" ".join(problems))
+    sources: list[ToolSource] = [source]
+    if mailing and office is not None:
+        from .toolbox.mail import Mail
+
+        sources.append(Mail(office.fetch, workspace))
     if background is None or not _holds_background():
-        return Registry([source])
+        return Registry(sources)
     from .toolbox.background import Background
 
     how: dict[str, Any] = {}
     if masks is not None:
         how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
     jobs = Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how)
-    return Registry([source, jobs])
+    return Registry([*sources, jobs])
 
 
 def _holds_background() -> bool:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import LocalAgentError
 from ..events import ChangesCommitted, Event, Notice, ToolFinished, ToolOutput, ToolStarted
@@ -23,12 +24,14 @@ from ..store.journal import Journal, reach
 from ..toolbox import schema
 from ..toolbox.registry import Registry
 from ..values import Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
-from . import asking, binding, placeholders, record, sends, shown
+from . import asking, binding, placeholders, record, shown
 from .answers import Answers
 from .asking import Approver, Desk, Life, Remember
 from .masks import Masks
-from .posting import Post
 from .tally import receipt
+
+if TYPE_CHECKING:
+    from .posting import Post
 
 __all__ = ["Approver", "Hands", "Remember", "dispatch"]
 
@@ -130,6 +133,8 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
     async for event in _settle(life, spec, hands):
         yield event
     if life.result.messages and life.result.status == "ok" and life.edited is None:
+        from . import sends
+
         async for event in sends.send(life, spec, hands):
             yield event
     if "run" in spec.effects and life.result.status in ("ok", "failed"):

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..engine.base import Engine, Options
 from ..errors import LocalAgentError
@@ -30,8 +30,10 @@ from .answers import Answers
 from .budget import Budget
 from .dispatch import Approver, Hands
 from .masks import Masks
-from .posting import Post
 from .record import Recorder
+
+if TYPE_CHECKING:
+    from .posting import Post
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..agent import posting as words
 from ..errors import LocalAgentError, UsageError
-from ..store.outbox import Outbox
 from ..values import Attachment, Outgoing
 
 
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if not text.strip() and not args.attach:
         raise UsageError("The message has no words.", "Give them with --text.")
     files = tuple(Attachment(str(Path(name).expanduser().resolve()), Path(name).name, "", 0, "") for name in args.attach)
-    post = posting.post(Outbox())
+    post = posting.post()
     try:
         message = words.with_files(post.resolved(Outgoing(args.channel, "", text, args.subject, args.to, files, draft=args.draft)))
     except LocalAgentError as error:
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         post.outbox.refuse(entry.id, "the user said no")
         print("Not sent.", file=sys.stderr)
         return 1
-    code = posting.send_now(post.outbox, entry, quiet=args.json)
+    code = posting.send_now(post, entry, quiet=args.json)
     if args.json:
         from .outbox import plain
 

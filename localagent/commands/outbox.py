@@ -100,7 +100,7 @@ def _send(args: argparse.Namespace) -> int:
     if not args.yes and not posting.agreed(entry, warning):
         print("Not sent.", file=sys.stderr)
         return 1
-    return posting.send_now(box, entry)
+    return posting.send_now(posting.post(), entry)
 
 
 def _cancel(args: argparse.Namespace) -> int:

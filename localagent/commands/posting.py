@@ -6,17 +6,23 @@ import asyncio
 import contextlib
 import sys
 
-from .. import wiring
 from ..agent import posting
+from ..agent.office import Manner, Office
 from ..agent.posting import Post
 from ..agent.shown import message_lines, visible
+from ..errors import UsageError
 from ..store import settings
-from ..store.outbox import Entry, Outbox
+from ..store.outbox import Entry
 from ..values import Outgoing
 
 
-def post(outbox: Outbox) -> Post:
-    return wiring.post(settings.load(), outbox)
+def post() -> Post:
+    """Raises UsageError where no channel is set up."""
+    chosen = settings.load()
+    made = Office(Manner(chosen.hold_s, chosen.messages_per_hour, chosen.quiet_hours or "")).post
+    if made is None:
+        raise UsageError("No channel is set up.", "`localagent channels add email` does it.")
+    return made
 
 
 def shown(message: Outgoing) -> list[str]:
@@ -37,13 +43,12 @@ def agreed(entry: Entry, warning: str = "") -> bool:
     return False
 
 
-def send_now(outbox: Outbox, entry: Entry, *, quiet: bool = False) -> int:
+def send_now(made: Post, entry: Entry, *, quiet: bool = False) -> int:
     """See it through. 0 where it was sent or handed over, 1 where it was not, 130 where it was taken back."""
-    made = wiring.post(settings.load(), outbox)
     try:
         last = asyncio.run(_through(made, entry))
     except KeyboardInterrupt:
-        state = outbox.get(entry.id).state
+        state = made.outbox.get(entry.id).state
         print(f"\n{'Taken back: it was not sent.' if state == 'cancelled' else f'Interrupted: it is {state}.'}", file=sys.stderr)
         return 130
     if not quiet:

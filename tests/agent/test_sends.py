@@ -271,7 +271,7 @@ def test_interrupted_in_the_hold_it_is_taken_back(tmp_path):
 
     async def stopped() -> None:
         task = asyncio.ensure_future(_all(world, person))
-        while not any(entry.state == "held" for entry in world.outbox.entries()):
+        while not any(entry.state == "held" for entry in world.outbox.entries()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

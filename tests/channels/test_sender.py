@@ -116,7 +116,7 @@ async def test_a_passing_failure_is_tried_again_later(box):
 async def test_interrupted_it_may_have_left(box):
     entry, channel = _held(box), Fake(30.0)
     task = asyncio.create_task(_sender(box, channel).wait_for([entry.id]))
-    while not channel.sent:
+    while not channel.sent:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
