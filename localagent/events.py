@@ -8,7 +8,7 @@ and every screen read the same lines. `to_json` leaves out what is not plain
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
 
 from .values import (
@@ -36,7 +36,7 @@ class TurnStarted:
     """The user's message opened a turn. `at` is seconds since the epoch.
 
     `surroundings` is what the host told the model about the place (folder, what lies in it), `marks` what the
-    session has seen with them (see `policy.marks`).
+    session has seen with them (see `policy.marks`), `seen` the files of which they show something (see `ToolFinished`).
     """
 
     session_id: str
@@ -47,6 +47,7 @@ class TurnStarted:
     at: float
     surroundings: str = ""
     marks: tuple[str, ...] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +138,16 @@ class ChangesCommitted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """`marks` is what the session has seen with this result (see `policy.marks`)."""
+    """`marks` is what the session has seen with this result (see `policy.marks`).
+
+    `seen` names the files that it showed the model: absolute path -> what was there (see `store.sighting`).
+    """
 
     call: ToolCall
     result: ToolResult
     seconds: float = 0.0
     marks: tuple[str, ...] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +163,13 @@ TurnStatus = Literal["done", "failed", "time", "budget", "denied", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Nudged:
-    """The host's own word to the model in the middle of a turn; it stands in the history under role `host`."""
+    """The host's own word to the model in the middle of a turn; it stands in the history under role `host`.
+
+    `files` are those it says were changed by others: absolute path -> what is there now (see `agent.reads`).
+    """
 
     text: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +246,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (MessageDone, "message"): Message,
     (MessageDone, "usage"): Usage,
     (MessageDone, "timings"): Timings,
+    (TurnStarted, "seen"): "texts",
     (PlanUpdated, "items"): (PlanItem,),
     (ToolStarted, "call"): ToolCall,
     (ToolStarted, "decision"): Decision,
@@ -247,6 +257,8 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ChangesCommitted, "changes"): (Change,),
     (ToolFinished, "call"): ToolCall,
     (ToolFinished, "result"): ToolResult,
+    (ToolFinished, "seen"): "texts",
+    (Nudged, "files"): "texts",
     (TurnEnded, "error"): Failure,
     (TurnEnded, "receipts"): (Receipt,),
     (TurnEnded, "usage"): Usage,
@@ -277,11 +289,19 @@ def _field(shape: Any, value: Any) -> Any:
         return tuple(_build(Outgoing if "address" in item else Change, item) for item in value)
     if shape == "parts":
         return tuple(_part(item) for item in value)
+    if shape == "texts":
+        return _texts(value)
     if isinstance(shape, tuple):
         return tuple(_build(shape[0], item) for item in value)
     if shape is not None:
         return _build(shape, value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _texts(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError(f"{value!r} is no map of texts")
+    return dict(value)
 
 
 def _part(item: Mapping[str, Any]) -> Text | Image:

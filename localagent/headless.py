@@ -28,6 +28,7 @@ from .events import (
     Event,
     MessageDone,
     Notice,
+    Nudged,
     PrefillProgress,
     ToolFinished,
     ToolOutput,
@@ -234,12 +235,19 @@ class Reporter:
                     self._line("33", f"  would {line}")
             case ToolFinished() if event.result.status != "ok":
                 self._line("33", f"  {event.result.status}: {_first_line(event.result)}")
-            case Notice():
-                self._line("33", shown.visible(event.text))
+            case Notice() | Nudged():
+                self._told(event)
             case TurnEnded():
                 self._clear()
             case _:
                 pass
+
+    def _told(self, event: Notice | Nudged) -> None:
+        if isinstance(event, Notice):
+            self._line("33", shown.visible(event.text))
+        elif event.files:
+            names = ", ".join(shown.relative(path, self._folder) for path in event.files)
+            self._line("33", f"  changed by others since it was read: {names}; the model is told")
 
     def _passing(self, text: str) -> None:
         """A line that the next one takes the place of."""

@@ -16,12 +16,13 @@ from .agent.budget import Budget
 from .agent.masks import Masks
 from .agent.session import Session, Setting
 from .engine.base import Engine, Options
-from .errors import ConfigError, ModelError, UsageError
+from .errors import ConfigError, LocalAgentError, ModelError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import closing, launch
 from .store import audit, channels, credentials, grants, mask_key, paths, transcript
 from .store.journal import Journal
+from .toolbox import own
 from .toolbox.plugins import PluginSource
 from .toolbox.registry import Registry, ToolSource
 from .values import Mode
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .engine.local import LocalEngine
     from .engine.power import Mode as PowerMode
     from .store.settings import Settings
+    from .toolbox.describe import Plugin
 
 
 _COUNTED = 20_000
@@ -66,18 +68,20 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     office = _office(chosen)
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
+    known = await registry(
+        workspace,
+        log.spill,
+        [*deny, *laid.deny, *(rule for rule in laid.ask if rule.kind == "net")],
+        [] if laid.unread else [*allow, *(rule for rule, _ in stored)],
+        masks.mask,
+        background=(steps, log.folder.name) if chosen.background else None,
+        masks=masks,
+        office=office,
+        plugins=True,
+    )
     setting = Setting(
         engine=engine,
-        registry=await registry(
-            workspace,
-            log.spill,
-            [*deny, *laid.deny, *(rule for rule in laid.ask if rule.kind == "net")],
-            [] if laid.unread else [*allow, *(rule for rule, _ in stored)],
-            masks.mask,
-            background=(steps, log.folder.name) if chosen.background else None,
-            masks=masks,
-            office=office,
-        ),
+        registry=known,
         journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, replace(laid, deny=(*deny, *laid.deny))),
@@ -89,6 +93,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
             *recovered,
             *laid.notices,
             *unreadable,
+            *known.problems,
             *([_NO_BACKGROUND] if chosen.background and not _holds_background() else []),
         ),
         masks=masks,
@@ -167,12 +172,14 @@ async def registry(
     background: tuple[Journal, str] | None = None,
     masks: Masks | None = None,
     office: Office | None = None,
+    plugins: bool = False,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
-    With an `office` that has channels there are those for messages. With `background` (the journal and the
-    session's id) those for background commands come last; `masks` hides secrets in what these write.
+    With an `office` that has channels there are those for messages. With `background` (the journal and the session's id)
+    those for background commands come next; `masks` hides secrets in what these write. With `plugins` the user's own that
+    are confirmed come last: what is wrong with one of them is a problem of the registry.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -181,16 +188,21 @@ async def registry(
     unsandboxed = launch.probe().name == "none"
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
     hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))
-    source = PluginSource(
-        files,
-        workspace=workspace,
-        scratch=_scratch(),
-        spill=spill,
-        unsandboxed=unsandboxed,
-        closed=closed,
-        hosts=lambda: (hosts[0], hosts[1]),
-        mask=mask,
-    )
+
+    def source_of(files: Sequence[Path], given: Sequence[Plugin] = ()) -> PluginSource:
+        return PluginSource(
+            files,
+            given=given,
+            workspace=workspace,
+            scratch=_scratch(),
+            spill=spill,
+            unsandboxed=unsandboxed,
+            closed=closed,
+            hosts=lambda: (hosts[0], hosts[1]),
+            mask=mask,
+        )
+
+    source = source_of(files)
     problems = await source.load()
     if problems:
         raise ConfigError(" ".join(problems))
@@ -199,15 +211,28 @@ async def registry(
         from .toolbox.mail import Mail
 
         sources.append(Mail(office.fetch, workspace))
-    if background is None or not _holds_background():
-        return Registry(sources)
-    from .toolbox.background import Background
+    if background is not None and _holds_background():
+        from .toolbox.background import Background
 
-    how: dict[str, Any] = {}
-    if masks is not None:
-        how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
-    jobs = Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how)
-    return Registry([*sources, jobs])
+        how: dict[str, Any] = {}
+        if masks is not None:
+            how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
+        sources.append(Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how))
+    if plugins and own.files():
+        given, problems = await _own(unsandboxed)
+        mine = source_of((), given)
+        problems += [problem for problem in await mine.load() if problem not in problems]
+        sources.append(mine)
+    return Registry(sources, problems)
+
+
+async def _own(unsandboxed: bool) -> tuple[list[Plugin], list[str]]:
+    """The user's confirmed plugins; a damaged list of them costs no more than them."""
+    try:
+        made, problems = await own.running(unsandboxed=unsandboxed)
+    except LocalAgentError as error:
+        return [], [str(error)]
+    return made, list(problems)
 
 
 def _holds_background() -> bool:

@@ -79,7 +79,7 @@ def test_help_answers_within_three_times_an_empty_python() -> None:
 
 def test_only_the_app_loads_textual_and_it_never_loads_the_engine() -> None:
     app = _loaded("import localagent.interactive, localagent.tui.app")
-    assert "textual" in app and not app & {"llama_cpp", "numpy", "localagent.engine.llama", "httpx2", "starlette"}
+    assert "textual" in app and not app & {"llama_cpp", "numpy", "localagent.engine.llama", "httpx2", "starlette", "watchdog"}
     assert "textual" not in _loaded("import localagent.interactive")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -39,6 +39,7 @@ class Life:
 
     `call` is what everybody sees, `real` the same with secrets put back for the tool. `result` is final
     once `settled`; `edited` is the call that a person made of it. `bound` is the hash of what was asked about.
+    `seen` are the files that the tool reads, as they were before it did.
     """
 
     call: ToolCall
@@ -49,6 +50,7 @@ class Life:
     decision: Decision = Decision("deny", "nothing was decided")
     bound: str = ""
     ran: bool = False
+    seen: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.real = self.call

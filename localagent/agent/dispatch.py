@@ -28,6 +28,7 @@ from . import asking, binding, placeholders, record, shown
 from .answers import Answers
 from .asking import Approver, Desk, Life, Remember
 from .masks import Masks
+from .reads import Reads
 from .tally import receipt
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Hands:
 
     `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided,
     `lost` how many files a commit has deleted, `record` every decision and effect. `masks` hides secrets,
-    `answers` knows what was asked in this run, `post` sends (None: nothing can be sent).
+    `answers` knows what was asked in this run, `reads` which files the model has seen, `post` sends (None: nothing can be sent).
     """
 
     registry: Registry
@@ -61,6 +62,7 @@ class Hands:
     record: record.Recorder
     masks: Masks
     answers: Answers = field(default_factory=Answers)
+    reads: Reads = field(default_factory=Reads)
     dry_run: bool = False
     post: Post | None = None
 
@@ -92,7 +94,8 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncGenerator[Event, None]:
     if interrupted is not None and not life.settled:
         told = "Interrupted while it ran; what it did until then stands." if _beyond(life, hands) else _STOPPED
         result = replace(_result(call, "cancelled", told), receipts=result.receipts)
-    yield ToolFinished(life.call, result, time.monotonic() - started, _marks(life, result, hands).names)
+    seen = life.seen if result.status == "ok" else {}
+    yield ToolFinished(life.call, result, time.monotonic() - started, _marks(life, result, hands).names, seen)
     if interrupted is not None:
         raise interrupted
 
@@ -128,6 +131,8 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
         life.ends(_result(life.call, "failed", f"{life.call.name} was not run: {told}. Call it again to ask anew."))
         return
     hands.used(life.decision.rule)
+    # Before the tool looks: what is changed while it does counts as changed since.
+    life.seen = await asyncio.to_thread(hands.reads.sight, life.call, spec, hands.workspace)
     async for event in _run(life, hands):
         yield event
     async for event in _settle(life, spec, hands):
@@ -184,6 +189,9 @@ async def _settle(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Ev
     """Judge the proposed changes and commit them, or throw them away."""
     result, changes = life.result, life.result.requests
     if not changes:
+        return
+    if "run" not in spec.effects and (unseen := hands.reads.unseen(changes)):
+        life.ends(_result(life.call, "failed", _changed_since(unseen, str(hands.workspace))))
         return
     # Where the paths lead is settled before anybody is asked: what is agreed to is what is carried out.
     roots = await asyncio.to_thread(reach, changes, hands.workspace)
@@ -248,6 +256,14 @@ async def _commit(life: Life, roots: Sequence[str], hands: Hands) -> AsyncGenera
             yield Notice(f"The record of what was done could not be written: {error}", "error")
     if interrupted is not None:
         raise interrupted
+
+
+def _changed_since(paths: Sequence[str], folder: str) -> str:
+    names = ", ".join(shown.relative(path, folder) for path in paths[:_EFFECTS_TOLD])
+    return (
+        f"Nothing was changed: {names} was changed by someone else since you saw it, and this would replace all of it. "
+        "Read it again, then write what it should hold now."
+    )
 
 
 def _with_effect(result: ToolResult, folder: str) -> ToolResult:

@@ -27,6 +27,10 @@ class LoopGuard:
             self.repeats += 1
         return answer
 
+    def forget(self) -> None:
+        """Somebody else has changed something: no earlier answer holds."""
+        self._answered.clear()
+
     def note(self, call: ToolCall, result: ToolResult) -> None:
         """Remember what a call gave; a change to the disk makes every earlier answer stale."""
         self.repeats = 0

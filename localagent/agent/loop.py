@@ -14,7 +14,7 @@ the session does, from these events.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,7 +44,8 @@ _FAILURES_BEFORE_CONCLUDING = 5
 class Turn:
     """`history` gives the messages as the session holds them now; those from `begin` on are this turn's.
 
-    `new_id` names the next call. `schema` is the JSON Schema that the final answer must satisfy.
+    `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing.
+    `schema` is the JSON Schema that the final answer must satisfy.
     """
 
     engine: Engine
@@ -55,6 +56,7 @@ class Turn:
     options: Options = Options()
     budget: Budget = Budget()
     schema: Mapping[str, Any] | None = None
+    news: Callable[[], Awaitable[Nudged | None]] | None = None
 
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
@@ -88,6 +90,9 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
     guard, nudged = LoopGuard(), nudges.Nudges()
     while not _spent(turn.budget, tally):
         done: MessageDone | None = None
+        if turn.news is not None and (told := await turn.news()) is not None:
+            guard.forget()
+            yield told
         async for delta in _answer(turn, tally, clock):
             done = delta if isinstance(delta, MessageDone) else done
             yield delta

@@ -30,6 +30,7 @@ from .answers import Answers
 from .budget import Budget
 from .dispatch import Approver, Hands
 from .masks import Masks
+from .reads import Reads, news
 from .record import Recorder
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Session:
         self.history: list[Message] = []
         self.ended: TurnEnded | None = None
         self.marks = Marks()
+        self.reads = Reads()
         # A rule, and what its program was when it was kept.
         self._granted: tuple[tuple[str, str], ...] = ()
         self._words: tuple[int, str, str] = (-1, "", "")
@@ -86,13 +88,15 @@ class Session:
     async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncGenerator[Event, None]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
         masks = self.setting.masks
-        place, text = masks.mask(self._surroundings(text, masks.mask(piped))), masks.mask(text)
+        named: list[Path] = []
+        place, text = masks.mask(self._surroundings(text, masks.mask(piped), named)), masks.mask(text)
+        named = [path for path in named if masks.mask(str(path)) == str(path)]
+        seen = await asyncio.to_thread(self.reads.marks, named) if named else {}
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
         self.ended, self._lost = None, 0
-        started = TurnStarted(
-            self.id, message, model, self.mode, folder, time.time(), place, _seen_at_start(place).names
-        )
+        marked = _seen_at_start(place).names
+        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place, marked, seen)
         try:
             yield self._record(started)
             for text in self.setting.notices:
@@ -125,8 +129,8 @@ class Session:
         messages = context.for_model([*self.history, Message("user", (Text(draft),))])
         await self.setting.engine.prepare(messages, self.setting.registry.specs(), self.setting.options)
 
-    def _surroundings(self, goal: str, piped: str) -> str:
-        """What lies in the folder and what the goal names there, as far as it may be read unasked."""
+    def _surroundings(self, goal: str, piped: str, named: list[Path]) -> str:
+        """What lies in the folder and what the goal names there, which is put into `named`, as far as it may be read unasked."""
         looking = ToolSpec(
             "read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",)
         )
@@ -136,8 +140,13 @@ class Session:
             call = ToolCall("", looking.name, {"path": str(path)})
             return decide.before(call, looking, rules_now).verdict == "allow"
 
+        def look_at(path: Path) -> bool:
+            if may_read(path):
+                named.append(path)
+            return path in named
+
         listed = context.listing(workspace) if may_read(workspace) else ""
-        return context.surroundings(listed, mentions.told(goal, workspace, may_read, self.setting.masks.mask), piped)
+        return context.surroundings(listed, mentions.told(goal, workspace, look_at, self.setting.masks.mask), piped)
 
     def _turn(self, approve: Approver, begin: int) -> loop.Turn:
         s = self.setting
@@ -154,10 +163,18 @@ class Session:
             record=self._write_down,
             masks=s.masks,
             answers=Answers(),
+            reads=self.reads,
             dry_run=s.dry_run,
             post=s.post,
         )
-        return loop.Turn(s.engine, hands, lambda: self.history, begin, self._new_call_id, s.options, s.budget, s.schema)
+        history, new_id = (lambda: self.history), self._new_call_id
+        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, self._news)
+
+    async def _news(self) -> Nudged | None:
+        """What others have changed of the files that the model has seen."""
+        if not self.reads.known:
+            return None
+        return news(await asyncio.to_thread(self.reads.stale), str(self.setting.workspace))
 
     def _record(self, event: Event) -> Event:
         self.transcript.append(event)
@@ -165,6 +182,7 @@ class Session:
         return event
 
     def _apply(self, event: Event, replayed: bool = False) -> None:
+        self.reads.apply(event)
         match event:
             case TurnStarted():
                 self.marks |= Marks.of(event.marks)

@@ -97,17 +97,17 @@ def diffs(changes: Sequence[Proposal], folder: str, limit: int = 80) -> Iterator
             continue
         new, old = _read(change.content), _read(change.path) if os.path.lexists(change.path) else ""
         if new is None or old is None:
-            yield f"{_relative(change.path, folder)}: {change.size:,} bytes, not shown as text"
+            yield f"{relative(change.path, folder)}: {change.size:,} bytes, not shown as text"
             continue
-        yield _diff(_relative(change.path, folder), old, new, limit)
+        yield _diff(relative(change.path, folder), old, new, limit)
 
 
 def file_diff(path: str, before: str | None, after: str | None, folder: str, limit: int = 80) -> str:
     """The same for a file whose old and new bytes lie in two files; None where it did not exist."""
     old, new = (_read(file) if file is not None else "" for file in (before, after))
     if old is None or new is None:
-        return f"{_relative(path, folder)}: not shown as text"
-    return _diff(_relative(path, folder), old, new, limit)
+        return f"{relative(path, folder)}: not shown as text"
+    return _diff(relative(path, folder), old, new, limit)
 
 
 def _diff(name: str, old: str, new: str, limit: int) -> str:
@@ -121,8 +121,8 @@ def receipt_line(receipt: Receipt, folder: str) -> str:
     data = receipt.data
     match receipt.kind:
         case "changed":
-            dest = f" -> {_relative(str(data['dest']), folder)}" if data.get("dest") else ""
-            return f"{data['op']} {_relative(str(data['path']), folder)}{dest}"
+            dest = f" -> {relative(str(data['dest']), folder)}" if data.get("dest") else ""
+            return f"{data['op']} {relative(str(data['path']), folder)}{dest}"
         case "ran":
             return f"ran {_short(data.get('command', ''), 80)} (exit code {data.get('exit_code')})"
         case "sent":
@@ -161,7 +161,7 @@ def _change_line(change: Proposal, folder: str) -> str:
         verb = "keep a draft for" if change.draft else "send to"
         to = f"{change.name} <{change.address}>" if change.name else change.address
         return visible(f"{verb} {to} by {change.channel}", lines=False)
-    path = _relative(change.path, folder)
+    path = relative(change.path, folder)
     match change.kind:
         case "write":
             verb = "replace" if change.before else "create"
@@ -169,7 +169,7 @@ def _change_line(change: Proposal, folder: str) -> str:
         case "edit":
             return f"edit {path} ({change.size:,} bytes{_mode(change)})"
         case "move" | "copy":
-            return f"{change.kind} {path} -> {_relative(change.dest or '', folder)}"
+            return f"{change.kind} {path} -> {relative(change.dest or '', folder)}"
         case "make_folder":
             return f"make folder {path}"
         case "trash":
@@ -187,7 +187,8 @@ def _mode(change: Change) -> str:
     return f", {'executable, ' if change.mode & 0o111 else ''}mode {change.mode:o}"
 
 
-def _relative(path: str, folder: str) -> str:
+def relative(path: str, folder: str) -> str:
+    """The path as people see it: from the folder where it lies in it, with nothing invisible in it."""
     inside = path == folder or path.startswith(folder.rstrip("/") + "/")
     return visible(os.path.relpath(path, folder) if inside else path, lines=False)
 

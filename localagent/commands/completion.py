@@ -25,7 +25,7 @@ _localagent() {{
   elif [ "${{COMP_WORDS[1]}}" = sandbox ]; then
     COMPREPLY=($(compgen -W "--verify --json" -- "$word"))
   elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = undo ]; then
-    COMPREPLY=($(compgen -W "--step --file --force" -- "$word"))
+    COMPREPLY=($(compgen -W "--step --file --force --overwrite" -- "$word"))
   elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = redo ]; then
     COMPREPLY=($(compgen -W "--step --file" -- "$word"))
   elif [ "${{word:0:1}}" = - ] && [ "${{COMP_WORDS[1]}}" = changes ]; then
@@ -56,7 +56,7 @@ _localagent() {{
   elif [[ $words[2] == sandbox ]]; then
     compadd -- --verify --json
   elif [[ $words[2] == undo && $PREFIX == -* ]]; then
-    compadd -- --step --file --force
+    compadd -- --step --file --force --overwrite
   elif [[ $words[2] == redo && $PREFIX == -* ]]; then
     compadd -- --step --file
   elif [[ $words[2] == changes && $PREFIX == -* ]]; then
@@ -76,7 +76,7 @@ complete -c localagent -n "__fish_seen_subcommand_from channels" -a "--secret-st
 complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
 complete -c localagent -n "__fish_seen_subcommand_from sandbox" -f -a "--verify --json"
-complete -c localagent -n "__fish_seen_subcommand_from undo" -a "--step --file --force"
+complete -c localagent -n "__fish_seen_subcommand_from undo" -a "--step --file --force --overwrite"
 complete -c localagent -n "__fish_seen_subcommand_from redo" -a "--step --file"
 complete -c localagent -n "__fish_seen_subcommand_from changes" -a "--step --file --session --limit --json"
 """

@@ -11,9 +11,10 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import StoreError
+from ..errors import StoreError, UsageError
 from ..store import audit, paths, settings
 from ..store.journal import Journal, Step, Undone
+from ..store.restore import restore
 from ..values import Change
 
 _LISTED = 40
@@ -51,6 +52,11 @@ def configure_undo(parser: argparse.ArgumentParser) -> None:
     _step_option(parser, "the step to undo (default: the latest in this folder)")
     _file_option(parser, "only what was changed at this path (default step: the latest that changed it)")
     parser.add_argument("--force", action="store_true", help="restore the rest where some files were changed since")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="with --file: have it back although it was changed since; what is there now is kept, as a new step",
+    )
 
 
 def configure_redo(parser: argparse.ArgumentParser) -> None:
@@ -76,13 +82,30 @@ def _file_option(parser: argparse.ArgumentParser, text: str) -> None:
 
 def run_undo(args: argparse.Namespace) -> int:
     """0 restored, 1 nothing to undo or something stands in the way (then nothing is changed)."""
+    if args.overwrite and args.file is None:
+        raise UsageError("--overwrite is for one file.", "Name it with --file PATH.")
     journal = open_journal()
     if args.step is None and not any(step.state == "done" for step in journal.steps(limit=1000)):
         print("There is nothing to undo.", file=sys.stderr)
         return 1
+    if args.overwrite:
+        return _overwrite(journal, args.file, args.step)
     undone = journal.undo(args.step, force=args.force, within=Path.cwd(), file=args.file)
     hint = "Nothing of it could be restored." if args.force else "localagent undo --force restores the rest."
+    if args.file is not None and not args.force:
+        hint = "With --overwrite it is put back all the same, and what is there now is kept as a step."
     return _report(undone, "Undid", "Restored", hint)
+
+
+def _overwrite(journal: Journal, file: str, number: int | None) -> int:
+    made = restore(journal, file, number)
+    print(f"Put back {_shown(made.changes[0].path)} ({made.name}); this is step {made.number}.")
+    print(f"What was there is kept: localagent undo --step {made.number}", file=sys.stderr)
+    try:
+        audit.append("restored", {"step": made.number, "files": 1, "left": 0})
+    except StoreError as error:
+        print(f"localagent: it is not in the record: {error}", file=sys.stderr)
+    return 0
 
 
 def run_redo(args: argparse.Namespace) -> int:

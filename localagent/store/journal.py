@@ -51,7 +51,7 @@ class Journal:
 
     def __init__(self, folder: Path, budget_mb: int | None = None) -> None:
         """`budget_mb` is what the originals may take in all (None: `prune.BYTES`)."""
-        self._folder = Path(folder)
+        self.folder = self._folder = Path(folder)
         self._steps = Steps(self._folder)
         self._budget = None if budget_mb is None else budget_mb << 20
 

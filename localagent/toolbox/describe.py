@@ -33,15 +33,29 @@ class Plugin:
 
 async def describe(files: Sequence[Path], *, unsandboxed: bool = False) -> list[Plugin]:
     """One Plugin per file, in order. Starts a worker only for contents never seen before."""
+    return await described([(file, _bytes(file)) for file in files], unsandboxed=unsandboxed)
+
+
+def _bytes(file: Path) -> bytes | str:
+    """What is in it, or why it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        return str(error.strerror)
+
+
+async def described(contents: Sequence[tuple[Path, bytes | str]], *, unsandboxed: bool = False) -> list[Plugin]:
+    """The same for bytes that stand for a file; a text instead is why there are none."""
     cache = _read_cache()
     plugins = []
     learned = False
-    for file in files:
+    for file, data in contents:
         try:
-            data = file.read_bytes()
+            if isinstance(data, str):
+                raise ValueError(data)
             source = data.decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        except ValueError as error:
+            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
             plugins.append(Plugin(file, "", (), (f"{file}:1: the file cannot be read: {reason}.",)))
             continue
         key = f"{VERSION}:{hashlib.sha256(data).hexdigest()}"

@@ -50,6 +50,7 @@ class PluginSource:
     - `mask` hides secrets in a result's text, before any of it is shown or written to `spill`.
     - `hosts` gives the hosts that programs may reach, and those they may not though they match,
       asked at each call.
+    - `given` are plugins that are described already; they come after those of `files`.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class PluginSource:
         unsandboxed: bool = False,
         mask: Callable[[str], str] = str,
         hosts: Hosts = _no_hosts,
+        given: Sequence[Plugin] = (),
     ) -> None:
         self._files = list(files)
+        self._given = list(given)
         self._workspace = Path(os.path.realpath(workspace))
         self._scratch = Path(os.path.realpath(scratch))
         self._spill = Path(os.path.realpath(spill))
@@ -83,7 +86,7 @@ class PluginSource:
         """Learn what the files offer; returns a sentence for everything that could not be loaded."""
         problems: list[str] = []
         tools: dict[str, tuple[ToolSpec, Plugin]] = {}
-        for plugin in await describe(self._files, unsandboxed=self._unsandboxed):
+        for plugin in [*await describe(self._files, unsandboxed=self._unsandboxed), *self._given]:
             problems += plugin.problems
             for spec in plugin.specs:
                 if (taken := tools.get(spec.name)) is not None:
@@ -95,6 +98,16 @@ class PluginSource:
                 tools[spec.name] = (spec, plugin)
         self._tools = tools
         return problems
+
+    def renew(self, plugin: Plugin) -> bool:
+        """Run other code for the tools of this file from the next call on; False where they are not exactly the same tools."""
+        old = {name: spec for name, (spec, one) in self._tools.items() if one.file == plugin.file}
+        new = {spec.name: spec for spec in plugin.specs}
+        if not new or old != new:
+            return False
+        for name, spec in new.items():
+            self._tools[name] = (spec, plugin)
+        return True
 
     def specs(self) -> list[ToolSpec]:
         """The tools that `load` found, in the order of the files and of their lines."""

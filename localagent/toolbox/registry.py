@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..values import Text, ToolCall, ToolResult, ToolSpec
 
@@ -24,13 +24,13 @@ class ToolSource(Protocol):
 class Registry:
     """The tools of `sources` in their order. A name that is taken is refused, not renamed.
 
-    `problems` says which tools were refused, and why.
+    `problems` says which tools were refused, and why, after those that are given.
     """
 
-    def __init__(self, sources: Sequence[ToolSource]) -> None:
+    def __init__(self, sources: Sequence[ToolSource], problems: Sequence[str] = ()) -> None:
         self._sources = tuple(sources)
         self._tools: dict[str, tuple[ToolSpec, ToolSource]] = {}
-        problems = []
+        problems = list(problems)
         for source in sources:
             for spec in source.specs():
                 if (taken := self._tools.get(spec.name)) is not None:
@@ -55,6 +55,10 @@ class Registry:
         found = self._tools.get(call.name)
         fingerprint = getattr(found[1], "fingerprint", None) if found else None
         return str(fingerprint(call)) if fingerprint is not None else found[0].source if found else ""
+
+    def renew(self, plugin: Any) -> bool:
+        """Whether a source runs this version of its plugin from now on (see `PluginSource.renew`)."""
+        return any(renew(plugin) for source in self._sources if (renew := getattr(source, "renew", None)) is not None)
 
     def release(self, call_id: str) -> None:
         """What this call's requests point to is no longer needed."""

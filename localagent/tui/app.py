@@ -22,6 +22,8 @@ from .doing import Doing
 from .driver import Driver, House
 from .prompt import Prompt
 from .transcript import Transcript
+from .trust import Trusting
+from .watching import Watching
 from .windows import Picker, Row
 
 _FRAME_S = 1 / 30
@@ -60,6 +62,8 @@ class LocalAgentApp(App[None]):
         self.house = house
         self.driver = Driver(house, self._approve, self._changed)
         self.doing = Doing(self)
+        self.watching = Watching(self)
+        self.trusting = Trusting(self)
         self.questions: list[Question] = []
         self._first = (resume, model)
         self.painting = False
@@ -92,6 +96,12 @@ class LocalAgentApp(App[None]):
         self._draw_lines()
         # The first frame before the work: a session takes as long again.
         self.call_after_refresh(self.driver.open, *self._first)
+        self.call_after_refresh(self.watching.begin)
+        self.call_after_refresh(self.trusting.begin)
+
+    def on_unmount(self) -> None:
+        self.watching.stop()
+        self.trusting.stop()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw_lines)
@@ -213,7 +223,7 @@ class LocalAgentApp(App[None]):
         await self.transcript.scroll_by(event.key)
 
     def on_prompt_paths_wanted(self) -> None:
-        if time.monotonic() - self._paths_at > _PATHS_OLD_S:
+        if self.watching.fresh_names() or time.monotonic() - self._paths_at > _PATHS_OLD_S:
             self._paths_at = time.monotonic()
             self.run_worker(self._read_paths(), group="paths", exclusive=True)
 

@@ -8,6 +8,7 @@ from ..agent import shown
 from ..values import ToolCall
 from . import effect, wording
 from .view import Own, Tool, ToolState
+from .words import t
 
 _LIVE_LINES = 8
 _TOLD_LINES = 4
@@ -56,7 +57,20 @@ def head(item: Tool | Own, unfolded: bool) -> Content:
         name, args = shown.visible(item.call.name, lines=False), "" if unfolded else _arguments(item.call)
     parts = [(f"{_MARKS[now]} ", _COLOURS[now]), (name, "bold"), (f" {args}" if args else "", "")]
     facts = _facts(item)
-    return Content.assemble(*parts, (f"  {facts}" if facts else "", "$text-muted"))
+    since = _outdated(item)
+    return Content.assemble(
+        *parts, (f"  {facts}" if facts else "", "$text-muted"), (f"  {since}" if since else "", "$text-warning")
+    )
+
+
+def _outdated(item: Tool | Own) -> str:
+    """The files it showed or made that others have changed since."""
+    names = item.outdated if isinstance(item, Tool) else ()
+    if not names:
+        return ""
+    if len(names) == 1:
+        return t("△ {name} changed since", name=wording.one_line(names[0], 60))
+    return t("△ {count} files changed since", count=len(names))
 
 
 def _arguments(call: ToolCall) -> str:

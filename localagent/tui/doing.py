@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import textwrap
-import time
 from collections.abc import Callable
 from itertools import zip_longest
 from typing import TYPE_CHECKING, cast
@@ -16,17 +15,16 @@ from ..agent import shown
 from ..errors import LocalAgentError
 from ..store import paths, sessions
 from ..values import Mode
-from . import card, commands, effect, look, wording
-from .driver import step_diffs
+from . import commands, look, wording
 from .view import MODES, Said
 from .windows import Picker, Reader, Row
+from .words import t
 
 if TYPE_CHECKING:
-    from ..store.journal import Journal, Step, Undone
+    from ..store.journal import Journal, Undone
     from .app import LocalAgentApp
 
 _KEY_WIDTH = 24
-_STEPS = 100
 _SESSIONS = 200
 
 
@@ -57,6 +55,7 @@ class Doing:
             "undo": self._undo,
             "redo": self._redo,
             "changes": self._changes,
+            "trust": self._trust,
             "mode": self._mode,
             "model": self._model,
             "new": self._new,
@@ -121,35 +120,19 @@ class Doing:
             self._tell(*_told(done, verb, self._folder))
 
     async def _changes(self, _: str) -> None:
-        steps = await asyncio.to_thread(self._journal().steps, _STEPS)
-        here = [step for step in steps if step.touches(self._folder)]
-        if not here:
+        from . import changes
+
+        deeds = changes.Deeds(self._journal(), self._folder, self._why_not)
+        if await asyncio.to_thread(deeds.steps):
+            self._app.push_screen(changes.Steps(deeds, self._tell))
+        else:
             self._tell("Nothing was changed in this folder yet.")
-            return
-        rows = [Row(str(step.number), _step_line(step), _when(step.at)) for step in here]
-        self._app.push_screen(Picker("What was changed here", rows), self._show_step)
 
-    def _show_step(self, chosen: str | None) -> None:
-        if chosen is not None:
-            self._app.run_worker(self._read_step(int(chosen)))
+    def _why_not(self) -> str:
+        return t("The agent is at work; Esc stops it, then try again.") if self._app.driver.running else ""
 
-    async def _read_step(self, number: int) -> None:
-        try:
-            step = await asyncio.to_thread(self._journal().step, number)
-            diffs = await asyncio.to_thread(step_diffs, number, self._folder)
-        except LocalAgentError as error:
-            self._tell(str(error), "error")
-            return
-        lines = [Content(line) for line in shown.change_lines(step.changes, self._folder, 10_000)]
-        for diff in diffs:
-            lines += [Content(""), *(card.drawn([row]) for row in effect.diff_rows(diff))]
-        keys = {"done": {"u": "undoes it"}, "undone": {"r": "does it again"}}.get(step.state, {})
-        title = f"Step {number}: {step.name}"
-        self._app.push_screen(Reader(title, lines, keys), lambda key: self._turn_step(number, key))
-
-    def _turn_step(self, number: int, key: str | None) -> None:
-        if key is not None:
-            self._app.run_worker(self.command("undo" if key == "u" else "redo", str(number)))
+    async def _trust(self, argument: str) -> None:
+        await self._app.trusting.command(argument)
 
     # ------------------------------------------------------------ sessions and settings
 
@@ -234,15 +217,6 @@ def _pair(left: str, right: str, width: int) -> list[Content]:
     lefts, rights = textwrap.wrap(left, _KEY_WIDTH) or [""], textwrap.wrap(right, width) or [""]
     pairs = zip_longest(lefts, rights, fillvalue="")
     return [Content.assemble((f"{a:{_KEY_WIDTH}}  ", "bold"), (b, "$text-muted")) for a, b in pairs]
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
-
-
-def _step_line(step: Step) -> str:
-    state = "" if step.state == "done" else f" ({step.state})"
-    return f"{step.number:>3}  {effect.summary(step.changes) or step.name}{state} · {step.name}"
 
 
 def _told(done: Undone, verb: str, folder: str) -> tuple[str, str]:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..agent import shown
 from ..errors import LocalAgentError
-from ..events import ChangesCommitted, Notice, TurnEnded
+from ..events import ChangesCommitted, Notice, Nudged, TurnEnded
 from ..sandbox.profile import Boundary, Limits
 from ..store import originals, paths
 from ..values import Mode
+from .outdated import FilesChanged
 from .view import MODES, DiffsRead, OwnCommand, Seen, View, reduce, replayed
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class Driver:
         self._own: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._ahead: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = False
+        # Called once that is found out.
+        self.looked: Callable[[], None] = lambda: None
+        self._outdated: dict[str, tuple[str, ...]] = {}
         self._others: set[asyncio.Task[Any]] = set()
 
     # ------------------------------------------------------------ the session
@@ -88,7 +94,9 @@ class Driver:
         self.view = replace(
             shown_now, talk=self.view.talk + 1, model=made.setting.engine.model, items=(*shown_now.items, *kept)
         )
+        self._outdated = {}
         self._changed()
+        self.look()
         self.read_ahead("")
         self._next()
 
@@ -166,6 +174,8 @@ class Driver:
                     self._see(event)
                     if isinstance(event, ChangesCommitted):
                         self._begin(self._read_diffs(event.call_id, event.step))
+                    if isinstance(event, ChangesCommitted) or (isinstance(event, Nudged) and event.files):
+                        self.look()
         except asyncio.CancelledError:
             stopped = True
         except Exception as error:  # noqa: BLE001 - the conversation goes on; the transcript holds what happened
@@ -174,6 +184,7 @@ class Driver:
         if self.view.busy:
             self._see(session.ended or TurnEnded("cancelled"))
         self._turn = None
+        self.look()
         if not stopped:
             self._next()
         if not self.running:
@@ -187,6 +198,25 @@ class Driver:
         except LocalAgentError:
             return
         self._see(DiffsRead(call_id, tuple(found)))
+
+    # ------------------------------------------------------------ files that others change
+
+    def look(self) -> None:
+        """Find out, beside everything else, which of the files that the model has seen are other ones now."""
+        self._look_again = True
+        if self._looking is None or self._looking.done():
+            self._looking = self._begin(self._look())
+
+    async def _look(self) -> None:
+        while self._look_again and (session := self.session) is not None:
+            self._look_again = False
+            found = await asyncio.to_thread(session.reads.outdated)
+            folder = str(self.house.folder)
+            named = {call: tuple(shown.relative(p, folder) for p in paths) for call, paths in found.items()}
+            if named != self._outdated and session is self.session:
+                self._outdated = named
+                self._see(FilesChanged(named))
+            self.looked()
 
     # ------------------------------------------------------------ the person's own shell
 

@@ -68,6 +68,7 @@ Window { align: center middle; background: $background 60%; }
 .window > Sheet { height: auto; min-height: 1; max-height: 2; background: $surface; scrollbar-size-vertical: 1; margin: 1 0; }
 Sheet > Static { height: auto; }
 .window > OptionList { height: auto; max-height: 70%; background: $surface; border: none; }
+.window > OptionList.few { max-height: 8; }
 .window > Input { border: round $border-blurred; background: $surface; }
 .window > Input:focus { border: round $border; }
 .window > TextArea { height: auto; min-height: 4; max-height: 16; }

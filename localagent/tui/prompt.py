@@ -116,11 +116,13 @@ class Prompt(TextArea):
             self.choices.offer([])
             return
         self._closed_at = None
-        if complete.path_word(before) is not None and not self.paths:
+        if complete.path_word(before) is not None:
             self.post_message(self.PathsWanted())
         self.choices.offer(complete.choices(before, self.paths))
 
     def paths_known(self, paths: list[str]) -> None:
+        if paths == self.paths:
+            return
         self.paths = paths
         self._offer()
 

@@ -1,7 +1,7 @@
 """What the screen shows, as a value, and the one function that makes it from events.
 
 Nothing here knows Textual, a clock or a file: `reduce` is pure, so a stored session, a
-running one and a test draw the same. What is in `past` never changes again.
+running one and a test draw the same. What is in `past` never changes again, but for the mark `outdated`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from ..events import (
     TurnStarted,
 )
 from ..values import Change, Mode, PlanItem, Receipt, Text, ToolCall, ToolResult
+from . import outdated
+from .outdated import FilesChanged
 from .wording import plain_output
 
 # Of a program's live output the end is kept; the whole of it lies in the session's folder.
@@ -62,7 +64,8 @@ class Said:
 class Tool:
     """One call. `began` is seconds on the caller's clock; `exit_code` only of programs; `output` as it came.
 
-    `seconds` is without the time `waited` for an answer, which began at `asked`.
+    `seconds` is without the time `waited` for an answer, which began at `asked`. `outdated` names the files that it
+    showed or made and that others have changed since.
     """
 
     call: ToolCall
@@ -79,6 +82,7 @@ class Tool:
     spill: str = ""
     asked: float = 0.0
     waited: float = 0.0
+    outdated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,7 @@ class OwnCommand:
     seconds: float = 0.0
 
 
-Seen = Event | DiffsRead | OwnCommand
+Seen = Event | DiffsRead | OwnCommand | FilesChanged
 
 
 def reduce(view: View, event: Seen, at: float) -> View:
@@ -201,18 +205,16 @@ def reduce(view: View, event: Seen, at: float) -> View:
             return _message(view, event)
         case ToolStarted() | ToolOutput() | ApprovalAsked() | ApprovalGiven() | ChangesCommitted() | ToolFinished():
             return _tool_event(view, event, at)
-        case DiffsRead():
-            return _on_tool(view, event.call_id, lambda tool: replace(tool, diffs=event.diffs))
         case PlanUpdated():
             return replace(view, plan=event.items)
         case Notice():
             return replace(view, items=(*view.items, Told(event.text, event.level)))
         case Nudged():
-            return view
+            return _nudged(view, event)
         case TurnEnded():
             return _ended(view, event, at)
-        case OwnCommand():
-            return _own(view, event)
+        case DiffsRead() | OwnCommand() | FilesChanged():
+            return _beside(view, event)
         case _:
             assert_never(event)
 
@@ -275,6 +277,24 @@ def _tool_event(view: View, event: ToolEvent, at: float) -> View:
         case ToolFinished():
             done = _with_tool(view, event.call, lambda tool: _finished(tool, event), at)
             return replace(done, phase="answering" if done.phase != "idle" else "idle")
+
+
+def _beside(view: View, event: DiffsRead | OwnCommand | FilesChanged) -> View:
+    """What is no event of the session."""
+    match event:
+        case DiffsRead():
+            return _on_tool(view, event.call_id, lambda tool: replace(tool, diffs=event.diffs))
+        case OwnCommand():
+            return _own(view, event)
+        case FilesChanged():
+            return replace(view, past=outdated.marked(view.past, event), items=outdated.marked(view.items, event))
+        case _:
+            assert_never(event)
+
+
+def _nudged(view: View, event: Nudged) -> View:
+    """What the model is told of the person's own changes, the person is told too."""
+    return replace(view, items=(*view.items, Told(outdated.told(event)))) if event.files else view
 
 
 def _answered(tool: Tool, state: ToolState, at: float) -> Tool:

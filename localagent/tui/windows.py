@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -114,8 +114,19 @@ class Sheet(VerticalScroll, can_focus=True):
         self._lines = lines
 
     def compose(self) -> ComposeResult:
+        yield from self._pieces()
+
+    def _pieces(self) -> Iterator[Static]:
         for at in range(0, len(self._lines), _CHUNK):
             yield Static(Content("\n").join(self._lines[at : at + _CHUNK]), markup=False)
+
+    async def refill(self, lines: Sequence[Content]) -> None:
+        """Another text, from its beginning."""
+        self._lines = lines
+        async with self.batch():
+            await self.remove_children()
+            await self.mount_all(self._pieces())
+        self.scroll_home(animate=False)
 
 
 def fit(window: Screen) -> None:

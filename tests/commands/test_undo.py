@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from localagent.commands import undo
-from localagent.errors import StoreError
+from localagent.errors import StoreError, UsageError
 from localagent.values import Change
 
 
@@ -210,6 +210,17 @@ def test_one_file_of_a_step(work: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert do_redo("--file", str(work / "old.txt")) == 0 and not (work / "old.txt").exists()
     with pytest.raises(StoreError, match="no step has changed"):
         do_undo("--file", "elsewhere.txt")
+
+
+def test_one_file_is_had_back_over_what_it_holds_now(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work / "old.txt").write_text("mine")
+    assert do_undo("--file", "old.txt") == 1 and "--overwrite" in capsys.readouterr().err
+    assert do_undo("--file", "old.txt", "--overwrite") == 0 and (work / "old.txt").read_text() == "old"
+    said = capsys.readouterr()
+    assert "Put back ~/work/old.txt" in said.out and "localagent undo --step" in said.err
+    assert do_undo() == 0 and (work / "old.txt").read_text() == "mine"
+    with pytest.raises(UsageError, match="for one file"):
+        do_undo("--overwrite")
 
 
 def test_changes_of_one_session_and_what_undo_costs(work: Path, tmp_path: Path, capsys) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from localagent.tui.approval import Approval
+from localagent.tui.trust import Trusting
+from localagent.tui.watching import Watching
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +17,9 @@ def work(tmp_path: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.chdir(folder)
     monkeypatch.setenv("LOCALAGENT_NO_MOTION", "1")
     monkeypatch.delenv("NO_COLOR", raising=False)
+    # Watching costs threads; the tests of it begin at once.
+    monkeypatch.setattr(Watching, "AFTER_S", 3600.0)
+    monkeypatch.setattr(Trusting, "AFTER_S", 3600.0)
     return folder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,43 @@ async def _queued(pilot: Any) -> None:
     await painted(pilot)
 
 
+async def _browsing(pilot: Any) -> None:
+    await _changed(pilot)
+    await say(pilot, "/changes")
+    await shows(pilot, "Greet the world")
+
+
+async def _one_step(pilot: Any) -> None:
+    await _browsing(pilot)
+    await pilot.press("enter")
+    await shows(pilot, "+Hello, world")
+
+
+async def _conflict(pilot: Any) -> None:
+    await _one_step(pilot)
+    Path("hello.txt").write_text("Hello, everybody\n")
+    await pilot.press("f")
+    await shows(pilot, "hello.txt was changed since")
+
+
+async def _by_others(pilot: Any) -> None:
+    await say(pilot, "What do the notes say?")
+    await idle(pilot)
+    Path("hello.txt").write_text("Hello, everybody\n")
+    pilot.app.driver.look()
+    await shows(pilot, "changed since")
+    await say(pilot, "And now?")
+    await idle(pilot)
+
+
+def reading() -> Any:
+    """The tools with one that reads a file and says so."""
+    made = tools(read=(("read:fs",), lambda args: Path(args["path"]).read_text()))
+    specs, shape = made.specs, {"type": "object", "properties": {"path": {"type": "string", "format": "path"}}}
+    made.specs = lambda: [replace(spec, parameters=shape) if spec.name == "read" else spec for spec in specs()]
+    return made
+
+
 def _two_files() -> None:
     Path("hello.txt").write_text("Hello\nall of you\nbye\n")
 
@@ -145,6 +182,10 @@ def _slow_run() -> Any:
     return made
 
 
+_GREETING = (
+    said("", call("write", path="hello.txt", content="Hello, world\nall of you\nbye\n"), call("look")),
+    said("Done: `hello.txt` greets the world."),
+)
 DANGEROUS = "cd build && rm -rf ./cache; git push --force"
 SCENES: dict[str, Scene] = {
     "empty": Scene((), _nothing),
@@ -173,13 +214,19 @@ SCENES: dict[str, Scene] = {
     "approval of many files": Scene((said("", call("many")),), _question),
     "denied": Scene((said("", call("write", path="a.txt")), said("Then I leave it.")), _denied),
     "changed": Scene(
-        (
-            said("", call("write", path="hello.txt", content="Hello, world\nall of you\nbye\n"), call("look")),
-            said("Done: `hello.txt` greets the world."),
-        ),
+        _GREETING,
         _changed,
         before=_two_files,
         mode="auto",
+    ),
+    "changes": Scene(_GREETING, _browsing, before=_two_files, mode="auto"),
+    "one step": Scene(_GREETING, _one_step, before=_two_files, mode="auto"),
+    "changed since the step": Scene(_GREETING, _conflict, before=_two_files, mode="auto", size=(60, 20)),
+    "changed by others": Scene(
+        (said("", call("read", path="hello.txt")), said("They greet all of you."), said("They greet everybody now.")),
+        _by_others,
+        before=_two_files,
+        have=reading,
     ),
     "failed": Scene(
         (said("", call("run", command="make")), said("It does not build."), said("It does not build: `cc` fails.")),

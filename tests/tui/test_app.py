@@ -112,6 +112,8 @@ def test_undo_redo_and_changes(work: Path) -> None:
         await shows(pilot, "+x")
         await pilot.press("u")
         await until(pilot, lambda: not (work / "a.txt").exists())
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
         await say(pilot, "/undo")
         await shows(pilot, "nothing to undo")
         await say(pilot, "/undo x")

@@ -1,0 +1,181 @@
+"""The user's own plugins in the app: a new or changed file is offered, and is on when a person confirms its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.events import Key
+
+from ..agent import shown
+from ..errors import LocalAgentError
+from ..store import trusted
+from .watching import in_loop
+from .windows import Picker, Reader, Row
+from .words import t
+
+if TYPE_CHECKING:
+    from ..store.watch import Watch
+    from ..toolbox.own import Own
+    from .app import LocalAgentApp
+
+_SOURCE_LINES = 5_000
+
+
+class Trusting:
+    """Looks at the plugin folder `AFTER_S` seconds after the first frame, and whenever something changes there."""
+
+    AFTER_S = 1.5
+
+    def __init__(self, app: LocalAgentApp) -> None:
+        self._app = app
+        self._watch: Watch | None = None
+        self._offered: set[tuple[str, str]] = set()
+
+    def begin(self) -> None:
+        """Call it once the first frame is drawn."""
+        self._app.set_timer(self.AFTER_S, self._start)
+
+    def _start(self) -> None:
+        from ..store.watch import Watch
+
+        # The folder above is watched: the plugins' own need not be there yet.
+        self._watch = Watch(str(trusted.plugins_folder().parent), in_loop(self._heard))
+        self._watch.start()
+        self._app.run_worker(self._offer(), group="trust", exclusive=True)
+
+    def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _heard(self, paths: frozenset[str] | None) -> None:
+        top = os.path.realpath(trusted.plugins_folder())
+        if paths is None or any(path == top or path.startswith(top + os.sep) for path in paths):
+            self._app.run_worker(self._offer(), group="trust", exclusive=True)
+
+    async def look(self) -> list[Own]:
+        """The files as they are now. Raises ConfigError."""
+        from ..toolbox import own
+
+        if not await asyncio.to_thread(own.files):
+            return []
+        session = self._app.driver.session
+        specs = session.setting.registry.specs() if session is not None else ()
+        folder = str(trusted.plugins_folder())
+        taken = [spec.name for spec in specs if not spec.source.startswith(folder + os.sep)]
+        unsandboxed = (await asyncio.to_thread(self._app.house.boundary)).name == "none"
+        return await own.look(taken, unsandboxed=unsandboxed)
+
+    async def _offer(self) -> None:
+        """A toast for each file that is not what was confirmed, once for each content."""
+        try:
+            found = await self.look()
+        except LocalAgentError as error:
+            self._app.driver.tell(str(error), "warning")
+            return
+        for one in found:
+            key = (str(one.file), one.sha256)
+            if one.state == "on" or key in self._offered:
+                continue
+            self._offered.add(key)
+            name = shown.visible(one.file.name, lines=False)
+            if one.problems:
+                kept = t(" The earlier version runs on.") if one.running else ""
+                told = shown.visible(" ".join(one.problems), lines=False)
+                self._app.driver.tell(t("The plugin {name} cannot be used: {problem}{kept}", name=name, problem=told, kept=kept), "warning")
+            elif one.state == "changed":
+                text = t("The plugin {name} was changed; its earlier version runs on. /trust shows it and asks.", name=name)
+                self._app.notify(text, timeout=10, markup=False)
+            else:
+                text = t("The plugin {name} is new, and off. /trust shows it and asks.", name=name)
+                self._app.notify(text, timeout=10, markup=False)
+
+    # ------------------------------------------------------------ asking
+
+    async def command(self, argument: str) -> None:
+        """`/trust [FILE]`: the one that is named or the only one that waits, else a list."""
+        from ..toolbox import own
+
+        found = await self.look()
+        if argument:
+            self._show(own.find(argument, found))
+            return
+        if not found:
+            folder = str(trusted.plugins_folder())
+            self._app.driver.tell(t("There are no plugins of yours. They are Python files in {folder}", folder=folder))
+            return
+        waiting = [one for one in found if one.state != "on"]
+        if len(waiting) == 1:
+            self._show(waiting[0])
+            return
+        states = {"on": t("on"), "off": t("off"), "changed": t("changed")}
+        rows = [Row(one.file.name, shown.visible(one.file.name, lines=False), states[one.state]) for one in found]
+        by_name = {one.file.name: one for one in found}
+        self._app.push_screen(Picker(t("Your plugins"), rows), lambda name: self._show(by_name[name]) if name else None)
+
+    def _show(self, one: Own) -> None:
+        window = Looked(t("Your plugin {name}", name=shown.visible(one.file.name, lines=False)), lines_of(one), keys_of(one))
+        self._app.push_screen(window, lambda key: self._app.run_worker(self._answered(one, key)) and None)
+
+    async def _answered(self, one: Own, key: str | None) -> None:
+        from ..toolbox import own
+
+        name = shown.visible(one.file.name, lines=False)
+        try:
+            if key == "x":
+                await asyncio.to_thread(trusted.withdraw, one.file)
+                self._app.driver.tell(t("The plugin {name} is off from the next conversation on.", name=name))
+            elif key == "y":
+                await asyncio.to_thread(own.confirm, one)
+                session = self._app.driver.session
+                if session is not None and session.setting.registry.renew(one.now):
+                    text = t("The plugin {name} is on; its tools are the same, so this conversation uses it too.", name=name)
+                else:
+                    text = t("The plugin {name} is on. Its tools are there from the next conversation on (/new).", name=name)
+                self._app.driver.tell(text)
+        except LocalAgentError as error:
+            self._app.driver.tell(str(error), "error")
+
+
+class Looked(Reader):
+    """What a plugin is, and all of its code. A key that came too early is no yes."""
+
+    LOCKED_S = 0.5
+
+    def on_mount(self) -> None:
+        self._opened = time.monotonic()
+
+    def on_key(self, event: Key) -> None:
+        # Textual calls the base class's handler too, unless it is told not to.
+        if event.key == "y" and time.monotonic() - self._opened < self.LOCKED_S:
+            event.stop()
+            event.prevent_default()
+
+
+def keys_of(one: Own) -> dict[str, str]:
+    keys = {} if one.state == "on" or one.problems else {"y": t("has it on, exactly as it is here")}
+    return keys if one.running is None else {**keys, "x": t("has it off")}
+
+
+def lines_of(one: Own) -> list[Content]:
+    """Its facts, then its code; where it was changed, what was."""
+    import difflib
+
+    from ..toolbox import own
+    from . import card, effect
+
+    lines = [Content(shown.visible(line, lines=False)) for line in own.told(one)]
+    lines.append(Content(""))
+    new = one.data.decode("utf-8", "replace")
+    if one.state == "changed" and one.running is not None:
+        name = one.file.name
+        made = list(difflib.unified_diff(one.running.source.split("\n"), new.split("\n"), name, name, lineterm="", n=3))[2:]
+        diff = "\n".join([shown.visible(one.file.name, lines=False), *(shown.visible(line, lines=False) for line in made)])
+        return [*lines, *(card.drawn([row]) for row in effect.diff_rows(diff))]
+    code = new.split("\n")
+    if len(code) > _SOURCE_LINES:
+        lines.append(Content.styled(t("Of its {count} lines the first {shown}:", count=len(code), shown=_SOURCE_LINES), "$text-warning"))
+    return [*lines, *(Content(shown.visible(line, lines=False)) for line in code[:_SOURCE_LINES])]
