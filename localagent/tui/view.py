@@ -29,7 +29,7 @@ from ..events import (
     TurnEnded,
     TurnStarted,
 )
-from ..values import Change, Mode, PlanItem, Receipt, Text, ToolCall, ToolResult
+from ..values import Mode, PlanItem, Proposal, Receipt, Text, ToolCall, ToolResult
 from . import outdated
 from .outdated import FilesChanged
 from .wording import plain_output
@@ -77,7 +77,7 @@ class Tool:
     reason: str = ""
     exit_code: int | None = None
     step: int = 0
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Proposal, ...] = ()
     diffs: tuple[str, ...] = ()
     spill: str = ""
     asked: float = 0.0
