@@ -46,6 +46,7 @@ COMMANDS = {
     "engine": ("commands.engine", "show or stop the resident engine"),
     "bench": ("commands.bench", "measure how fast a model reads, writes and starts here"),
     "serve": ("commands.serve", "answer other programs over HTTP, as the OpenAI API does"),
+    "web": ("commands.web", "use the app in a browser on this machine"),
     "undo": ("commands.undo", "take back what the last step (or step N) changed"),
     "redo": ("commands.undo", "put back what undo took away"),
     "changes": ("commands.undo", "show what was changed, step by step"),
@@ -223,6 +224,11 @@ def _needs(name: str) -> tuple[object, ...]:
         return (_bench,)
     if name == "serve":
         return (_server,)
+    if name == "web":
+        from . import wiring
+        from .serve.web import server
+
+        return (lambda port: server.Server(server.program(wiring.folder(None)), port),)
     if name == "resume":
         return (_do_arguments, _at_terminal())
     if name == "tools":

@@ -53,6 +53,8 @@ def test_the_wheel_holds_the_tools_and_the_catalogue(wheel: Path) -> None:
     assert shipped and shipped <= names
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "localagent").rglob("*.py")}
     assert sources <= names
+    pages = ROOT / "localagent" / "serve" / "web" / "static"
+    assert {path.relative_to(ROOT).as_posix() for path in pages.rglob("*.*")} <= names
     assert not [name for name in names if name.endswith((".pyc", ".gguf")) or "/tests/" in name]
 
 

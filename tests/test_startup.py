@@ -83,6 +83,12 @@ def test_only_the_app_loads_textual_and_it_never_loads_the_engine() -> None:
     assert "textual" not in _loaded("import localagent.interactive")
 
 
+def test_the_web_server_is_loaded_when_it_is_started_and_never_with_textual() -> None:
+    assert not _loaded("import localagent.commands.web") & {"starlette", "uvicorn", "wsproto", "textual"}
+    server = _loaded("import localagent.serve.web.server")
+    assert "starlette" in server and not server & {"textual", "llama_cpp", "numpy", "httpx2"}
+
+
 def test_without_a_terminal_no_arguments_print_the_help() -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = "import sys; from localagent.cli import main; code = main([]); sys.exit(7 if 'textual' in sys.modules else code)"

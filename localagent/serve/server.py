@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
-import os
 import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import uvicorn
-
-from ..errors import LocalAgentError, UsageError
+from ..errors import UsageError
 from .access import ENV, Access, Key, is_loopback
 from .app import Face
-from .connections import Connection
+from .listening import Uvicorn, bound, config
 from .models import Shelf
-
-_END_S = 1
-"""How long an answer that was broken off may take to end."""
-_BACKLOG = 128
 
 
 class Server:
@@ -34,10 +24,10 @@ class Server:
         self.key = key
         self.open_to_others = not is_loopback(host)
         self._shelf, self._host = shelf, host
-        self._socket = _bound(host, port)
+        self._socket = bound(host, port)
         self._port = int(self._socket.getsockname()[1])
         self._face = Face(shelf, Access(key.value, host, self._port))
-        self._uvicorn: _Uvicorn | None = None
+        self._uvicorn: Uvicorn | None = None
 
     @property
     def address(self) -> str:
@@ -70,7 +60,7 @@ class Server:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serves until `stop`; `ready` is called when it listens."""
-        self._uvicorn = _Uvicorn(_config(self._face), ready)
+        self._uvicorn = Uvicorn(config(self._face), ready)
         await self._uvicorn.serve(sockets=[self._socket])
 
     def close(self) -> None:
@@ -82,55 +72,3 @@ class Server:
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
             self._face.stop()
-
-
-def _config(face: Face) -> uvicorn.Config:
-    return uvicorn.Config(
-        face,
-        http=Connection,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=_END_S,
-    )
-
-
-class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to us, and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    name = "127.0.0.1" if host == "localhost" else host
-    try:
-        family = socket.AF_INET6 if ipaddress.ip_address(name).version == 6 else socket.AF_INET
-    except ValueError:
-        raise UsageError(f"--host must be an address such as 127.0.0.1, and not {host!r}.") from None
-    made = socket.socket(family)
-    try:
-        if os.name != "nt":
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((name, port))
-        # Two that are bound can both believe in a port; only one can listen.
-        made.listen(_BACKLOG)
-    except OSError as error:
-        made.close()
-        hint = "Choose another with --port N, or any free one with --port 0."
-        raise LocalAgentError(f"{name}:{port} cannot be used: {error.strerror or error}.", hint) from None
-    return made

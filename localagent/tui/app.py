@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from ..store import prompts
 from ..values import Answer, Change, Decision, ToolCall
-from . import commands, effect, listing, look, status, wording
+from . import commands, effect, leaving, listing, look, status, wording
 from .approval import Approval, Question
 from .doing import Doing
 from .driver import Driver, House
@@ -98,6 +98,8 @@ class LocalAgentApp(App[None]):
         self.call_after_refresh(self.driver.open, *self._first)
         self.call_after_refresh(self.watching.begin)
         self.call_after_refresh(self.trusting.begin)
+        if not self.is_headless:
+            leaving.when_told(lambda: self.run_worker(self.leave()))
 
     def on_unmount(self) -> None:
         self.watching.stop()
