@@ -63,15 +63,25 @@ Bare().run()
 """
 OURS = """
 import sys
+from pathlib import Path
 from localagent.events import TextDelta
 from localagent.tui.app import LocalAgentApp
-from tests.tui.support import Home, tools
-from tests.fakes import ScriptedEngine
-class Endless(ScriptedEngine):
-    async def stream(self, *asked):
-        async for token in tokens():
-            yield TextDelta(token)
-LocalAgentApp(Home(Endless(), tools()), sys.argv[1] if len(sys.argv) > 1 else None).run()
+class Late:
+    # As the real one: what a session is made of is loaded when one is made.
+    folder, context, mode, home = Path.cwd(), 16384, "ask", None
+    def boundary(self):
+        from localagent.sandbox.profile import Boundary
+        return Boundary("bubblewrap")
+    async def session(self, *asked):
+        from tests.fakes import ScriptedEngine
+        from tests.tui.support import Home, tools
+        class Endless(ScriptedEngine):
+            async def stream(self, *asked):
+                async for token in tokens():
+                    yield TextDelta(token)
+        self.home = self.home or Home(Endless(), tools())
+        return await self.home.session(*asked)
+LocalAgentApp(Late(), sys.argv[1] if len(sys.argv) > 1 else None).run()
 """
 
 
@@ -82,6 +92,8 @@ class Terminal:
         self._here, there = pty.openpty()
         self.seen = b""
         environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", "PYTHONPATH": str(ROOT)}
+        # A machine set to write no bytecode would compile our modules at every start, but not Textual's.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.began = time.perf_counter()
         command = [sys.executable, "-c", STREAM + code, *argv]
         self._process = subprocess.Popen(

@@ -52,7 +52,7 @@ COMMANDS = {
     "changes": ("commands.undo", "show what was changed, step by step"),
     "approvals": ("commands.approvals", "list, add and revoke stored approvals"),
     "audit": ("commands.audit", "show what was decided and done, and check the record of it"),
-    "sessions": ("commands.sessions", "list past sessions"),
+    "sessions": ("commands.sessions", "list, search, name, fork, export and remove past sessions"),
     "resume": ("interactive", "go on with a session in the terminal app"),
     "channels": ("commands.channels", "add, list, try and remove the channels that messages go through"),
     "tools": ("commands.tools", "list the tools and what each may do; confirm plugins of your own"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, get_args
 
 from .values import (
@@ -276,10 +277,18 @@ _NESTED: dict[tuple[type, str], Any] = {
 
 def _build(kind: type, data: Mapping[str, Any]) -> Any:
     made = {}
-    for f in fields(kind):
-        if f.name in data:
-            made[f.name] = _field(_NESTED.get((kind, f.name)), data[f.name])
+    for name, shape in _shapes(kind):
+        if name in data:
+            value = data[name]
+            # Most values are plain; a history is thousands of them.
+            made[name] = _field(shape, value) if shape is not None or type(value) is list else value
     return kind(**made)
+
+
+@cache
+def _shapes(kind: type) -> tuple[tuple[str, Any], ...]:
+    """The fields of a kind, each with how it is nested."""
+    return tuple((f.name, _NESTED.get((kind, f.name))) for f in fields(kind))
 
 
 def _field(shape: Any, value: Any) -> Any:
@@ -288,11 +297,11 @@ def _field(shape: Any, value: Any) -> Any:
     if shape == "proposals":
         return tuple(_build(Outgoing if "address" in item else Change, item) for item in value)
     if shape == "parts":
-        return tuple(_part(item) for item in value)
+        return tuple([_part(item) for item in value])
     if shape == "texts":
         return _texts(value)
     if isinstance(shape, tuple):
-        return tuple(_build(shape[0], item) for item in value)
+        return tuple([_build(shape[0], item) for item in value])
     if shape is not None:
         return _build(shape, value)
     return tuple(value) if isinstance(value, list) else value
@@ -305,6 +314,8 @@ def _texts(value: Any) -> dict[str, str]:
 
 
 def _part(item: Mapping[str, Any]) -> Text | Image:
+    if item.get("type") == "text":
+        return Text(item["text"])
     kind = _PARTS.get(str(item.get("type")))
     if kind is None:
         raise ValueError(f"unknown part {item.get('type')!r}")

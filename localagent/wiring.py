@@ -16,12 +16,13 @@ from .agent.budget import Budget
 from .agent.masks import Masks
 from .agent.session import Session, Setting
 from .engine.base import Engine, Options
-from .errors import ConfigError, LocalAgentError, ModelError, UsageError
+from .errors import ConfigError, LocalAgentError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import closing, launch
 from .store import audit, channels, credentials, grants, mask_key, paths, transcript
 from .store.journal import Journal
+from .store.workspace import folder
 from .toolbox import own
 from .toolbox.plugins import PluginSource
 from .toolbox.registry import Registry, ToolSource
@@ -149,20 +150,6 @@ def schema(file: str | None) -> dict[str, Any] | None:
     return made
 
 
-def folder(wanted: str | None) -> Path:
-    """The workspace: an existing folder that can be listed."""
-    try:
-        path = (Path(wanted).expanduser() if wanted else Path.cwd()).resolve(strict=True)
-    except OSError as error:
-        named = f"The folder {wanted!r}" if wanted else "The current folder"
-        raise UsageError(
-            f"{named} cannot be used: {error.strerror}.", "Go to another one, or name one with --cwd."
-        ) from None
-    if not path.is_dir():
-        raise UsageError(f"{str(path)!r} is not a folder.", "Name a folder with --cwd.")
-    return path
-
-
 async def registry(
     workspace: Path,
     spill: Path,
@@ -261,13 +248,7 @@ def local_model(chosen: Settings, wanted: str | None, obtain: Obtain) -> tuple[E
     """
     from .engine import models
 
-    entry, path = models.choose(chosen, wanted)
-    if entry.hosted:
-        raise ModelError(
-            f"{entry.id} runs on another machine, and this version runs local models only.",
-            "Choose one with `localagent model list`.",
-        )
-    return (entry, path) if path is not None else obtain(entry, chosen)
+    return models.ready(chosen, wanted, obtain)
 
 
 def engine_of(entry: Entry, path: Path, chosen: Settings) -> LocalEngine:

@@ -80,6 +80,8 @@ def test_help_answers_within_three_times_an_empty_python() -> None:
 def test_only_the_app_loads_textual_and_it_never_loads_the_engine() -> None:
     app = _loaded("import localagent.interactive, localagent.tui.app")
     assert "textual" in app and not app & {"llama_cpp", "numpy", "localagent.engine.llama", "httpx2", "starlette", "watchdog"}
+    # What a session is made of, and the index, come behind the first frame.
+    assert not app & {"localagent.wiring", "localagent.agent.session", "localagent.policy", "localagent.engine", "sqlite3"}
     assert "textual" not in _loaded("import localagent.interactive")
 
 

@@ -70,6 +70,7 @@ class Session:
         self.transcript = transcript
         self.history: list[Message] = []
         self.ended: TurnEnded | None = None
+        self.stored: tuple[Event, ...] = ()
         self.marks = Marks()
         self.reads = Reads()
         # A rule, and what its program was when it was kept.
@@ -79,8 +80,12 @@ class Session:
         self._lost = 0
 
     def replay(self, events: Iterable[Event]) -> None:
-        """Rebuild the history from stored events, without running or writing anything."""
-        for event in events:
+        """Rebuild the history from stored events, without running or writing anything.
+
+        `stored` holds them until the next request: a screen draws them without reading the disk once more.
+        """
+        self.stored = tuple(events)
+        for event in self.stored:
             self._apply(event, replayed=True)
         self._close_open_calls("interrupted")
         self._calls = sum(len(message.calls) for message in self.history)
@@ -94,7 +99,7 @@ class Session:
         seen = await asyncio.to_thread(self.reads.marks, named) if named else {}
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
-        self.ended, self._lost = None, 0
+        self.ended, self._lost, self.stored = None, 0, ()
         marked = _seen_at_start(place).names
         started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place, marked, seen)
         try:
@@ -208,9 +213,10 @@ class Session:
 
     def _close_open_calls(self, why: str) -> None:
         """A call without a result would make the next prompt malformed."""
-        answered = {m.result.call_id for m in self.history if m.result is not None}
-        last = next((m for m in reversed(self.history) if m.role == "assistant"), None)
-        for call in last.calls if last else ():
+        at = next((n for n in range(len(self.history) - 1, -1, -1) if self.history[n].role == "assistant"), None)
+        # Results stand behind their calls: what came before the last answer is closed, and long.
+        answered = {m.result.call_id for m in self.history[at:] if m.result is not None} if at is not None else set()
+        for call in self.history[at].calls if at is not None else ():
             if call.id not in answered:
                 result = ToolResult(call.id, (Text(f"This call was {why}; it has no result."),), "cancelled")
                 self.history.append(Message("tool", result.parts, result=result))

@@ -20,6 +20,14 @@ _localagent() {{
     COMPREPLY=($(compgen -W "--secret-stdin --messages --past --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = audit ]; then
     COMPREPLY=($(compgen -W "show verify --last --session --json" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = sessions ] && [ "$COMP_CWORD" -eq 2 ]; then
+    COMPREPLY=($(compgen -W "list search rename fork export rm restore --json --folder -n" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = sessions ] && [ "${{word:0:1}}" = - ]; then
+    COMPREPLY=($(compgen -W "--json --folder -n --at --format -o --force" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = resume ] && [ "$COMP_CWORD" -eq 2 ] ||
+    [[ "${{COMP_WORDS[1]}} ${{COMP_WORDS[2]}}" =~ ^sessions.(rename|fork|export|rm)$ && "$COMP_CWORD" -eq 3 ]] ||
+    [ "${{COMP_WORDS[COMP_CWORD-1]}}" = --resume ]; then
+    COMPREPLY=($(compgen -W "last $(localagent sessions --ids 2>/dev/null)" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = tune ] && [ "${{word:0:1}}" = - ]; then
     COMPREPLY=($(compgen -W "--forget --anyway --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = sandbox ]; then
@@ -51,6 +59,13 @@ _localagent() {{
     compadd -- --secret-stdin --messages --past --json
   elif [[ $words[2] == audit ]]; then
     compadd -- show verify --last --session --json
+  elif [[ $words[2] == sessions ]] && (( CURRENT == 3 )); then
+    compadd -- list search rename fork export rm restore --json --folder -n
+  elif [[ $words[2] == sessions && $PREFIX == -* ]]; then
+    compadd -- --json --folder -n --at --format -o --force
+  elif [[ $words[2] == resume && $CURRENT == 3 || $words[CURRENT-1] == --resume ||
+    $words[2] == sessions && $words[3] == (rename|fork|export|rm) && $CURRENT == 4 ]]; then
+    compadd last $(localagent sessions --ids 2>/dev/null)
   elif [[ $words[2] == tune && $PREFIX == -* ]]; then
     compadd -- --forget --anyway --json
   elif [[ $words[2] == sandbox ]]; then
@@ -74,6 +89,8 @@ complete -c localagent -n "__fish_seen_subcommand_from approvals" -f -a "list ad
 complete -c localagent -n "__fish_seen_subcommand_from channels" -f -a "add list status probe sync secret rm"
 complete -c localagent -n "__fish_seen_subcommand_from channels" -a "--secret-stdin --messages --past --json"
 complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
+complete -c localagent -n "__fish_seen_subcommand_from sessions" -f -a "list search rename fork export rm restore --json --folder"
+complete -c localagent -n "__fish_seen_subcommand_from resume rename fork export rm" -f -a "last (localagent sessions --ids 2>/dev/null)"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
 complete -c localagent -n "__fish_seen_subcommand_from sandbox" -f -a "--verify --json"
 complete -c localagent -n "__fish_seen_subcommand_from undo" -a "--step --file --force --overwrite"

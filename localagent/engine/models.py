@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,21 @@ def choose(settings: Settings, wanted: str | None, known: Catalogue | None = Non
             f"The file of {entry.id} is damaged: {damage}.", f"`localagent model pull {entry.id}` fetches it again."
         )
     return entry, path
+
+
+def ready(settings: Settings, wanted: str | None, obtain: Callable[[Entry, Settings], tuple[Entry, Path]]) -> tuple[Entry, Path]:
+    """The model the user chose and its file.
+
+    `obtain` gets a model that is not here (or the one a person took instead), or raises ModelMissing. ModelError for
+    a model of another machine.
+    """
+    entry, path = choose(settings, wanted)
+    if entry.hosted:
+        raise ModelError(
+            f"{entry.id} runs on another machine, and this version runs local models only.",
+            "Choose one with `localagent model list`.",
+        )
+    return (entry, path) if path is not None else obtain(entry, settings)
 
 
 def chosen(settings: Settings, wanted: str | None, known: Catalogue) -> Entry:

@@ -7,7 +7,7 @@ import errno
 import os
 from pathlib import Path
 
-from ..errors import StoreError
+from ..errors import StoreError, UsageError
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space and try again."),
@@ -47,6 +47,22 @@ def write_atomic(path: str | Path, data: bytes, mode: int = 0o600) -> None:
         if temp is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temp)
+
+
+def write_new(path: str | Path, data: bytes, mode: int = 0o600) -> None:
+    """The same for a file that is not there yet. UsageError where it is."""
+    target = Path(path)
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode))
+    except FileExistsError:
+        raise UsageError(f"{target} is there already.", "Name another file, or say --force.") from None
+    except OSError as error:
+        raise store_error(error, target) from error
+    try:
+        write_atomic(target, data, mode)
+    except StoreError:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

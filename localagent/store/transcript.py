@@ -47,7 +47,7 @@ def new_id() -> str:
 def find(wanted: str) -> str:
     """The id of a stored session: exact, a unique beginning, or `last`. Raises UsageError."""
     folder = sessions_dir()
-    known = sorted(p.name for p in folder.iterdir() if (p / "transcript.jsonl").exists()) if folder.is_dir() else []
+    known = sorted(p.name for p in folder.iterdir() if _whole(p)) if folder.is_dir() else []
     if wanted == "last" and known:
         return known[-1]
     matches = [name for name in known if name == wanted] or [name for name in known if name.startswith(wanted)]
@@ -57,6 +57,11 @@ def find(wanted: str) -> str:
         raise UsageError(f"{wanted!r} names {len(matches)} sessions.", f"Give more of the id: {', '.join(matches[-3:])}")
     last = f"The last one is {known[-1]}." if known else "There are no sessions yet."
     raise UsageError(f"There is no session {wanted!r}.", last)
+
+
+def _whole(place: Path) -> bool:
+    """Whether a session is there; one that begins with a dot is still being copied."""
+    return not place.name.startswith(".") and (place / "transcript.jsonl").exists()
 
 
 class Transcript:
@@ -93,9 +98,18 @@ class Transcript:
             except (ValueError, TypeError, AttributeError, KeyError):
                 continue
             if isinstance(event, MessageDone):
-                event = replace(event, message=replace(event.message, generated=ids.get(self._messages)))
+                if self._messages in ids:
+                    event = replace(event, message=replace(event.message, generated=ids[self._messages]))
                 self._messages += 1
             yield event
+
+    def raw(self) -> Iterator[bytes]:
+        """The lines as they are on the disk. Raises StoreError."""
+        try:
+            with self._lines.open("rb") as lines:
+                yield from lines
+        except OSError as error:
+            raise _unreadable(self._lines, error) from error
 
     def _write(self, path: Path, value: dict) -> None:
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
@@ -131,16 +145,24 @@ def _append(path: Path, line: bytes) -> None:
 
 def _json_lines(path: Path) -> Iterator[dict]:
     """The lines that are whole JSON objects; anything else is passed over."""
-    if not path.exists():
+    try:
+        lines = path.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with lines:
         for line in lines:
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict):
                 yield value
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} cannot be read: {error.strerror}.", "Check who owns it and its permissions.")
 
 
 def _ids(path: Path) -> dict[int, Generated]:

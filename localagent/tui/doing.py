@@ -13,9 +13,9 @@ from textual.content import Content
 
 from ..agent import shown
 from ..errors import LocalAgentError
-from ..store import paths, sessions
+from ..store import paths
 from ..values import Mode
-from . import commands, look, wording
+from . import commands, look
 from .view import MODES, Said
 from .windows import Picker, Reader, Row
 from .words import t
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .app import LocalAgentApp
 
 _KEY_WIDTH = 24
-_SESSIONS = 200
 
 
 class Doing:
@@ -50,6 +49,8 @@ class Doing:
         self._app.run_worker(self.command(name, ""))
 
     def _commands(self) -> dict[str, Callable]:
+        from . import archive
+
         return {
             "help": self._help,
             "undo": self._undo,
@@ -59,10 +60,10 @@ class Doing:
             "mode": self._mode,
             "model": self._model,
             "new": self._new,
-            "sessions": self._sessions,
             "theme": self._theme,
             "copy": self._copy,
             "quit": self._quit,
+            **archive.commands(lambda: self._app),
         }
 
     def _tell(self, text: str, level: str = "info") -> None:
@@ -166,23 +167,6 @@ class Doing:
     async def _new(self, _: str) -> None:
         if self._idle():
             self._app.driver.open()
-
-    async def _sessions(self, _: str) -> None:
-        if not self._idle():
-            return
-        found = await asyncio.to_thread(lambda: list(sessions.rows(_SESSIONS)))
-        here = [row for row in found if row.folder == self._folder]
-        elsewhere = len(found) - len(here)
-        if not here:
-            more = f" ({wording.count(elsewhere, 'session')} in other folders.)" if elsewhere else ""
-            self._tell(f"There are no earlier sessions in this folder.{more}")
-            return
-        rows = [Row(row.id, row.goal, f"{row.id[:13]} {row.status}") for row in here]
-        self._app.push_screen(Picker("Earlier sessions in this folder", rows), self._resume)
-
-    def _resume(self, chosen: str | None) -> None:
-        if chosen is not None:
-            self._app.driver.open(chosen)
 
     async def _theme(self, argument: str) -> None:
         if not argument:

@@ -87,7 +87,8 @@ class Driver:
             self.session = before
             self._see(Notice(str(error), "error"))
             return
-        shown_now = await asyncio.to_thread(lambda: replayed(made.transcript.read())) if resume else View()
+        shown_now = await asyncio.to_thread(replayed, made.stored) if resume else View()
+        made.stored = ()
         self.session, self.mode = made, made.mode
         # What was said before the session was there (a notice, a command of the person's own) stays, at the end.
         kept = () if before is not None else self.view.items

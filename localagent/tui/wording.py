@@ -5,19 +5,10 @@ from __future__ import annotations
 import os
 import re
 
+from ..agent.plain import calm
+
 # CSI and OSC sequences, then any other escape with its letter.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
-# Everything that moves a cursor, and the marks that turn the reading direction of what follows.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff\ud800-\udfff]")
-
-
-def calm(text: str) -> str:
-    """The text with what a terminal would act on, or what would reorder its neighbours, written as `\\u{…}`.
-
-    Joiners and direction marks of single letters stay: emoji and right-to-left words need them. What is
-    to be agreed to is drawn by `agent.shown.visible`, which lets nothing invisible through.
-    """
-    return _UNSAFE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
 
 
 def plain_output(text: str) -> str:

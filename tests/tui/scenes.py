@@ -9,9 +9,11 @@ from typing import Any
 
 from localagent.errors import EngineError
 from localagent.events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
+from localagent.store import meta
 from localagent.values import Message, Mode, Text, Timings, ToolCall, Usage
+from tests.store.sessions_support import stored
 
-from .support import Playing, asked, idle, painted, ran, run, say, settled, shows, tools
+from .support import Playing, asked, idle, painted, ran, run, say, screen, settled, shows, tools, until
 
 Play = Callable[[Any], Awaitable[None]]
 USED = (Usage(1900, 1500, 64), Timings(0.0, 900.0, 2400.0))
@@ -165,6 +167,24 @@ def _two_files() -> None:
     Path("hello.txt").write_text("Hello\nall of you\nbye\n")
 
 
+def _earlier() -> None:
+    stored("Sort the photos of the summer by day", "and find the doubles", folder=str(Path.cwd()))
+    stored("把下载文件夹整理一下", answer="三个文件夹已经整理好了。", folder=str(Path.cwd()))
+    meta.rename(stored("what takes the most space here?", folder=str(Path.home() / "music")), "Space on the disk")
+
+
+async def _searching(pilot: Any) -> None:
+    await say(pilot, "/sessions")
+    await shows(pilot, "Space on the disk")
+    await pilot.press(*"so")
+    await until(pilot, lambda: "Space on the disk" not in screen(pilot.app))
+
+
+async def _choosing(pilot: Any) -> None:
+    await say(pilot, "/sessions")
+    await shows(pilot, "Space on the disk")
+
+
 def _slow_run() -> Any:
     async def wait() -> None:
         import asyncio
@@ -240,6 +260,8 @@ SCENES: dict[str, Scene] = {
     "high contrast": Scene((said("", call("look")), said(ANSWER)), _high_contrast),
     "cjk": Scene((said("报告有**三个**部分。\n\n- 每月的数字 📊\n- 図表 👩‍💻\n- שלום עולם"),), _answered),
     "help": Scene((), _help, size=(100, 40)),
+    "sessions": Scene((), _choosing, before=_earlier),
+    "sessions searched": Scene((), _searching, before=_earlier, size=(60, 20)),
     "completing": Scene((), _completing),
     "queued": Scene(([TextDelta("Working on it"), ...],), _queued),
 }

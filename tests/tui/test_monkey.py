@@ -21,7 +21,7 @@ COUNT = int(os.environ.get("LOCALAGENT_TEST_MONKEY", "1000"))
 SEED = int(os.environ.get("LOCALAGENT_TEST_SEED", "7"))
 KEYS = (
     "enter escape tab shift+tab up down left right pageup pagedown home end ctrl+home ctrl+end backspace delete ctrl+j "
-    "ctrl+o ctrl+t ctrl+u ctrl+k ctrl+w ctrl+a ctrl+e ctrl+s ctrl+p f1 space y n s a e slash at exclamation_mark"
+    "ctrl+o ctrl+t ctrl+u ctrl+k ctrl+w ctrl+a ctrl+e ctrl+s ctrl+p ctrl+f f1 f2 space y n s a e slash at exclamation_mark"
 ).split()
 TEXTS = (
     "hello",
@@ -32,6 +32,11 @@ TEXTS = (
     "/new",
     "/mode",
     "/sessions",
+    "/sessions short",
+    "/rename A name",
+    "/rename",
+    "/fork",
+    "/export html",
     "/model",
     "/copy",
     "/theme",
