@@ -20,6 +20,7 @@ COMMANDS = (
     Command("redo", "put back what undo took away", "[N]"),
     Command("changes", "what was changed, step by step; undo one, or one file of it"),
     Command("trust", "look at a plugin file of yours and have it on, or off", "[FILE]"),
+    Command("outbox", "messages that went out, and those that did not: send, take back, reword"),
     Command("mode", "plan (look only), ask (changes ask) or auto (undoable changes do not)", "[plan|ask|auto]"),
     Command("model", "choose another model and go on with this conversation", "[ID]"),
     Command("new", "a new conversation"),

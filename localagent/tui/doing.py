@@ -57,6 +57,7 @@ class Doing:
             "redo": self._redo,
             "changes": self._changes,
             "trust": self._trust,
+            "outbox": self._outbox,
             "mode": self._mode,
             "model": self._model,
             "new": self._new,
@@ -119,6 +120,15 @@ class Doing:
             number = int(argument) if argument else None
             done = await asyncio.to_thread(lambda: act(number, within=self._app.house.folder))
             self._tell(*_told(done, verb, self._folder))
+
+    async def _outbox(self, _: str) -> None:
+        from ..store.outbox import Outbox
+        from . import outbox
+
+        session = self._app.driver.session
+        post = session.setting.post if session is not None else None
+        letters = outbox.Letters(Outbox(), post, self._app.run_worker, self._tell)
+        self._app.push_screen(outbox.Messages(letters))
 
     async def _changes(self, _: str) -> None:
         from . import changes
