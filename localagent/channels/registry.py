@@ -24,6 +24,12 @@ Secrets = Callable[[str], Awaitable[str]]
 
 KINDS: dict[str, str] = {
     "email": "email.kind:describe",
+    "telegram": "telegram:make",
+    "matrix": "matrix:make",
+    "ntfy": "ntfy:make",
+    "webhook": "webhook:make",
+    "desktop": "desktop:make",
+    "other": "other:make",
 }
 """kind -> `module:function` below this package. The function gives the `Kind`, without arguments; or it is called `make`
 and is what `simple` understands."""

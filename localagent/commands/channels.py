@@ -173,11 +173,12 @@ def _status(args: argparse.Namespace) -> int:
     with Inbox() as inbox:
         for one in _chosen(args.name):
             kind = registry.kind(one.kind)
-            secrets = {
-                field.name: "a command" if one.options.get(f"{field.name}_command") else credentials.where(one.name, field.name)
-                for field in kind.fields
-                if field.secret
-            }
+            secrets = {}
+            for field in (each for each in kind.fields if each.secret):
+                command = one.options.get(f"{field.name}_command")
+                place = "a command" if command else credentials.where(one.name, field.name)
+                if place or field.needed:
+                    secrets[field.name] = place
             if one.options.get("token_command"):
                 secrets = {"token": "a command"}
             state = inbox.state(one.name)
