@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +21,8 @@ from .fields import Field, word, words
 from .judging import Ask, failed, lost, quiet, refused, sentence, unsendable, words_of
 from .matrix_sync import Batch, Place, Sync
 from .matrix_user import Busy, Refused, User
-from .text import file_name, utf8
-from .wire import Backoff, Lost
+from .text import file_name, split, utf8
+from .wire import Backoff, Lost, paced
 
 # An event may have 64 KiB in all.
 TEXT_BYTES = 40_000
@@ -65,6 +66,10 @@ class Matrix:
         self._user, self._allowed = user, allowed
 
     # ---------------------------------------------------------------- out
+
+    def parts(self, text: str) -> list[str]:
+        """A long text as messages that fit, in their order."""
+        return split(text, TEXT_BYTES, utf8)
 
     async def send(self, message: Outgoing) -> Sent:
         text = words_of(message)
@@ -134,7 +139,7 @@ class Matrix:
         known = [room for room in direct.get(address, ()) if room in joined]
         encrypted = False
         # A room may be known and not noted: made by an attempt that was cut off, or by the other side.
-        for room in [*known, *(r for r in joined if r not in known)][:200]:
+        for room in [*known, *sorted(r for r in joined if r not in known)][:200]:
             if await self._user.people(room) == {me, address}:
                 if not await self._is_encrypted(room):
                     if room not in known:
@@ -185,6 +190,7 @@ class Matrix:
         place = Place.read(cursor)
         while True:
             try:
+                asked = time.monotonic()
                 sync = Sync(self._user, await self._user.me())
                 batch = await sync.batch(place, 30 if wait and place.since else 0)
                 await self._answer(batch)
@@ -205,8 +211,10 @@ class Matrix:
             place = Place(batch.next)
             if first or batch.changed:
                 yield Arrival(None, place.written())
-            if not wait and (first or not batch.changed):
-                return
+            if not batch.changed or first:
+                if not wait:
+                    return
+                await paced(asked)
 
     async def _answer(self, batch: Batch) -> None:
         """Enter the rooms that people we know invite us to; everyone else gets no answer at all."""

@@ -21,7 +21,7 @@ from . import files
 from .base import Arrival, Health
 from .fields import Field, word
 from .judging import Ask, Secret, failed, lost, quiet, refused, retry_after, sentence, unsendable
-from .text import file_name, utf8
+from .text import file_name, split, utf8
 from .wire import Backoff, Lost, Reply, Wire
 
 SERVER = "https://ntfy.sh"
@@ -66,6 +66,10 @@ class Ntfy:
     async def _sign(self, path: str) -> tuple[str, Mapping[str, str]]:
         token = await self._token.get()
         return path, {"Authorization": f"Bearer {token}"} if token else {}
+
+    def parts(self, text: str) -> list[str]:
+        """A long text as messages that fit, in their order."""
+        return split(text, TEXT_BYTES, utf8)
 
     async def send(self, message: Outgoing) -> Sent:
         if (no := unsendable(message, files=1, service="ntfy") or self._unfit(message)) is not None:

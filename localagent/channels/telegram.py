@@ -19,8 +19,8 @@ from . import files, telegram_updates
 from .base import Arrival, Health
 from .fields import Field, word, words
 from .judging import Ask, Secret, failed, lost, quiet, refused, sentence, unsendable, words_of
-from .text import file_name, utf16
-from .wire import Backoff, Lost, Reply, Wire
+from .text import file_name, split, utf16
+from .wire import Backoff, Lost, Reply, Wire, paced
 
 SERVER = "https://api.telegram.org"
 TEXT_UNITS = 4096
@@ -69,6 +69,10 @@ class Telegram:
         return await self._wire.ask("POST", f"/call/{method}", **asked)
 
     # ---------------------------------------------------------------- out
+
+    def parts(self, text: str) -> list[str]:
+        """A long text as messages that fit, in their order."""
+        return split(text, TEXT_UNITS, utf16)
 
     async def send(self, message: Outgoing) -> Sent:
         text = words_of(message)
@@ -125,6 +129,7 @@ class Telegram:
                 if not cursor:
                     cursor = await self._begin()
                     yield Arrival(None, cursor)
+                asked = time.monotonic()
                 updates = await self._updates(_offset(cursor, time.time()), POLL_S if wait else 0)
             except (Lost, _Busy) as error:
                 if not wait:
@@ -136,8 +141,10 @@ class Telegram:
                 message = await self._incoming(update)
                 cursor = _cursor(update["update_id"] + 1, time.time())
                 yield Arrival(message, cursor)
-            if not updates and not wait:
-                return
+            if not updates:
+                if not wait:
+                    return
+                await paced(asked)
 
     async def _begin(self) -> str:
         """The cursor behind everything that waits already."""

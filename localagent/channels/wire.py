@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -203,6 +204,12 @@ def _proxy(base: str, host: str) -> str | None:
         return None
     named = getproxies()
     return named.get(urlsplit(base).scheme) or named.get("all")
+
+
+async def paced(asked: float) -> None:
+    """Where a server that should let us wait did not, wait here. `asked`: when it was asked, by the monotonic clock."""
+    if time.monotonic() - asked < 1:
+        await asyncio.sleep(1)
 
 
 class Backoff:

@@ -364,3 +364,23 @@ def test_configurations_that_cannot_be():
     for config in ({"server": "http://example.org"}, {"server": 5.5}, {"senders": {"a": 1}}):
         with pytest.raises(ChannelError):
             telegram.make("c", config, lambda: TOKEN)
+
+
+def test_a_long_text_is_offered_in_parts_that_fit():
+    made = telegram.make("c", {}, lambda: TOKEN)
+    parts = made.parts("\U0001f600 word " * 3000)
+    assert len(parts) == 6 and all(_sent(outgoing("7", part))[0].state == "sent" for part in parts)
+
+
+def test_a_server_that_does_not_let_us_wait_is_not_asked_all_the_time():
+    async def go():
+        async def empty(_):
+            return {"ok": True, "result": []}
+
+        async with web(empty) as server:
+            task = asyncio.create_task(anext(_channel(server).receive("5@1790000000", wait=True)))
+            await asyncio.sleep(0.5)
+            task.cancel()
+            return len(server.asked)
+
+    assert run(go()) == 1
