@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from .errors import UsageError
+from .errors import ModelMissing, UsageError
 from .store import settings, transcript, workspace
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from .agent.session import Session
     from .engine.base import Engine
     from .engine.catalogue import Entry
+    from .engine.offers import Offer
     from .sandbox.profile import Boundary
     from .store.settings import Settings
+    from .tui.meters import Sample
     from .values import Mode
 
 Defaults = Callable[[Sequence[str]], argparse.Namespace]
@@ -27,13 +29,13 @@ Defaults = Callable[[Sequence[str]], argparse.Namespace]
 class Terminal:
     """The place the app works in. `defaults` gives what `do` would use for an empty command line."""
 
-    def __init__(self, defaults: Defaults, chosen: Settings, ready: tuple[Entry, Path]) -> None:
+    def __init__(self, defaults: Defaults, chosen: Settings, model: str | None = None) -> None:
         self.folder = workspace.folder(None)
         self.context = chosen.context
         self.mode: Mode = cast("Mode", chosen.mode)
         self._defaults = defaults
         self._chosen = chosen
-        self._ready = ready
+        self._model = model
         self._engine: Engine | None = None
 
     def boundary(self) -> Boundary:
@@ -41,21 +43,43 @@ class Terminal:
 
         return launch.probe()
 
-    def models(self) -> list[tuple[str, str]]:
-        from .engine import catalogue, reuse
+    def offers(self) -> list[Offer]:
+        from .engine import offers
 
-        known = catalogue.load().entries.values()
-        return [(entry.id, entry.name) for entry in known if entry.path or reuse.installed(entry) is not None]
+        return offers.offers(self._chosen)
+
+    def fetching(self, model: str, source: str = "") -> list[str]:
+        from .tui import download
+
+        return download.command(model, source)
+
+    async def sample(self) -> Sample:
+        from .tui import meters
+
+        return await meters.sample()
+
+    def reload(self) -> None:
+        """What the settings say counts for the next engine and the next session."""
+        before, self._chosen = self._chosen, settings.load()
+        self._engine = None
+        if self._chosen.model != before.model:
+            self._model = None
+
+    async def engine_for(self, model: str | None) -> Engine:
+        """The engine of a model that is here; the next session has it too."""
+        wiring = await asyncio.to_thread(_wiring)
+        made = await asyncio.to_thread(wiring.local_engine, self._chosen, model, _only_what_is_here)
+        self._engine, self._model, self.context = made, model, self._chosen.context
+        return made
 
     async def session(self, resume: str | None, model: str | None, mode: Mode) -> Session:
         """As `do` would make it, with the engine that is there unless another model is wanted."""
         wiring = await asyncio.to_thread(_wiring)
-        if model is not None:
-            self._engine = await asyncio.to_thread(wiring.local_engine, self._chosen, model, _only_what_is_here)
-        elif self._engine is None:
-            self._engine = wiring.engine_of(*self._ready, self._chosen)
+        engine = self._engine
+        if model is not None or engine is None:
+            engine = await self.engine_for(model or self._model)
         args = self._defaults(["-", *(["--resume", resume] if resume else []), "--mode", mode])
-        return await wiring.for_do(args, self._engine, self._chosen)
+        return await wiring.for_do(args, engine, self._chosen)
 
 
 def _wiring() -> ModuleType:
@@ -86,18 +110,23 @@ def run(args: argparse.Namespace, defaults: Defaults, at_terminal: bool) -> int:
 
 
 def start(defaults: Defaults, resume: str | None = None, model: str | None = None) -> int:
-    """The app until the person leaves. A model that is missing is offered before the screen is taken."""
-    chosen = settings.load()
-    from .engine import models
+    """The app until the person leaves; a model that is missing is offered in it.
 
-    ready = models.ready(chosen, model, _offered)
+    Raises ConfigError and UsageError, and ModelError for a hosted model.
+    """
+    chosen = settings.load()
+    _refuse(chosen, model)
     from .tui.app import LocalAgentApp
 
-    LocalAgentApp(Terminal(defaults, chosen, ready), resume).run()
+    LocalAgentApp(Terminal(defaults, chosen, model), resume).run()
     return 0
 
 
-def _offered(entry: Entry, chosen: Settings) -> tuple[Entry, Path]:
-    from .commands import pulling
+def _refuse(chosen: Settings, model: str | None) -> None:
+    """What no choice in the app could mend is said before the screen is taken."""
+    from .engine import catalogue, models
 
-    return pulling.offer(entry, chosen)
+    try:
+        models.refuse_hosted(models.chosen(chosen, model, catalogue.load()))
+    except ModelMissing:
+        return

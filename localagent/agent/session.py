@@ -75,6 +75,7 @@ class Session:
         self.reads = Reads()
         # A rule, and what its program was when it was kept.
         self._granted: tuple[tuple[str, str], ...] = ()
+        self._forgotten: frozenset[rules.Rule] = frozenset()
         self._words: tuple[int, str, str] = (-1, "", "")
         self._calls = 0
         self._lost = 0
@@ -221,8 +222,14 @@ class Session:
                 result = ToolResult(call.id, (Text(f"This call was {why}; it has no result."),), "cancelled")
                 self.history.append(Message("tool", result.parts, result=result))
 
+    def forget(self, rule: str) -> None:
+        """A kept rule was taken back: it allows nothing in this session any more, wherever it came from."""
+        self._forgotten = self._forgotten | {rules.parse(rule)}
+        self._granted = tuple(one for one in self._granted if rules.parse(one[0]) not in self._forgotten)
+
     def _remember(self, rule: str, scope: str) -> None:
         bound = binding.kept_for(rules.parse(rule).words, self.setting.workspace)
+        self._forgotten = self._forgotten - {rules.parse(rule)}
         self._granted = (*self._granted, (rule, bound))
         if scope in ("folder", "always"):
             here = scope == "folder" or rules.local(rule)
@@ -234,8 +241,12 @@ class Session:
             rule for rule, bound in self._granted if binding.kept_for(rules.parse(rule).words, here) == bound
         )
         said, seen = self._spoken()
+        now = self.setting.policy(self.mode, granted, self._lost)
+        if self._forgotten:
+            kept = tuple(rule for rule in now.rules.kept if rule not in self._forgotten)
+            now = replace(now, rules=replace(now.rules, kept=kept))
         return replace(
-            self.setting.policy(self.mode, granted, self._lost),
+            now,
             untrusted_seen=self.marks.untrusted,
             private_seen=self.marks.private,
             speaks_seen=self.marks.speaks,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine import catalogue, models, reuse
+from ..engine import catalogue, models, offers, reuse
 from ..engine.catalogue import Catalogue, Entry
-from ..errors import ModelMissing, StoreError, UsageError
+from ..errors import LocalAgentError, ModelMissing, StoreError, UsageError
 from ..store import settings as config
-from .pulling import Bar, ask, fetch, obtain, offer, say
+from . import stopping
+from .pulling import Bar, Lines, ask, fetch, obtain, offer, say
 
 if TYPE_CHECKING:
     import argparse
@@ -37,6 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sources = ["hub", "modelscope", "index"]
     pulled.add_argument("--source", choices=sources, help="where from (default: the usual place)")
     pulled.add_argument("--from", dest="given", metavar="PATH", help="use this file (or folder) instead of downloading")
+    pulled.add_argument("--json", action="store_true", help="progress as a line of JSON a step, for programs")
+    pulled.add_argument("--while-open", action="store_true", help="stop when standard input closes; what has come is kept")
     used = actions.add_parser("use", help="make a model the one that is used")
     used.add_argument("id", metavar="ID", help="an id of the list, or the path of a GGUF file")
     info = actions.add_parser("info", help="everything about a model, and the memory it needs")
@@ -70,7 +74,7 @@ def _list(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
 
     machine = this_machine(reuse.folder())
     in_use = (chosen.model or known.default).lower()
-    entries = [entry for entry in known.entries.values() if args.all or not entry.is_variant or _here(entry)]
+    entries = [entry for entry in known.entries.values() if args.all or not entry.is_variant or offers.here(entry)]
     fits = {entry.id: fit.fits(entry, machine, chosen.context) for entry in entries}
     if args.json:
         rows = [_facts(entry, fits[entry.id]) | {"in_use": entry.id == in_use} for entry in entries]
@@ -113,21 +117,11 @@ def _verdict(fit: Fit) -> str:
 
 
 def _where(entry: Entry) -> str:
-    path = _here(entry)
+    path = offers.here(entry)
     if path is None:
-        rest = sum(_size(partial) for partial in _partials(entry))
+        rest = sum(_size(partial) for partial in offers.partials(entry))
         return f"{rest * 100 // entry.bytes} % downloaded" if rest else "-"
     return "here" if _is_ours(path) else str(path)
-
-
-def _here(entry: Entry) -> Path | None:
-    """Its file, if it is here and verified; nothing is hashed for a list."""
-    if entry.path is not None:
-        return Path(entry.path) if Path(entry.path).is_file() else None
-    own = [reuse.own_path(entry, part) for part in entry.parts]
-    if own and not any(path.is_file() for path in own) and not reuse.recorded_paths(entry):
-        return None
-    return reuse.installed(entry)
 
 
 def _is_ours(path: Path) -> bool:
@@ -154,7 +148,7 @@ def _machine_line(machine: Machine, context: int) -> str:
 
 
 def _facts(entry: Entry, fit: Fit) -> dict[str, Any]:
-    path = _here(entry)
+    path = offers.here(entry)
     return {
         "id": entry.id,
         "name": entry.name,
@@ -191,10 +185,27 @@ def _pull(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
         with Bar(f"Checking {entry.id}") as bar:
             path = reuse.adopt(entry, Path(args.given), bar)
         print(f"{entry.id} is used from {path}")
+    elif args.json:
+        return _pull_for_program(entry, args, chosen, known)
     else:
-        path = fetch(entry, chosen, source=args.source)
+        with stopping.while_open(args.while_open):
+            path = fetch(entry, chosen, source=args.source)
         print(f"{entry.id} is ready: {path}")
     _adopt_first(entry, chosen, known)
+    return _DONE
+
+
+def _pull_for_program(entry: Entry, args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
+    """Progress and the outcome as lines of JSON on stdout; sentences stay on stderr."""
+    try:
+        with stopping.while_open(args.while_open):
+            path = fetch(entry, chosen, source=args.source, bar=Lines)
+    except LocalAgentError as error:
+        print(json.dumps({"what": "failed", "kind": error.kind, "message": error.message, "hint": error.hint}), flush=True)
+        raise
+    with contextlib.redirect_stdout(sys.stderr):
+        _adopt_first(entry, chosen, known)
+    print(json.dumps({"what": "ready", "path": str(path)}), flush=True)
     return _DONE
 
 
@@ -202,7 +213,7 @@ def _adopt_first(entry: Entry, chosen: Settings, known: Catalogue) -> None:
     """Who has chosen nothing and has no default model means the one they fetched."""
     if chosen.model is not None or entry.id == known.default:
         return
-    if _here(known.get(known.default)) is None:
+    if offers.here(known.get(known.default)) is None:
         config.set_value("model", entry.id)
         print(f"It is now the model in use (change it with `localagent model use {known.default}`).")
     else:
@@ -221,7 +232,7 @@ def _use(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
         say(f"What you write will be sent to {remote.base_url}." if remote else "")
         if remote and remote.key_env and not os.environ.get(remote.key_env):
             say(f"Set {remote.key_env} to your key first.")
-    elif _here(entry) is None:
+    elif offers.here(entry) is None:
         say(f"It is not on this machine yet: localagent model pull {entry.id}")
     return _DONE
 
@@ -233,7 +244,7 @@ def _info(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
 
     entry = models.chosen(chosen, args.id, known)
     found = fit.fits(entry, this_machine(reuse.folder()), chosen.context)
-    made = planning.plan_of(_here(entry), chosen)
+    made = planning.plan_of(offers.here(entry), chosen)
     if args.json:
         plan = {"plan": made and planning.facts(made, chosen)}
         print(json.dumps(_facts(entry, found) | _more_facts(entry, found) | plan, indent=2))
@@ -269,7 +280,7 @@ def _more_facts(entry: Entry, found: Fit) -> dict[str, Any]:
 def _lines(entry: Entry, found: Fit, known: Catalogue) -> list[tuple[str, str]]:
     from ..engine.partial import size_text
 
-    path = _here(entry)
+    path = offers.here(entry)
     shown = [
         ("model", f"{entry.id}  ({entry.name}{f', {entry.quant}' if entry.quant else ''})"),
         ("note", entry.note),
@@ -305,7 +316,7 @@ def _largest(found: Fit) -> str:
 def _rm(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
     entry = known.get(args.id)
     own = [reuse.own_path(entry, part) for part in entry.parts]
-    files = [path for path in (*own, *_partials(entry)) if path.is_file()]
+    files = [path for path in (*own, *offers.partials(entry)) if path.is_file()]
     elsewhere = [path for path in reuse.recorded_paths(entry) if not _is_ours(path)]
     if not files and not elsewhere:
         raise ModelMissing(f"{entry.id} is not on this machine.", "There is nothing to remove.")
@@ -330,13 +341,6 @@ def _rm(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
     for path in elsewhere:
         print(f"{path} belongs to another program: it is no longer used, and stays where it is.")
     return _DONE
-
-
-def _partials(entry: Entry) -> list[Path]:
-    from ..engine.partial import part_path
-
-    found = [part_path(reuse.own_path(entry, part)) for part in entry.parts]
-    return [path for path in found if path.is_file()]
 
 
 def _size(path: Path) -> int:

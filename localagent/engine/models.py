@@ -42,12 +42,17 @@ def ready(settings: Settings, wanted: str | None, obtain: Callable[[Entry, Setti
     a model of another machine.
     """
     entry, path = choose(settings, wanted)
+    refuse_hosted(entry)
+    return (entry, path) if path is not None else obtain(entry, settings)
+
+
+def refuse_hosted(entry: Entry) -> None:
+    """Raises ModelError for a model of another machine."""
     if entry.hosted:
         raise ModelError(
             f"{entry.id} runs on another machine, and this version runs local models only.",
             "Choose one with `localagent model list`.",
         )
-    return (entry, path) if path is not None else obtain(entry, settings)
 
 
 def chosen(settings: Settings, wanted: str | None, known: Catalogue) -> Entry:

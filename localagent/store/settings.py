@@ -43,24 +43,34 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One setting as `config get` shows it. `source` is `default`, `HF_ENDPOINT`, or `file:line`."""
+    """One setting as `config get` shows it. `source` is `default`, `HF_ENDPOINT`, or `file:line`.
+
+    `choices` are the words it may be, () where it is not one of a few.
+    """
 
     key: str
     value: Any
     source: str
     help: str
+    default: Any = None
+    choices: tuple[str, ...] = ()
 
 
 Check = Callable[[Any], Any]
 
 
-def _one_of(*choices: str) -> Check:
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
+@dataclass(frozen=True, slots=True)
+class _OneOf:
+    choices: tuple[str, ...]
+
+    def __call__(self, value: Any) -> str:
+        if value not in self.choices:
+            raise ValueError(f"must be one of {', '.join(self.choices)}")
         return value
 
-    return check
+
+def _one_of(*choices: str) -> Check:
+    return _OneOf(choices)
 
 
 def _integer(low: int, high: int) -> Check:
@@ -181,6 +191,7 @@ def describe(file: Path | None = None) -> list[Described]:
     text, _ = _read(where)
     settings = _from_text(text, where)
     lines = {key: line for key, (_, line) in _entries(text, where).items()}
+    base = _base()
     hub_source = "HF_ENDPOINT" if os.environ.get("HF_ENDPOINT") else "default"
     return [
         Described(
@@ -188,9 +199,15 @@ def describe(file: Path | None = None) -> list[Described]:
             getattr(settings, key),
             f"{where}:{lines[key]}" if key in lines else hub_source if key == "hub" else "default",
             help,
+            getattr(base, key),
+            _choices(check),
         )
-        for key, (_, _, help) in _KEYS.items()
+        for key, (check, _, help) in _KEYS.items()
     ]
+
+
+def _choices(check: Check) -> tuple[str, ...]:
+    return check.choices if isinstance(check, _OneOf) else ("true", "false") if check is _yes_or_no else ()
 
 
 def set_value(key: str, value: str, file: Path | None = None) -> Settings:
@@ -247,8 +264,13 @@ def _read(where: Path) -> tuple[str, Path]:
         raise ConfigError(f"{where}: it cannot be read: {error.strerror}.") from None
 
 
+def _base() -> Settings:
+    """What holds where nobody chose."""
+    return Settings(hub=(os.environ.get("HF_ENDPOINT") or DEFAULT_HUB).rstrip("/"))
+
+
 def _from_text(text: str, where: Path) -> Settings:
-    base = Settings(hub=(os.environ.get("HF_ENDPOINT") or DEFAULT_HUB).rstrip("/"))
+    base = _base()
     chosen: dict[str, Any] = {}
     for key, (value, line) in _entries(text, where).items():
         if key not in _KEYS:

@@ -11,7 +11,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Event, Key
+from textual.events import Event, Key, Resize
 from textual.widgets import Static
 
 from ..store import prompts
@@ -20,11 +20,13 @@ from . import commands, effect, leaving, listing, look, status, wording
 from .approval import Approval, Question
 from .doing import Doing
 from .driver import Driver, House
+from .machine import Machine
 from .prompt import Prompt
 from .transcript import Transcript
 from .trust import Trusting
 from .watching import Watching
 from .windows import Picker, Row
+from .words import t
 
 _FRAME_S = 1 / 30
 _AHEAD_S = 0.4
@@ -55,19 +57,21 @@ class LocalAgentApp(App[None]):
         Binding("ctrl+t", "look", "Look", show=False),
         Binding("ctrl+p", "commands", "Commands", show=False),
         Binding("f1", "help", "Help", show=False),
+        Binding("f2", "monitor", "Monitor", show=False),
     ]
 
     def __init__(self, house: House, resume: str | None = None, model: str | None = None) -> None:
         super().__init__()
         self.house = house
-        self.driver = Driver(house, self._approve, self._changed)
+        self._dirty = asyncio.Event()
+        self.machine = Machine(self, resume)
+        self.driver = Driver(house, self._approve, self._changed, self.machine.first.no_model)
         self.doing = Doing(self)
         self.watching = Watching(self)
         self.trusting = Trusting(self)
         self.questions: list[Question] = []
         self._first = (resume, model)
         self.painting = False
-        self._dirty = asyncio.Event()
         self._asked_to_leave = -_AGAIN_S
         self._paths_at = -_PATHS_OLD_S
         self._ahead: Any = None
@@ -105,7 +109,8 @@ class LocalAgentApp(App[None]):
         self.watching.stop()
         self.trusting.stop()
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: Resize) -> None:
+        self.machine.resized(event.size.width)
         self.call_after_refresh(self._draw_lines)
 
     @property
@@ -139,9 +144,10 @@ class LocalAgentApp(App[None]):
         if not self.screen_stack:
             return
         view, base = self.driver.view, self.screen_stack[0]
-        width = max(20, self.size.width - 4)
+        width = max(20, (base.query_one("#below").size.width or self.size.width) - 4)
         busy = view.busy
-        self._tick.resume() if busy else self._tick.pause()
+        self._tick.resume() if busy or self.machine.download.going else self._tick.pause()
+        self.machine.draw(base, width)
         activity = base.query_one("#activity", Static)
         activity.display = busy
         if busy:
@@ -156,7 +162,8 @@ class LocalAgentApp(App[None]):
         # To probe the sandbox takes longer than a frame; the session has done it.
         boundary = self.house.boundary().name if ready else "…"
         sandbox = "" if boundary == "none" else boundary
-        return status.Place(self.driver.mode, sandbox, str(self.house.folder), self.house.context, ready)
+        waits = "" if ready or not self.machine.lacking else t("no model yet")
+        return status.Place(self.driver.mode, sandbox, str(self.house.folder), self.house.context, ready, waits)
 
     # ------------------------------------------------------------ asking
 
@@ -213,6 +220,7 @@ class LocalAgentApp(App[None]):
             self.doing.own(text[1:].strip())
         else:
             self.driver.submit(text)
+            self.machine.submitted()
 
     def on_prompt_drafted(self, event: Prompt.Drafted) -> None:
         """Read ahead once the typing pauses."""
@@ -253,7 +261,7 @@ class LocalAgentApp(App[None]):
             if queued:
                 written = self.prompt.whole()
                 self.prompt.set_text(f"{queued}\n{written}" if written else queued)
-        else:
+        elif not self.machine.escape():
             self.prompt.focus()
 
     def action_mode(self) -> None:
@@ -293,10 +301,13 @@ class LocalAgentApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Windows are not opened over windows."""
-        return len(self.screen_stack) == 1 if action in ("help", "commands", "unfold") else True
+        return len(self.screen_stack) == 1 if action in ("help", "commands", "unfold", "monitor") else True
 
     def action_help(self) -> None:
         self.doing.help()
+
+    async def action_monitor(self) -> None:
+        await self.machine.toggle_monitor()
 
     def action_commands(self) -> None:
         rows = [Row(c.name, f"/{c.name}", c.does) for c in commands.COMMANDS]
@@ -307,5 +318,5 @@ class LocalAgentApp(App[None]):
 
     async def leave(self) -> None:
         """Stop what runs, wait until it has stopped, and go."""
-        await self.driver.close()
+        await asyncio.gather(self.driver.close(), self.machine.close())
         self.exit()

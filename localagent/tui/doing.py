@@ -17,7 +17,7 @@ from ..store import paths
 from ..values import Mode
 from . import commands, look
 from .view import MODES, Said
-from .windows import Picker, Reader, Row
+from .windows import Reader
 from .words import t
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ class Doing:
             "trust": self._trust,
             "outbox": self._outbox,
             "mode": self._mode,
-            "model": self._model,
             "new": self._new,
             "theme": self._theme,
             "copy": self._copy,
             "quit": self._quit,
             **archive.commands(lambda: self._app),
+            **self._app.machine.commands(),
         }
 
     def _tell(self, text: str, level: str = "info") -> None:
@@ -154,25 +154,6 @@ class Doing:
             self._app.driver.set_mode(cast("Mode", argument))
         else:
             self._tell(f"The modes are {', '.join(MODES)}.", "warning")
-
-    async def _model(self, argument: str) -> None:
-        if not self._idle():
-            return
-        if argument:
-            self._with_model(argument)
-            return
-        rows = [Row(name, name, about) for name, about in await asyncio.to_thread(self._app.house.models)]
-        if rows:
-            self._app.push_screen(Picker("Models on this machine", rows), self._with_model)
-        else:
-            self._tell("No model is on this machine yet: `localagent model pull starter`.", "warning")
-
-    def _with_model(self, name: str | None) -> None:
-        session = self._app.driver.session
-        if name is None:
-            return
-        goes_on = session.id if session is not None and session.history else None
-        self._app.driver.open(goes_on, name)
 
     async def _new(self, _: str) -> None:
         if self._idle():

@@ -16,18 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..agent import shown
-from ..errors import LocalAgentError
+from ..errors import LocalAgentError, ModelError
 from ..events import ChangesCommitted, Notice, Nudged, TurnEnded
 from ..sandbox.profile import Boundary, Limits
 from ..store import originals, paths
 from ..values import Mode
 from .outdated import FilesChanged
+from .speeds import Speeds
 from .view import MODES, DiffsRead, OwnCommand, Seen, View, reduce, replayed
 
 if TYPE_CHECKING:
     # What a session is made of is loaded beside the first frame, not before it.
     from ..agent.dispatch import Approver
     from ..agent.session import Session
+    from ..engine.base import Engine
+    from ..engine.offers import Offer
+    from .meters import Sample
 
 _DIFF_LINES = 400
 _OWN_LIMITS = Limits(wall_s=0, memory_mb=0, processes=0, file_mb=0, output_kb=0)
@@ -42,18 +46,45 @@ class House(Protocol):
 
     def boundary(self) -> Boundary: ...
 
-    def models(self) -> list[tuple[str, str]]:
-        """Models that can be used here: the id and a few words about each."""
+    def offers(self) -> list[Offer]:
+        """The models there are, with what fits and what is here. Blocks."""
+        ...
+
+    def fetching(self, model: str, source: str = "") -> list[str]:
+        """The command that downloads a model (from a source of its own choice, if one is named), as `tui.download` reads it."""
+        ...
+
+    async def engine_for(self, model: str) -> Engine:
+        """The engine of a model that is here. Raises ModelError and UsageError."""
+        ...
+
+    async def sample(self) -> Sample:
+        """The machine as it is at this moment."""
+        ...
+
+    def reload(self) -> None:
+        """The settings have changed."""
         ...
 
     async def session(self, resume: str | None, model: str | None, mode: Mode) -> Session: ...
 
 
 class Driver:
-    """`changed` is called after every event; `approve` asks the person."""
+    """`changed` is called after every event; `approve` asks the person.
 
-    def __init__(self, house: House, approve: Approver, changed: Callable[[], None]) -> None:
+    `no_model` is told where there is no session yet for want of a model.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        approve: Approver,
+        changed: Callable[[], None],
+        no_model: Callable[[LocalAgentError], None] | None = None,
+    ) -> None:
         self.house = house
+        self.speeds = Speeds()
+        self._no_model = no_model
         self.view = View()
         self.queue: list[str] = []
         self.session: Session | None = None
@@ -85,7 +116,10 @@ class Driver:
             made = await self.house.session(resume, model, self.mode)
         except LocalAgentError as error:
             self.session = before
-            self._see(Notice(str(error), "error"))
+            if before is None and self._no_model is not None and isinstance(error, ModelError):
+                self._no_model(error)
+            else:
+                self._see(Notice(str(error), "error"))
             return
         shown_now = await asyncio.to_thread(replayed, made.stored) if resume else View()
         made.stored = ()
@@ -100,6 +134,14 @@ class Driver:
         self.look()
         self.read_ahead("")
         self._next()
+
+    def switch(self, engine: Engine) -> None:
+        """Another model answers from the next request on; the conversation stays as it is."""
+        if self.session is not None:
+            self.session.setting = replace(self.session.setting, engine=engine)
+            self.view = replace(self.view, model=engine.model)
+            self.read_ahead("")
+            self._changed()
 
     def set_mode(self, mode: Mode) -> None:
         """Holds from the next call on, in a running turn too."""
@@ -255,7 +297,9 @@ class Driver:
         self._see(Notice(text, level))
 
     def _see(self, event: Seen) -> None:
-        self.view = reduce(self.view, event, time.monotonic())
+        now = time.monotonic()
+        self.speeds.note(event, now)
+        self.view = reduce(self.view, event, now)
         self._changed()
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

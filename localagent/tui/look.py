@@ -57,7 +57,15 @@ Card > .body { height: auto; padding: 0 0 0 2; color: $text-muted; }
 #prompt { height: auto; min-height: 3; max-height: 12; border: round $border-blurred; background: $background; padding: 0 1; }
 #prompt:focus { border: round $border; }
 #prompt.-own { border: round $warning; }
+#download { height: 1; padding: 0 2; color: $text-secondary; }
 #status { height: 1; padding: 0 2; color: $text-muted; }
+
+#monitor { dock: right; width: 38; height: 1fr; padding: 0 1; border-left: solid $panel; background: $background; }
+#monitor > .title { height: auto; text-style: bold; margin: 0 0 1 0; }
+#monitor > .about { height: auto; color: $text-muted; margin: 1 0 0 0; }
+#gauges { height: auto; }
+.window > #first.gauges { height: auto; background: $surface; scrollbar-size-vertical: 1; }
+.window > #detail { min-height: 2; margin: 1 0 0 0; }
 
 Window { align: center middle; background: $background 60%; }
 .window {

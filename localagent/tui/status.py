@@ -64,20 +64,24 @@ def _bar(fraction: float, width: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the status line says besides the view. `sandbox` is "" where there is none; `ready` once there is a session."""
+    """What the status line says besides the view. `sandbox` is "" where there is none; `ready` once there is a session.
+
+    `waits` is said where a model would be named and there is none.
+    """
 
     mode: str
     sandbox: str
     folder: str
     context: int
     ready: bool = True
+    waits: str = ""
 
 
 def status(view: View, place: Place, width: int) -> Content:
     """The mode and the sandbox always; the rest as far as there is room."""
     mode = (place.mode.upper(), MODE_STYLE.get(place.mode, "bold"))
     sandbox = (place.sandbox, "") if place.sandbox else ("no sandbox: everything asks", "bold $text-error")
-    model = ("loading tools…" if not place.ready else wording.one_line(view.model, 30), "")
+    model = (place.waits or "loading tools…" if not place.ready else wording.one_line(view.model, 30), "")
     parts: list[tuple[str, str]] = [mode, sandbox]
     used = f"{view.used / place.context:.0%} of {place.context / 1024:.0f}k" if view.used and place.context else ""
     speed = f"{view.speed:.0f} tok/s" if view.speed >= 10 else f"{view.speed:.1f} tok/s" if view.speed else ""

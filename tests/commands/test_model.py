@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -216,3 +218,53 @@ def test_progress_is_plain_lines_without_a_terminal(
         bar(10_000_000, 10_000_000)
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["mine   40%  4.0 MB of 10.0 MB  500 kB/s  12 s left", "mine  100%  10.0 MB of 10.0 MB"]
+
+
+def test_pull_tells_programs_how_far_it_is(hub: str, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.set_value("hub", hub)
+    assert run("pull", "mine", "--json") == 0
+    shown = capsys.readouterr()
+    lines = [json.loads(line) for line in shown.out.splitlines()]
+    assert lines[-2] == {"what": "downloading", "done": len(BODY), "total": len(BODY)}
+    assert lines[-1] == {"what": "ready", "path": str(own())} and "now the model in use" in shown.err
+    own().unlink()
+    settings.set_value("hub", "http://127.0.0.1:9")
+    catalogue.user_file().write_text(catalogue.user_file().read_text().replace("me/mine", "me/gone"))
+    assert run("pull", "glm-5", "--json") == cli.Exit.USAGE
+    failed = json.loads(capsys.readouterr().out)
+    assert failed["what"] == "failed" and failed["kind"] == "usage" and "hosted" in failed["message"]
+
+
+def test_a_download_ends_with_the_input_of_whoever_started_it(hub: str, tmp_path: Path) -> None:
+    class Slow(Hub):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(BODY)))
+            self.end_headers()
+            self.wfile.write(BODY[:1000])
+            self.wfile.flush()
+            ended.wait(20)
+
+    ended = threading.Event()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    settings.set_value("hub", f"http://127.0.0.1:{server.server_address[1]}")
+    argv = [sys.executable, "-P", "-m", "localagent", "model", "pull", "mine", "--json", "--while-open"]
+    root = str(Path(model.__file__).resolve().parents[2])
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": root}
+    ) as child:
+        assert child.stdin and child.stdout
+        assert json.loads(child.stdout.readline())["what"] == "downloading"
+        part, end = own().with_name(own().name + ".part"), time.monotonic() + 10
+        while part.stat().st_size < 1000 and time.monotonic() < end:
+            time.sleep(0.02)
+        child.stdin.close()
+        assert child.wait(10) == cli.Exit.INTERRUPTED
+    ended.set()
+    server.shutdown()
+    server.server_close()
+    # What has come is kept, and the next one goes on from there.
+    assert part.stat().st_size == 1000
+    settings.set_value("hub", hub)
+    assert run("pull", "mine") == 0 and own().read_bytes() == BODY

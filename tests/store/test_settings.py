@@ -129,3 +129,10 @@ def test_describe_says_where_each_value_comes_from() -> None:
     assert described["mode"].source == f"{file}:1"
     assert described["context"].source == "default"
     assert all(entry.help for entry in described.values())
+
+
+def test_a_setting_tells_its_default_and_the_words_it_may_be() -> None:
+    settings.set_value("power", "save")
+    described = {one.key: one for one in settings.describe()}
+    assert described["power"].choices == ("auto", "full", "save") and described["power"].default == "auto"
+    assert described["background"].choices == ("true", "false") and described["context"].choices == ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Scene:
     mode: Mode = "ask"
     before: Callable[[], None] = lambda: None
     have: Callable[[], Any] = tools
+    lacks: bool = False
+    fetches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def draw(scene: Scene, picture: Callable[[Any], None], size: tuple[int, int] | None = None) -> None:
@@ -50,7 +52,8 @@ def draw(scene: Scene, picture: Callable[[Any], None], size: tuple[int, int] | N
         picture(pilot.app)
 
     scene.before()
-    run(Playing(*scene.answers), play, size=size or scene.size, mode=scene.mode, have=scene.have())
+    more: dict[str, Any] = {"lacks": scene.lacks, "fetches": dict(scene.fetches)}
+    run(Playing(*scene.answers), play, size=size or scene.size, mode=scene.mode, have=scene.have(), **more)
 
 
 ANSWER = """The report has **three** parts:
@@ -163,6 +166,46 @@ def reading() -> Any:
     return made
 
 
+def _opened(text: str, then: str) -> Play:
+    async def play(pilot: Any) -> None:
+        await say(pilot, text)
+        await shows(pilot, then)
+
+    return play
+
+
+async def _welcome(pilot: Any) -> None:
+    await shows(pilot, "Welcome to localagent")
+
+
+async def _welcome_mode(pilot: Any) -> None:
+    await _welcome(pilot)
+    await pilot.pause(0.5)
+    await pilot.press("enter")
+    await shows(pilot, "(2 of 2)")
+
+
+async def _fetching(pilot: Any) -> None:
+    await _welcome_mode(pilot)
+    await pilot.press("escape")
+    await say(pilot, "What is in this folder?")
+    await shows(pilot, "34%")
+    await painted(pilot)
+
+
+async def _monitor(pilot: Any) -> None:
+    await _answered(pilot)
+    await pilot.press("f2")
+    await shows(pilot, "81 %")
+
+
+async def _editing(pilot: Any) -> None:
+    await say(pilot, "/settings context")
+    await shows(pilot, "tokens the model can see")
+    await pilot.press("enter", *"x", "enter")
+    await shows(pilot, "whole number")
+
+
 def _two_files() -> None:
     Path("hello.txt").write_text("Hello\nall of you\nbye\n")
 
@@ -263,5 +306,14 @@ SCENES: dict[str, Scene] = {
     "sessions": Scene((), _choosing, before=_earlier),
     "sessions searched": Scene((), _searching, before=_earlier, size=(60, 20)),
     "completing": Scene((), _completing),
+    "onboarding": Scene((), _welcome, lacks=True),
+    "onboarding mode": Scene((), _welcome_mode, lacks=True, fetches={"qwen3.5-9b": ("0", "wait")}),
+    "downloading": Scene((), _fetching, lacks=True, fetches={"qwen3.5-9b": ("10", "34", "wait")}),
+    "model picker": Scene((), _opened("/model", "free of"), size=(100, 30)),
+    "monitor": Scene((said("", call("look")), said(ANSWER)), _monitor, size=(120, 30)),
+    "narrow monitor": Scene((said(ANSWER),), _monitor, size=(60, 20)),
+    "settings": Scene((), _opened("/settings", "the model to use"), size=(100, 30)),
+    "settings edited": Scene((), _editing),
+    "tools": Scene((), _opened("/tools", "write:fs")),
     "queued": Scene(([TextDelta("Working on it"), ...],), _queued),
 }

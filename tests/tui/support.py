@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -13,7 +15,11 @@ from typing import Any
 
 from localagent.agent import session as sessions
 from localagent.agent.session import Session, Setting
+from localagent.engine import catalogue, fit
 from localagent.engine.base import Options
+from localagent.engine.machine import Machine
+from localagent.engine.offers import Offer
+from localagent.errors import ModelMissing
 from localagent.policy import rules
 from localagent.policy.decide import Context
 from localagent.sandbox.profile import Boundary
@@ -21,6 +27,7 @@ from localagent.store import paths, transcript
 from localagent.store.journal import Journal
 from localagent.toolbox.registry import Registry
 from localagent.tui.app import LocalAgentApp
+from localagent.tui.meters import Card, Sample
 from localagent.values import Change, Message, Mode, Receipt, Text, ToolResult, ToolSpec
 from tests.fakes import FakeTools, ScriptedEngine
 
@@ -66,28 +73,80 @@ class Hand(FakeTools):
         return [replace(spec, parameters={"type": "object", "properties": names}) for spec in super().specs()]
 
 
+# A download of 100 MB that says what it is told to; `wait` waits for the end of its input, as the real one does.
+FETCHING = """
+import json, os, sys
+for word in sys.argv[1:]:
+    if word == "wait":
+        while os.read(0, 100): pass
+        sys.exit(130)
+    elif word.isdigit():
+        print(json.dumps({"what": "downloading", "done": int(word) * 10**6, "total": 10**8}), flush=True)
+    elif word == "ready":
+        open(os.environ["LOCALAGENT_STATE_DIR"] + "/came", "w").close()
+        print(json.dumps({"what": "ready", "path": "/models/it.gguf"}), flush=True)
+    else:
+        print(json.dumps({"what": "failed", "kind": "store", "message": word, "hint": "Do this."}), flush=True)
+        sys.exit(1)
+"""
+
+
 class Home:
     """A House whose sessions are answered by a script, with the real journal, policy and transcript."""
 
-    def __init__(self, engine: Any, tools: FakeTools, mode: Mode = "ask") -> None:
+    def __init__(self, engine: Any, tools: FakeTools, mode: Mode = "ask", lacks: bool = False) -> None:
         self.folder = Path.cwd()
         self.context = 16384
         self.mode: Mode = mode
         self.engine = engine
         self.tools = tools
         self.made: list[Session] = []
+        self.here = set() if lacks else {"starter", "qwen3.5-9b"}
+        self.fetches: dict[str, tuple[str, ...]] = {}
+        self.reloads = 0
 
     def boundary(self) -> Boundary:
         return Boundary("bubblewrap")
 
-    def models(self) -> list[tuple[str, str]]:
-        return [("starter", "Qwen2.5-Coder 1.5B"), ("qwen3.5-9b", "Qwen3.5 9B")]
+    def offers(self) -> list[Offer]:
+        """The catalogue on a machine of 16 GiB, with two models that are here."""
+        machine = Machine(16 << 30, 12 << 30, 200 << 30)
+        known = catalogue.load()
+        found = []
+        for entry in known.entries.values():
+            if not entry.is_variant:
+                here = Path(f"/models/{entry.id}.gguf") if entry.id in self.here else None
+                made = fit.fits(entry, machine, self.context)
+                found.append(Offer(entry, made, here, 0, entry.id == known.default, entry.id == known.default))
+        return found
+
+    def fetching(self, model: str, source: str = "") -> list[str]:
+        return [sys.executable, "-c", FETCHING, *self.fetches.get(model, ())]
+
+    async def engine_for(self, model: str) -> Any:
+        if model not in self.here:
+            raise ModelMissing(f"The model {model} is not on this machine.", "Pull it.")
+        made = copy.copy(self.engine)
+        made.model = model
+        return made
+
+    async def sample(self) -> Sample:
+        engine = {"state": "answering", "memory_bytes": 5 << 30, "waiting": 0}
+        model = {"model": "/models/starter.gguf", "busy": True, "used": 2123, "context": 16384, "memory_bytes": 5 << 30}
+        battery = {"battery": 81.0, "plugged": False}
+        card = Card("Some card", 3 << 30, 24 << 30)
+        return Sample(0.42, 9 << 30, 16 << 30, (card,), {**engine, "models": [model]}, **battery)
+
+    def reload(self) -> None:
+        self.reloads += 1
 
     def _policy(self, mode: Mode, granted: tuple[str, ...], lost: int) -> Context:
         kept = tuple(rules.parse(text) for text in granted)
         return Context(mode, str(self.folder), rules.Rules(kept=kept), True, str(Path.home()), lost_before=lost)
 
     async def session(self, resume: str | None, model: str | None, mode: Mode) -> Session:
+        if not self.here and not (paths.state_dir() / "came").exists():
+            raise ModelMissing("The model qwen3.5-9b (5.7 GB) is not on this machine.", "Pull it.")
         if model:
             self.engine.model = model
         setting = Setting(
@@ -203,15 +262,19 @@ def run(
     size: tuple[int, int] = (80, 24),
     mode: Mode = "ask",
     resume: str | None = None,
+    lacks: bool = False,
+    fetches: dict[str, tuple[str, ...]] | None = None,
 ) -> LocalAgentApp:
-    """Start the app, let `play` use it, end it."""
+    """Start the app, let `play` use it, end it. Where it `lacks` a model, `fetches` says how each is downloaded."""
 
     async def whole() -> LocalAgentApp:
-        app = LocalAgentApp(Home(engine, have or tools(), mode), resume)
+        home = Home(engine, have or tools(), mode, lacks)
+        home.fetches |= fetches or {}
+        app = LocalAgentApp(home, resume)
         async with app.run_test(size=size) as pilot:
-            await until(pilot, lambda: app.driver.session is not None)
+            await until(pilot, lambda: lacks or app.driver.session is not None)
             await play(pilot)
-            await app.driver.close()
+            await asyncio.gather(app.driver.close(), app.machine.close())
         return app
 
     return asyncio.run(whole())

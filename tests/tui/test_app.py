@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from localagent.errors import ModelMissing
 from localagent.events import TextDelta
 from localagent.store import prompts, transcript
 
@@ -223,41 +222,6 @@ def test_a_new_conversation_and_an_earlier_one_gone_on_with() -> None:
     assert items(app) == ["remember seven", "Seven it is.", "which?", "Seven."]
     assert any("remember seven" in m.text for m in engine.asked[-1][0])
     assert transcript.find("last") == app.house.made[1].id
-
-
-def test_another_model_goes_on_with_the_conversation() -> None:
-    async def play(pilot: Any) -> None:
-        await say(pilot, "hi")
-        await idle(pilot)
-        await say(pilot, "/model")
-        await shows(pilot, "Qwen3.5 9B")
-        await pilot.press("down", "enter")
-        await shows(pilot, "ASK · qwen3.5-9b")
-
-    app = run(Playing(said("Hello.")), play)
-    assert items(app) == ["hi", "Hello."] and app.house.made[1].id == app.house.made[0].id
-
-
-def test_a_model_that_is_missing_leaves_the_session_as_it_was() -> None:
-    class Without(Home):
-        async def session(self, resume: Any, model: Any, mode: Any) -> Any:
-            if model:
-                raise ModelMissing("It is not on this machine.", "Pull it.")
-            return await super().session(resume, model, mode)
-
-    from localagent.tui.app import LocalAgentApp
-
-    async def whole() -> None:
-        app = LocalAgentApp(Without(Playing(said("Hi.")), tools()))
-        async with app.run_test() as pilot:
-            await until(pilot, lambda: app.driver.session is not None)
-            await say(pilot, "/model big")
-            await shows(pilot, "Pull it.")
-            await say(pilot, "hello")
-            await idle(pilot)
-            assert items(app)[-1] == "Hi."
-
-    asyncio.run(whole())
 
 
 def test_ctrl_c_twice_and_ctrl_d_leave() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,8 +54,10 @@ def test_a_path_is_no_command() -> None:
 
 def test_every_command_has_a_deed_and_a_line_of_help() -> None:
     from localagent.tui.doing import Doing
+    from localagent.tui.machine import Machine
 
     made = Doing.__new__(Doing)
+    made._app = SimpleNamespace(machine=Machine.__new__(Machine))  # type: ignore[assignment]
     assert set(made._commands()) == {c.name for c in commands.COMMANDS}
     assert all(c.does for c in commands.COMMANDS)
 
