@@ -17,10 +17,7 @@ from .harm import destroys, gone, harms, overruns
 from .rule import Rule, Subject, allows, reaches
 from .shape import Shape
 
-__all__ = [
-    *("Context", "Question", "after", "asking", "before", "denied"),
-    *("questions_after", "questions_before", "settle"),
-]
+__all__ = ["Context", "Question", "after", "asking", "before", "denied", "questions_after", "questions_before", "settle"]
 
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
 _PROPOSING = frozenset({"compute", "write:fs"})
