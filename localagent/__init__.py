@@ -3,7 +3,7 @@
     from localagent import tool, ToolError, Write
 
 Tools propose and the host disposes: `Write`, `Edit`, `Move`, `Copy`, `MakeFolder` and
-`Trash` are requests that the host judges, commits and can undo.
+`Trash` are requests that the host judges, commits and can undo; `Send` is one that a person sees first.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from .toolbox.plugin_api import Move as Move
     from .toolbox.plugin_api import OneOf as OneOf
     from .toolbox.plugin_api import Result as Result
+    from .toolbox.plugin_api import Send as Send
     from .toolbox.plugin_api import Trash as Trash
     from .toolbox.plugin_api import Write as Write
     from .toolbox.plugin_api import tool as tool
 
-__all__ = ["Copy", "Edit", "MakeFolder", "Move", "OneOf", "Result", "ToolError", "Trash", "Write", "tool"]
+__all__ = ["Copy", "Edit", "MakeFolder", "Move", "OneOf", "Result", "Send", "ToolError", "Trash", "Write", "tool"]
 
 
 def __getattr__(name: str) -> object:

@@ -9,6 +9,7 @@
     ├── EngineError             the engine host died, refused or broke off
     │   ├── PromptTooLong       the conversation does not fit into the context
     │   └── GrammarRefused      a schema or grammar that the engine cannot follow
+    ├── ChannelError            a channel is not set up, or its service refuses us
     ├── SandboxUnavailable      no boundary, and the action needs one
     ├── StoreError              disk full, folder not writable, journal damaged
     │   └── Conflict            a file is not what it was when it was read
@@ -62,6 +63,10 @@ class PromptTooLong(EngineError):
 
 class GrammarRefused(EngineError):
     kind = "grammar"
+
+
+class ChannelError(LocalAgentError):
+    kind = "channel"
 
 
 class SandboxUnavailable(LocalAgentError):

@@ -14,12 +14,15 @@ from typing import Any, Literal, get_args
 
 from .values import (
     Answer,
+    Attachment,
     Change,
     Decision,
     Failure,
     Image,
     Message,
+    Outgoing,
     PlanItem,
+    Proposal,
     Receipt,
     Text,
     Timings,
@@ -119,7 +122,7 @@ class ToolOutput:
 class ApprovalAsked:
     call: ToolCall
     decision: Decision
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Proposal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +298,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ToolStarted, "decision"): Decision,
     (ApprovalAsked, "call"): ToolCall,
     (ApprovalAsked, "decision"): Decision,
-    (ApprovalAsked, "changes"): (Change,),
+    (ApprovalAsked, "changes"): "proposals",
     (ApprovalGiven, "answer"): Answer,
     (ChangesCommitted, "changes"): (Change,),
     (ToolFinished, "call"): ToolCall,
@@ -312,6 +315,8 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ToolResult, "parts"): "parts",
     (ToolResult, "requests"): (Change,),
     (ToolResult, "receipts"): (Receipt,),
+    (ToolResult, "messages"): (Outgoing,),
+    (Outgoing, "attachments"): (Attachment,),
 }
 
 
@@ -334,6 +339,8 @@ def _shapes(kind: type) -> tuple[tuple[str, Any], ...]:
 def _field(shape: Any, value: Any) -> Any:
     if value is None:
         return None
+    if shape == "proposals":
+        return tuple(_build(Outgoing if "address" in item else Change, item) for item in value)
     if shape == "parts":
         return tuple([_part(item) for item in value])
     if shape == "texts":

@@ -40,7 +40,7 @@ from .events import (
 from .policy import rules
 from .sandbox import launch
 from .toolbox import planning
-from .values import Answer, Change, Decision, Failure, ToolCall, ToolResult
+from .values import Answer, Decision, Failure, Outgoing, Proposal, ToolCall, ToolResult
 
 Format = Literal["text", "json", "stream-json"]
 NOBODY = "nobody is here to ask"
@@ -49,7 +49,7 @@ _CHARACTERS = 20_000
 _SCRIPTS = ("command", "script", "code")
 
 
-async def deny_all(call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
+async def deny_all(call: ToolCall, decision: Decision, changes: tuple[Proposal, ...]) -> Answer:
     """The approver where no person can be asked."""
     return Answer("deny", note=f"{decision.reason}, and {NOBODY}", by_person=False)
 
@@ -80,11 +80,11 @@ class TerminalApprover:
         self._style = style_for(sys.stderr)
         self._one = asyncio.Lock()
 
-    async def __call__(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
+    async def __call__(self, call: ToolCall, decision: Decision, changes: tuple[Proposal, ...]) -> Answer:
         async with self._one:
             return await self._ask(call, decision, changes)
 
-    async def _ask(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
+    async def _ask(self, call: ToolCall, decision: Decision, changes: tuple[Proposal, ...]) -> Answer:
         self._say("\n" + self._picture(call, decision, changes) + self._dangers(call))
         keep = _keeping(decision.remember)
         view = ", v view all" if changes or _is_long(call) else ""
@@ -122,15 +122,18 @@ class TerminalApprover:
 
         termios.tcflush(self._tty.fileno(), termios.TCIFLUSH)
 
-    def _picture(self, call: ToolCall, decision: Decision, changes: Sequence[Change], limit: int = 40) -> str:
+    def _picture(self, call: ToolCall, decision: Decision, changes: Sequence[Proposal], limit: int = 40) -> str:
         bold = self._style("1", "The agent wants to:")
         if not changes:
             whole = {"limit": limit} if limit > _CHARACTERS else {}
             block = shown.call_block(call, **whole)
             return f"{bold} {shown.visible(decision.reason, lines=False)}\n{block}\n  in: {self._place(call)}\n"
+        reason = shown.visible(decision.reason, lines=False)
+        if messages := [one for one in changes if isinstance(one, Outgoing)]:
+            whole = "\n".join(line for one in messages for line in shown.message_lines(one, bold=lambda to: self._style("1", to)))
+            return f"{bold} {reason}\n{whole}\n"
         lines = "\n".join("  " + line for line in shown.change_lines(changes, self._folder, limit))
         diffs = "\n".join(self._coloured(diff) for diff in shown.diffs(changes, self._folder, 2 * limit))
-        reason = shown.visible(decision.reason, lines=False)
         # A script is no longer than its effects are many: it is shown whole beside them.
         scripts = [value for name in _SCRIPTS if isinstance(value := call.args.get(name), str) and len(value) > 100]
         told = f"{shown.call_block(call)}\n" if scripts else ""

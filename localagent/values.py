@@ -39,7 +39,8 @@ class ToolSpec:
     `parameters` is a closed JSON Schema object. `effects` is empty where the tool declared
     none: then it asks every time and gets no network and no write. `source` names the file,
     or `mcp:SERVER`. `timeout` is in seconds. `staged` False: what it runs, or
-    looks at, goes on by itself and works on the files themselves.
+    looks at, goes on by itself and works on the files themselves. `posts` True: its worker has no network, so
+    it can only ask the host to send what is then judged, shown and sent.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ToolSpec:
     source: str = ""
     timeout: float = 60.0
     staged: bool = True
+    posts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,83 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of a message. `path` is absolute on this machine; `size` and `sha256` are those of its bytes as they were agreed to."""
+
+    path: str
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to one address in its exact words; nothing has been sent.
+
+    `id` (a uuid's 32 hex digits) makes it one of its kind, "" before the outbox has taken it in. `channel` is a
+    configured channel's name, `address` what that channel sends to, `name` the contact as the user knows them, "" for
+    an address that is in no contact. `reply_to` is the channel's own id of the message that is answered, `thread` what else
+    the channel needs to keep the conversation together. `draft` True: it is only to be kept, not sent.
+    """
+
+    channel: str
+    address: str
+    text: str
+    subject: str = ""
+    name: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    reply_to: str = ""
+    thread: str = ""
+    id: str = ""
+    draft: bool = False
+
+
+Proposal = Change | Outgoing
+"""What a call would bring about, and what a person is asked about."""
+
+SendState = Literal["sent", "handed over", "failed", "unconfirmed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is known of a message after the attempt to send it.
+
+    `sent`: the service took it in, `proof` is its own id for it. `handed over`: another program took it, nothing more is
+    known. `failed`: it was certainly not sent, `detail` says why; `again` is set where a later attempt may succeed.
+    `unconfirmed`: it may have been sent or not.
+    """
+
+    state: SendState
+    proof: str = ""
+    detail: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message that came in: untrusted text from beginning to end.
+
+    `id` is the channel's own and unique in it; `sender` an address that the channel vouches for no further than
+    `authentic` says (None: it cannot tell). `chat` is where an answer goes, `at` seconds since the epoch as the service
+    tells, `thread` and `reply_to` as in `Outgoing`. Attachments lie in files of ours.
+    """
+
+    id: str
+    channel: str
+    sender: str
+    chat: str
+    text: str
+    at: float
+    subject: str = ""
+    name: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    reply_to: str = ""
+    thread: str = ""
+    authentic: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What really happened, said by the host and never by the model.
 
@@ -103,7 +182,7 @@ Status = Literal["ok", "failed", "denied", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The end of one call. `requests` are changes still to be judged and committed."""
+    """The end of one call. `requests` are changes still to be judged and committed, `messages` are still to be judged and sent."""
 
     call_id: str
     parts: tuple[Part, ...]
@@ -111,6 +190,7 @@ class ToolResult:
     requests: tuple[Change, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     spill: str | None = None
+    messages: tuple[Outgoing, ...] = ()
 
     @property
     def text(self) -> str:

@@ -20,7 +20,7 @@ from .errors import ConfigError, LocalAgentError, UsageError
 from .policy import rules
 from .policy.decide import Context
 from .sandbox import closing, launch
-from .store import audit, grants, mask_key, paths, transcript
+from .store import audit, channels, credentials, grants, mask_key, paths, transcript
 from .store.journal import Journal
 from .store.workspace import folder
 from .toolbox import own
@@ -32,6 +32,7 @@ from .values import Mode
 if TYPE_CHECKING:
     import argparse
 
+    from .agent.office import Office
     from .engine.catalogue import Entry
     from .engine.local import LocalEngine
     from .engine.power import Mode as PowerMode
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 _COUNTED = 20_000
 # Models of so many bytes, 7 billion weights at 4 bits, are offered the tool `plan`: smaller ones do not use it.
 _PLANS = 4_000_000_000
+# Where no channel is set up, a tool to send with would only cost tokens.
+_MESSAGES = "message.py"
 _OWN_FOLDERS = (paths.config_dir, paths.data_dir, paths.state_dir, paths.cache_dir, paths.runtime_dir)
 
 _NO_BACKGROUND = (
@@ -63,8 +66,10 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     log = transcript.Transcript(resumed or transcript.new_id())
     stored, unreadable = _stored_rules(workspace)
     stored += laid.allow
-    masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns])
+    credentials.known()
+    masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns], credentials.noted)
     steps, recovered = journal(chosen.undo_mb)
+    office = _office(chosen)
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
     known = await registry(
@@ -75,6 +80,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         masks.mask,
         background=(steps, log.folder.name) if chosen.background else None,
         masks=masks,
+        office=office,
         plugins=True,
         plans=getattr(engine, "bytes", 0) >= _PLANS,
     )
@@ -96,8 +102,18 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
             *([_NO_BACKGROUND] if chosen.background and not _holds_background() else []),
         ),
         masks=masks,
+        post=office.post if office is not None else None,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
+
+
+def _office(chosen: Settings) -> Office | None:
+    """Where messages go out and come in, None where no channel is set up."""
+    if not channels.path().exists():
+        return None
+    from .agent.office import Manner, Office
+
+    return Office(Manner(chosen.hold_s, chosen.messages_per_hour, chosen.quiet_hours or ""))
 
 
 def _begin(work: Coroutine[Any, Any, None]) -> None:
@@ -146,19 +162,21 @@ async def registry(
     mask: Callable[[str], str] = str,
     background: tuple[Journal, str] | None = None,
     masks: Masks | None = None,
+    office: Office | None = None,
     plugins: bool = False,
     plans: bool = False,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
-    With `plans` there is the tool `plan`. With `background` (the journal and the session's id) those for background commands
-    come next; `masks` hides secrets in what these write. With `plugins` the user's own that are confirmed come last: what is
-    wrong with one of them is a problem of the registry.
+    With `plans` there is the tool `plan`, with an `office` that has channels those for messages. With `background` (the journal
+    and the session's id) those for background commands come next; `masks` hides secrets in what these write. With `plugins` the
+    user's own that are confirmed come last: what is wrong with one of them is a problem of the registry.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
-    files = sorted(paths.shipped("tools").glob("*.py"))
+    mailing = office is not None and office.post is not None
+    files = sorted(path for path in paths.shipped("tools").glob("*.py") if mailing or path.name != _MESSAGES)
     unsandboxed = launch.probe().name == "none"
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
     hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))
@@ -181,6 +199,10 @@ async def registry(
     if problems:
         raise ConfigError(" ".join(problems))
     sources: list[ToolSource] = [source, *([Planning()] if plans else [])]
+    if mailing and office is not None:
+        from .toolbox.mail import Mail
+
+        sources.append(Mail(office.fetch, workspace))
     if background is not None and _holds_background():
         from .toolbox.background import Background
 

@@ -64,15 +64,18 @@ class ScriptedEngine:
 
 
 class FakeTools:
-    """A tool source made of functions `(args) -> ToolResult | str | list of str then str`."""
+    """A tool source made of functions `(args) -> ToolResult | str | list of str then str`, each with its effects or its spec."""
 
-    def __init__(self, **tools: tuple[tuple[str, ...], Callable[[dict[str, Any]], Any]]) -> None:
+    def __init__(self, **tools: tuple[tuple[str, ...] | ToolSpec, Callable[[dict[str, Any]], Any]]) -> None:
         self._tools = tools
         self.calls: list[ToolCall] = []
 
     def specs(self) -> list[ToolSpec]:
         anything = {"type": "object", "properties": {"path": {"type": "string"}, "command": {"type": "string"}}}
-        return [ToolSpec(name, name, anything, effects, "fake") for name, (effects, _) in self._tools.items()]  # type: ignore[arg-type]
+        return [
+            given if isinstance(given, ToolSpec) else ToolSpec(name, name, anything, given, "fake")  # type: ignore[arg-type]
+            for name, (given, _) in self._tools.items()
+        ]
 
     async def call(self, call: ToolCall) -> AsyncIterator[str | ToolResult]:
         self.calls.append(call)
@@ -87,7 +90,7 @@ class FakeTools:
         if isinstance(made, str):
             made = ToolResult(call.id, (Text(made),))
         yield made if made.call_id == call.id else ToolResult(
-            call.id, made.parts, made.status, made.requests, made.receipts, made.spill
+            call.id, made.parts, made.status, made.requests, made.receipts, made.spill, made.messages
         )
 
 

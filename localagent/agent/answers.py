@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ..values import Answer, Change, Decision, ToolCall, ToolSpec
+from ..values import Answer, Change, Decision, Proposal, ToolCall, ToolSpec
 from . import binding
 
 
@@ -36,10 +36,16 @@ class Answers:
             self._given[key] = answer
 
 
-def key(call: ToolCall, changes: Sequence[Change], decision: Decision, bound: str) -> str:
+def key(call: ToolCall, changes: Sequence[Proposal], decision: Decision, bound: str) -> str:
     """One thing that is asked about: this call as it would run, or these changes from this state to that."""
-    effects = [[c.kind, c.path, c.dest, c.before, c.after, c.mode, None if c.after else c.content] for c in changes]
+    effects = [_state(change) for change in changes]
     what = (
         {"tool": call.name, "effects": effects} if changes else {"tool": call.name, "args": call.args, "bound": bound}
     )
     return binding.digest({**what, "why": decision.reason})
+
+
+def _state(one: Proposal) -> list[object]:
+    if not isinstance(one, Change):
+        return ["send", one.channel, one.address, one.subject, one.text, [a.sha256 for a in one.attachments]]
+    return [one.kind, one.path, one.dest, one.before, one.after, one.mode, None if one.after else one.content]

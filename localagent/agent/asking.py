@@ -10,12 +10,12 @@ from typing import Protocol
 from ..events import ApprovalAsked, ApprovalGiven, Event
 from ..policy import rules
 from ..policy.context import Context
-from ..values import Answer, Change, Decision, ToolCall, ToolResult, ToolSpec
+from ..values import Answer, Change, Decision, Outgoing, Proposal, ToolCall, ToolResult, ToolSpec
 from . import answers, record
 from .answers import Answers
 from .masks import Masks
 
-Approver = Callable[[ToolCall, Decision, tuple[Change, ...]], Awaitable[Answer]]
+Approver = Callable[[ToolCall, Decision, tuple[Proposal, ...]], Awaitable[Answer]]
 
 
 class Remember(Protocol):
@@ -62,7 +62,7 @@ class Life:
 
 
 async def settle(
-    life: Life, spec: ToolSpec, decision: Decision, changes: tuple[Change, ...], desk: Desk
+    life: Life, spec: ToolSpec, decision: Decision, changes: tuple[Proposal, ...], desk: Desk
 ) -> AsyncGenerator[Event, None]:
     """Turn "ask" into a verdict, in `life.decision`; every decision is recorded."""
     decision = _hidden(decision, desk.masks)
@@ -93,7 +93,7 @@ async def settle(
     _decide(life, replace(decision, verdict=answer.verdict, reason=_said(answer)), answer, changes, desk)
 
 
-def _decide(life: Life, decision: Decision, answer: Answer | None, changes: Sequence[Change], desk: Desk) -> None:
+def _decide(life: Life, decision: Decision, answer: Answer | None, changes: Sequence[Proposal], desk: Desk) -> None:
     life.decision = decision
     desk.record("decided", desk.masks.mask_in(record.decided(life.call, decision, answer, changes, life.bound)))
 
@@ -115,8 +115,11 @@ def _hidden(decision: Decision, masks: Masks) -> Decision:
 
 
 def _with_rules(
-    decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context
+    decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Proposal], ctx: Context
 ) -> Decision:
+    if any(isinstance(one, Outgoing) for one in changes):
+        return decision
+    changes = [one for one in changes if isinstance(one, Change)]
     kept = rules.remembered(call, spec, changes, ctx)
     return replace(decision, remember=kept, missing=rules.needed(call, spec, changes, ctx))
 

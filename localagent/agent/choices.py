@@ -1,7 +1,8 @@
 """The named sets that a tool's parameter may ask for (`OneOf`), filled from what the conversation has shown.
 
 `paths`: every path in the folder that the user, a result or an earlier call has spelled and that
-exists, the latest first. A set that is not known here is absent, and then any text will do.
+exists, the latest first. `contacts`: the names of the contact book, and the addresses that the user has written or that a
+received message came from. A set that is not known here is absent, and then any text will do.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.gbnf import CHOICES
-from ..values import Message, ToolSpec
+from ..values import Message, Text, ToolSpec
 
 _WORD = re.compile(r"""'([^'\n]{1,255})'|"([^"\n]{1,255})"|([^\s"'`,;:!?()\[\]{}<>|=]{1,255})""")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[@!#][\w.=/-]+:[\w.-]+|@\w{4,}|(?<!\w)-?\d{5,}(?!\w)")
+_WROTE = re.compile(r"^(?:from: |\d+: [-\d]+ [\d:]+ from )(?:[^\n<]*<)?([^\s<>:]+(?::[^\s<>:]+)?)>?(?=$|:)", re.MULTILINE)
 _MOST = 500
 _READ = 60_000
 _TRIED = 5000
@@ -24,9 +27,22 @@ _TRIED = 5000
 def sets(history: Sequence[Message], specs: Sequence[ToolSpec], folder: Path) -> Mapping[str, tuple[str, ...]]:
     """The sets that these tools ask for; nothing is looked at where none does."""
     asked = {name for spec in specs for name in _asked(spec.parameters)}
-    if "paths" not in asked:
-        return {}
-    return {"paths": paths(history, lambda path: os.path.lexists(folder / path))}
+    found = {}
+    if "paths" in asked:
+        found["paths"] = paths(history, lambda path: os.path.lexists(folder / path))
+    if "contacts" in asked and (people := recipients(history)):
+        found["contacts"] = people
+    return found
+
+
+def recipients(history: Sequence[Message]) -> tuple[str, ...]:
+    """Whom a message may be for. A text that was read adds nobody; who wrote a received message may be answered."""
+    from ..store import contacts
+
+    own = [part.text for m in history if m.role == "user" for part in m.parts[:1] if isinstance(part, Text)]
+    said = [address.rstrip(".") for text in own for address in _ADDRESS.findall(text)]
+    wrote = [line for m in history if m.role == "tool" for line in _WROTE.findall(m.text)]
+    return tuple(dict.fromkeys([*(contact.name for contact in contacts.load()), *said, *wrote]))[:_MOST]
 
 
 def paths(history: Sequence[Message], exists: Callable[[str], bool]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import LocalAgentError
 from ..events import ChangesCommitted, Event, Notice, ToolFinished, ToolOutput, ToolStarted
@@ -30,6 +31,9 @@ from .masks import Masks
 from .reads import Reads
 from .tally import receipt
 
+if TYPE_CHECKING:
+    from .posting import Post
+
 __all__ = ["Approver", "Hands", "Remember", "dispatch"]
 
 _EFFECTS_TOLD = 12
@@ -43,7 +47,7 @@ class Hands:
 
     `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided,
     `lost` how many files a commit has deleted, `record` every decision and effect. `masks` hides secrets,
-    `answers` knows what was asked in this run, `reads` which files the model has seen.
+    `answers` knows what was asked in this run, `reads` which files the model has seen, `post` sends (None: nothing can be sent).
     """
 
     registry: Registry
@@ -60,6 +64,7 @@ class Hands:
     answers: Answers = field(default_factory=Answers)
     reads: Reads = field(default_factory=Reads)
     dry_run: bool = False
+    post: Post | None = None
 
     @property
     def desk(self) -> Desk:
@@ -115,7 +120,7 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
     if life.decision.verdict == "deny":
         life.ends(_denied(life.call, life.decision))
         return
-    if hands.dry_run and _for_good(spec):
+    if hands.dry_run and _for_good(spec) and not spec.posts:
         life.ends(
             _result(life.call, "ok", f"(dry run: {life.call.name} was not run, for what it does cannot be taken back)")
         )
@@ -133,6 +138,11 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
         yield event
     async for event in _settle(life, spec, hands):
         yield event
+    if life.result.messages and life.result.status == "ok" and life.edited is None:
+        from . import sends
+
+        async for event in sends.send(life, spec, hands):
+            yield event
     if "run" in spec.effects and life.result.status in ("ok", "failed"):
         life.result = _with_effect(life.result, str(hands.workspace))
     life.settled = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..policy import secrets
@@ -19,15 +19,23 @@ _PLACEHOLDER = re.compile(r"SECRET_([a-z]{1,12})_([0-9a-f]{10})([0-9a-f]{4})")
 _LONGEST_LINE = 65_536
 _KEPT_BACK = 8192
 _TELLING = 8
+# Of what is certainly a secret; a shorter one would hide half of everything that is read.
+_TOLD_TELLING = 6
 _MOST_KNOWN = 500
 
 
 class Masks:
-    """What this session has masked. `key` is the user's, `own` their expressions."""
+    """What this session has masked. `key` is the user's, `own` their expressions.
 
-    def __init__(self, key: bytes, own: Sequence[re.Pattern[str]] = ()) -> None:
+    `told` gives the secrets that are known without having been seen (the channels'); it may give more each time.
+    """
+
+    def __init__(
+        self, key: bytes, own: Sequence[re.Pattern[str]] = (), told: Callable[[], Sequence[str]] | None = None
+    ) -> None:
         self._key = key
         self._own = tuple(own)
+        self._told, self._heard = told, 0
         self._secrets: dict[str, str] = {}
         # secret -> kind, of those long enough not to be found by chance
         self._known: dict[str, str] = {}
@@ -50,12 +58,22 @@ class Masks:
 
     def spans(self, text: str) -> list[secrets.Span]:
         """What is secret in the text: by its look, or because it is known; our own placeholders are not."""
+        if self._told is not None:
+            self._listen(self._told())
         found = secrets.find(text, self._own)
         if self._known:
             found += [secrets.Span(*m.span(), self._known[m[0]]) for m in self._expression().finditer(text)]
         ours = [m.span() for m in _PLACEHOLDER.finditer(text) if self._is_ours(m)]
         found = [one for one in found if not any(one.start < end and start < one.end for start, end in ours)]
         return secrets.merged(found)
+
+    def _listen(self, told: Sequence[str]) -> None:
+        if len(told) == self._heard:
+            return
+        self._heard = len(told)
+        for secret in told:
+            if len(secret) >= _TOLD_TELLING and secret not in self._known:
+                self._known[secret], self._compiled = "channel", None
 
     def _expression(self) -> re.Pattern[str]:
         if self._compiled is None:

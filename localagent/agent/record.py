@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..policy.shell_words import program, segments, strip_wrappers
-from ..values import Answer, Change, Decision, Receipt, ToolCall, ToolResult
+from ..values import Answer, Change, Decision, Outgoing, Proposal, Receipt, ToolCall, ToolResult
 from . import binding
 
 Recorder = Callable[[str, Mapping[str, Any]], None]
@@ -18,20 +18,22 @@ _FILES = 200
 
 
 def decided(
-    call: ToolCall, decision: Decision, answer: Answer | None, changes: Sequence[Change], bound: str = ""
+    call: ToolCall, decision: Decision, answer: Answer | None, changes: Sequence[Proposal], bound: str = ""
 ) -> dict[str, Any]:
     """One decision: by the rules where `answer` is None, else by a person or for want of one."""
     by = "rules" if answer is None else "person" if answer.by_person else "nobody"
     facts = {
         **_call(call),
-        "over": "changes" if changes else "call",
+        "over": "call" if not changes else "messages" if isinstance(changes[0], Outgoing) else "changes",
         "verdict": decision.verdict,
         "rule": decision.rule,
         "by": by,
     }
     if answer is not None:
         facts |= {"scope": answer.scope, "edited": answer.edited_args is not None}
-    if changes:
+    if changes and isinstance(changes[0], Outgoing):
+        facts["to"] = [f"{one.channel}:{one.address}" for one in changes if isinstance(one, Outgoing)]
+    elif changes:
         facts["files"] = len(changes)
     return facts | ({"bound": bound} if bound else {})
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..engine.base import Engine, Options
 from ..errors import LocalAgentError, UsageError
@@ -44,6 +44,9 @@ from .masks import Masks
 from .reads import Reads, news
 from .record import Recorder
 
+if TYPE_CHECKING:
+    from .posting import Post
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -52,7 +55,7 @@ class Setting:
     `policy` makes the rules' context for (mode, rules granted in this session, files that the turn
     has deleted so far). `schema` is the JSON Schema of
     the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
-    `record` writes down decisions and effects.
+    `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent).
     """
 
     engine: Engine
@@ -67,6 +70,7 @@ class Setting:
     notices: tuple[str, ...] = ()
     masks: Masks = field(default_factory=lambda: Masks(mask_key.load()))
     record: Recorder = audit.append
+    post: Post | None = None
 
 
 class Session:
@@ -246,6 +250,7 @@ class Session:
             answers=Answers(),
             reads=self.reads,
             dry_run=s.dry_run,
+            post=s.post,
         )
         history, new_id = (lambda: self.history), self._new_call_id
         told = (self._news, self._meanwhile)

@@ -10,10 +10,10 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ..values import Change, PlanItem, Receipt, ToolCall
+from ..values import Attachment, Change, Outgoing, PlanItem, Proposal, Receipt, ToolCall
 
 _DIFF_BYTES = 400_000
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
@@ -82,7 +82,7 @@ def call_block(call: ToolCall, limit: int = _SHOWN_WHOLE) -> str:
     return "\n".join(shown)
 
 
-def change_lines(changes: Sequence[Change], folder: str, limit: int = 40) -> list[str]:
+def change_lines(changes: Sequence[Proposal], folder: str, limit: int = 40) -> list[str]:
     """One line a change, paths relative to `folder` where they lie in it."""
     lines = [_change_line(change, folder) for change in changes[:limit]]
     if len(changes) > limit:
@@ -90,10 +90,10 @@ def change_lines(changes: Sequence[Change], folder: str, limit: int = 40) -> lis
     return lines
 
 
-def diffs(changes: Sequence[Change], folder: str, limit: int = 80) -> Iterator[str]:
+def diffs(changes: Sequence[Proposal], folder: str, limit: int = 80) -> Iterator[str]:
     """Unified diffs of the text files that are written or edited, `limit` lines each; sizes where a diff would not help."""
     for change in changes:
-        if change.kind not in ("write", "edit") or change.content is None:
+        if not isinstance(change, Change) or change.kind not in ("write", "edit") or change.content is None:
             continue
         new, old = _read(change.content), _read(change.path) if os.path.lexists(change.path) else ""
         if new is None or old is None:
@@ -143,7 +143,29 @@ def summary(receipts: Sequence[Receipt], folder: str, limit: int = 12) -> str:
     return "; ".join(lines) + more
 
 
-def _change_line(change: Change, folder: str) -> str:
+def message_lines(message: Outgoing, bold: Callable[[str], str] = str) -> list[str]:
+    """A message whole, as it would go out: to whom, by what, what goes with it, the exact words. `bold` marks the recipient."""
+    who = f"{message.name} <{message.address}>" if message.name else f"{message.address}  (in no contact)"
+    verb = "keep a draft for" if message.draft else "send to"
+    lines = [f"{verb} {bold(visible(who, lines=False))} by {visible(message.channel, lines=False)}"]
+    if message.subject:
+        lines.append(f"  subject: {visible(message.subject, lines=False)}")
+    lines += [f"  attached: {_attachment(one)}" for one in message.attachments]
+    forged = forged_words(f"{who} {message.subject} {message.text}")
+    if forged:
+        lines.append(f"  CAREFUL: letters of several scripts are mixed in {', '.join(map(ascii, forged[:5]))}")
+    return [*lines, *("  | " + line for line in visible(message.text).split("\n"))]
+
+
+def _attachment(one: Attachment) -> str:
+    return f"{visible(one.name, lines=False)} ({one.size:,} bytes, {visible(one.media_type, lines=False)})"
+
+
+def _change_line(change: Proposal, folder: str) -> str:
+    if isinstance(change, Outgoing):
+        verb = "keep a draft for" if change.draft else "send to"
+        to = f"{change.name} <{change.address}>" if change.name else change.address
+        return visible(f"{verb} {to} by {change.channel}", lines=False)
     path = relative(change.path, folder)
     match change.kind:
         case "write":

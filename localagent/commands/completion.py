@@ -14,6 +14,10 @@ _localagent() {{
     COMPREPLY=($(compgen -W "list pull use info check rm" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = approvals ] && [ "$COMP_CWORD" -eq 2 ]; then
     COMPREPLY=($(compgen -W "list add revoke" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = channels ] && [ "$COMP_CWORD" -eq 2 ]; then
+    COMPREPLY=($(compgen -W "add list status probe sync secret rm" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = channels ]; then
+    COMPREPLY=($(compgen -W "--secret-stdin --messages --past --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = audit ]; then
     COMPREPLY=($(compgen -W "show verify --last --session --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = sessions ] && [ "$COMP_CWORD" -eq 2 ]; then
@@ -49,6 +53,10 @@ _localagent() {{
     compadd list pull use info check rm
   elif [[ $words[2] == approvals ]] && (( CURRENT == 3 )); then
     compadd list add revoke
+  elif [[ $words[2] == channels ]] && (( CURRENT == 3 )); then
+    compadd add list status probe sync secret rm
+  elif [[ $words[2] == channels ]]; then
+    compadd -- --secret-stdin --messages --past --json
   elif [[ $words[2] == audit ]]; then
     compadd -- show verify --last --session --json
   elif [[ $words[2] == sessions ]] && (( CURRENT == 3 )); then
@@ -78,6 +86,8 @@ _FISH = """\
 complete -c localagent -n __fish_use_subcommand -f -a "{names}"
 complete -c localagent -n "__fish_seen_subcommand_from model" -f -a "list pull use info check rm"
 complete -c localagent -n "__fish_seen_subcommand_from approvals" -f -a "list add revoke"
+complete -c localagent -n "__fish_seen_subcommand_from channels" -f -a "add list status probe sync secret rm"
+complete -c localagent -n "__fish_seen_subcommand_from channels" -a "--secret-stdin --messages --past --json"
 complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
 complete -c localagent -n "__fish_seen_subcommand_from sessions" -f -a "list search rename fork export rm restore --json --folder"
 complete -c localagent -n "__fish_seen_subcommand_from resume rename fork export rm" -f -a "last (localagent sessions --ids 2>/dev/null)"

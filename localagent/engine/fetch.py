@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..errors import DownloadError, StoreError, UsageError
+from ..store.certificates import certificates
 from ..store.lock import locked
 from . import machine, reuse
 from .entry import Entry, Part
 from .partial import Corrupt, Partial, part_path, size_text
 
 if TYPE_CHECKING:
-    import ssl
-
     from ..store.settings import Settings
 
 Progress = Callable[[int, int], None]
@@ -90,7 +89,7 @@ def unreachable(url: str, seconds: float = 5.0) -> str | None:
     import httpx2
 
     try:
-        with httpx2.Client(timeout=seconds, verify=_certificates()) as client:
+        with httpx2.Client(timeout=seconds, verify=certificates()) as client:
             client.head(url)
     except httpx2.TimeoutException:
         return f"no answer within {seconds:g} s"
@@ -184,7 +183,7 @@ def _from_web(
     timeout = httpx2.Timeout(patience.stall_s, connect=patience.connect_s)
     common = {"Accept-Encoding": "identity", "User-Agent": "localagent"} | headers
     failures, total = 0, 0
-    with httpx2.Client(follow_redirects=True, timeout=timeout, headers=common, verify=_certificates()) as client:
+    with httpx2.Client(follow_redirects=True, timeout=timeout, headers=common, verify=certificates()) as client:
         while partial.missing:
             before, weight = partial.done, 1
             try:
@@ -303,17 +302,3 @@ def _others(entry: Entry) -> str:
 
 def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
-
-
-def _certificates() -> ssl.SSLContext | bool:
-    """The user's own certificate bundle, where one is named as pip and curl read it."""
-    if os.environ.get("SSL_CERT_FILE"):
-        return True
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT"):
-        bundle = os.environ.get(name)
-        if bundle and os.path.exists(bundle):
-            import ssl
-
-            folder = os.path.isdir(bundle)
-            return ssl.create_default_context(cafile=None if folder else bundle, capath=bundle if folder else None)
-    return True

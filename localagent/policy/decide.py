@@ -17,7 +17,7 @@ from .harm import destroys, gone, harms, overruns
 from .rule import Rule, Subject, allows, reaches
 from .shape import Shape
 
-__all__ = ["Context", "Question", "after", "before", "questions_after", "questions_before"]
+__all__ = ["Context", "Question", "after", "asking", "before", "denied", "questions_after", "questions_before", "settle"]
 
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
 _PROPOSING = frozenset({"compute", "write:fs"})
@@ -42,7 +42,7 @@ class Question:
 
 def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
     """Whether the call may run. Its changes, if it proposes any, are judged by `after`."""
-    refused = _floor_before(call, spec, ctx) or _denied(_subjects(call, spec, ctx), ctx)
+    refused = _floor_before(call, spec, ctx) or denied(_subjects(call, spec, ctx), ctx)
     if refused:
         return refused
     if "run" in spec.effects and not spec.staged and (rule := unstaged.unheld(ctx.rules.deny, ctx)):
@@ -54,8 +54,8 @@ def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
         return Decision(
             "deny", f"{spec.name} does not say what it does, and in plan mode only reading is done", "mode plan"
         )
-    asking = _asking_before(call, spec, ctx)
-    return asking or _settle(questions_before(call, spec, ctx), spec, ctx, _free(spec, ctx))
+    first = _asking_before(call, spec, ctx)
+    return first or settle(questions_before(call, spec, ctx), spec, ctx, _free(spec, ctx))
 
 
 def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Context) -> Decision:
@@ -70,21 +70,21 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
             return Decision("deny", reason, "floor")
     written = subjects.written(changes)
     copied = [_copied(change, ctx) for change in changes if change.kind == "copy"]
-    refused = _denied([*written, *copied, Subject("tool", spec.name)], ctx)
+    refused = denied([*written, *copied, Subject("tool", spec.name)], ctx)
     refused = refused or holding.carries_denied(changes, ctx)
     if refused:
         return refused
     if ctx.mode == "plan":
         return Decision("deny", "in plan mode nothing is changed", "mode plan")
-    if asking := _asking([*written, *copied], spec, ctx):
-        return asking
+    if first := asking([*written, *copied], spec, ctx):
+        return first
     questions = questions_after(call, spec, changes, ctx)
     inside = all(ctx.inside(s.text) for s in (*written, *copied))
     if questions and "run" in spec.effects and inside:
         rule = _allowing([subjects.program(call, ctx)], ctx, strict=any(q.strict for q in questions))
         if rule:
             return Decision("allow", f"your rule {rule} allows what this command changes here", str(rule))
-    return _settle(questions, spec, ctx, _free_changes(ctx))
+    return settle(questions, spec, ctx, _free_changes(ctx))
 
 
 def _copied(change: Change, ctx: Context) -> Subject:
@@ -188,24 +188,24 @@ def _subjects(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Subject]:
     return found
 
 
-def _denied(found: Iterable[Subject], ctx: Context) -> Decision | None:
+def denied(found: Iterable[Subject], ctx: Context) -> Decision | None:
     rule = _first_of(ctx.rules.deny, found, ctx)
     return Decision("deny", f"{rule.told} denies it", f"deny {rule}") if rule else None
 
 
 def _asking_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision | None:
     """What the ask rules say; what only proposes changes is asked about over these, once."""
-    found = _subjects(call, spec, ctx)
+    found = [s for s in _subjects(call, spec, ctx) if s.kind != "send" or not spec.posts]
     if not ctx.rules.unread and spec.effects and set(spec.effects) <= _PROPOSING:
-        asking = _asks(_first_of(ctx.rules.ask, (s for s in found if s.kind == "read"), ctx))
+        first = _asks(_first_of(ctx.rules.ask, (s for s in found if s.kind == "read"), ctx))
     else:
-        asking = _asking(found, spec, ctx)
-    if asking is None and "run" in spec.effects and not spec.staged:
-        asking = _asks(unstaged.unheld(ctx.rules.ask, ctx))
-    return asking or _asks(holding.asked_beneath(call, spec, ctx, found))
+        first = asking(found, spec, ctx)
+    if first is None and "run" in spec.effects and not spec.staged:
+        first = _asks(unstaged.unheld(ctx.rules.ask, ctx))
+    return first or _asks(holding.asked_beneath(call, spec, ctx, found))
 
 
-def _asking(found: Iterable[Subject], spec: ToolSpec, ctx: Context) -> Decision | None:
+def asking(found: Iterable[Subject], spec: ToolSpec, ctx: Context) -> Decision | None:
     if ctx.rules.unread and spec.effects != ("compute",):
         return Decision("ask", ctx.rules.unread, "unread policy")
     return _asks(_first_of(ctx.rules.ask, (*found, Subject("tool", spec.name)), ctx))
@@ -241,7 +241,7 @@ def _otherwise(subject: Subject) -> Subject:
     return Subject("write" if subject.kind == "read" else "read", subject.text)
 
 
-def _settle(questions: list[Question], spec: ToolSpec, ctx: Context, free: Decision) -> Decision:
+def settle(questions: list[Question], spec: ToolSpec, ctx: Context, free: Decision) -> Decision:
     named = [Subject("tool", spec.name)]
     decided = free
     for question in questions:
@@ -263,6 +263,8 @@ def _free(spec: ToolSpec, ctx: Context) -> Decision:
         hosts = ", ".join(dict.fromkeys(rule.object for rule in known if rule.kind == "net"))
         network = f"with no network but {hosts}" if hosts else "without network"
         return Decision("allow", f"it runs in the sandbox, {network}, on a copy of the workspace", "sandbox")
+    if spec.posts:
+        return Decision("allow", "it only proposes a message, which is judged before it is sent", "proposes")
     if "write:fs" in spec.effects:
         return Decision("allow", "it only proposes changes, which are judged before they are made", "proposes")
     if ctx.mode == "yolo":
@@ -319,6 +321,8 @@ def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Que
     marks = outward.marks(ctx)
     for effect, doing in _OUTWARD.items():
         if effect not in spec.effects or (ctx.mode == "yolo" and effect != "send" and not marks):
+            continue
+        if effect == "send" and spec.posts:
             continue
         if effect == "net":
             touched = tuple(subjects.hosts(call))

@@ -22,8 +22,8 @@ class Settings:
     """What the user chose. `context` is in tokens, `idle_s` in seconds.
 
     `model` None means the catalogue's default, `threads` None as many as help,
-    `index_url` None whatever pip is configured to use, `language` None the locale's, `theme` None the dark one.
-    `secret_patterns` are regular expressions.
+    `index_url` None whatever pip is configured to use, `language` None the locale's, `theme` None the dark one,
+    `quiet_hours` None for none. `secret_patterns` are regular expressions.
     """
 
     model: str | None = None
@@ -41,6 +41,9 @@ class Settings:
     theme: str | None = None
     motion: bool = True
     plain: bool = False
+    hold_s: float = 10.0
+    messages_per_hour: int = 30
+    quiet_hours: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,16 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
         raise ValueError("must be a number of seconds above 0")
     return float(value)
+
+
+def _seconds_or_none(value: Any) -> float:
+    return 0.0 if value in (0, 0.0) and not isinstance(value, bool) else _seconds(value)
+
+
+def _hours(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value.strip()):
+        raise ValueError('must be two times of day, such as "22:00-07:00"')
+    return value.strip()
 
 
 def _yes_or_no(value: Any) -> bool:
@@ -157,6 +170,9 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
     "theme": (_text, True, "look of the terminal app, as /theme names it; null for the dark one"),
     "motion": (_yes_or_no, False, "false leaves out spinners and other movement in the terminal app"),
     "plain": (_yes_or_no, False, "true makes `localagent` a conversation in plain lines, for screen readers"),
+    "hold_s": (_seconds_or_none, False, "seconds in which a message that was agreed to can still be taken back"),
+    "messages_per_hour": (_integer(0, 100_000), False, "messages an hour that each channel sends at most; 0 for no limit"),
+    "quiet_hours": (_hours, True, "times of day in which no message goes out, such as 22:00-07:00"),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
     "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
 }

@@ -110,7 +110,10 @@ def _spec(file: Path, item: Mapping[str, Any]) -> ToolSpec:
     if item["parameters"]["type"] != "object" or not isinstance(item["parameters"]["properties"], dict):
         raise ValueError("its parameters are no object")
     timeout = min(max(float(item["timeout"]), 0.1), 86400.0)
-    return ToolSpec(str(item["name"]), str(item["description"]), item["parameters"], effects, str(file), timeout)
+    posts = "send" in effects and "net" not in effects
+    return ToolSpec(
+        *(str(item["name"]), str(item["description"]), item["parameters"], effects, str(file), timeout), posts=posts
+    )
 
 
 def _cache_file() -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ToolError
-from .plugin_api import Copy, Edit, MakeFolder, Move, Request, Result, Trash, Write
+from .plugin_api import Copy, Edit, MakeFolder, Move, Request, Result, Send, Trash, Write
 
 _VERBS = {
     "write": "Wrote",
@@ -76,7 +76,9 @@ class Outcome:
         }
 
     def _told(self) -> str:
-        named = [(made["kind"], made["path"]) for made in self._requests if not made.get("implied")]
+        if self._requests and all(made["kind"] == "send" for made in self._requests):
+            return ""
+        named = [(made["kind"], made.get("path", "")) for made in self._requests if not made.get("implied")]
         if len(named) == 1:
             return f"{_VERBS[named[0][0]]} {os.path.relpath(named[0][1], self._workspace)}."
         return f"{len(named)} changes made." if named else ""
@@ -84,6 +86,9 @@ class Outcome:
     def _ask(self, request: Request) -> None:
         if isinstance(request, MakeFolder):
             self._folder(self._absolute(request.path), implied=False)
+            return
+        if isinstance(request, Send):
+            self._requests.append(self._message(request))
             return
         path = self._absolute(request.path)
         if isinstance(request, Write | Edit):
@@ -96,6 +101,10 @@ class Outcome:
             self._requests.append({"kind": "move" if isinstance(request, Move) else "copy", "path": path, "dest": dest})
         elif isinstance(request, Trash):
             self._requests.append({"kind": "trash", "path": path})
+
+    def _message(self, request: Send) -> dict[str, Any]:
+        told = {name: getattr(request, name) for name in ("to", "text", "subject", "channel", "reply_to", "draft")}
+        return {"kind": "send", **told, "attachments": [self._absolute(path) for path in request.attachments]}
 
     def _absolute(self, path: Any) -> str:
         return os.path.normpath(os.path.join(self._workspace, os.path.expanduser(os.fspath(path))))
@@ -120,7 +129,7 @@ class Outcome:
             file.write(data)
         before = getattr(request, "before", None)
         known = hashlib.sha256(before).hexdigest() if before is not None else _digest(path)
-        self._requests = [made for made in self._requests if made["path"] != path or "content" not in made]
+        self._requests = [made for made in self._requests if made.get("path") != path or "content" not in made]
         kind = "edit" if isinstance(request, Edit) else "write"
         return {"kind": kind, "path": path, "content": blob, "before": known}
 

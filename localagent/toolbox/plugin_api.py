@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-VERSION = 2
+VERSION = 3
 """Part of the key under which descriptions are cached; raised when derivation changes."""
 
 MARK = "__localagent_tool__"
@@ -78,7 +78,24 @@ class OneOf:
     name: str
 
 
-Request = Write | Edit | Move | Copy | MakeFolder | Trash
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message; the host looks up whom `to` names, shows the exact words to the user, and sends it once.
+
+    `to` is a contact's name or an address, `channel` one of the user's channels or a kind of them ("" for the usual one),
+    `reply_to` the id of a received message that this answers. `draft` True only keeps it.
+    """
+
+    to: str
+    text: str
+    subject: str = ""
+    attachments: Sequence[str | Path] = ()
+    channel: str = ""
+    reply_to: str = ""
+    draft: bool = False
+
+
+Request = Write | Edit | Move | Copy | MakeFolder | Trash | Send
 
 
 @dataclass(frozen=True, slots=True)

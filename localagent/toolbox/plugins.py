@@ -20,7 +20,7 @@ from ..sandbox.launch import Profile, probe
 from ..store import prune
 from ..store.atomic import store_error
 from ..store.files import remove_tree
-from ..values import Change, Receipt, Text, ToolCall, ToolResult, ToolSpec
+from ..values import Change, Outgoing, Receipt, Text, ToolCall, ToolResult, ToolSpec
 from . import link, proposals, spill
 from .describe import Plugin, describe
 
@@ -239,14 +239,17 @@ class PluginSource:
         text = text if isinstance(text, str) else "The tool gave no answer."
         failed = bool(answer.get("failed"))
         requests: tuple[Change, ...] = ()
+        messages: tuple[Outgoing, ...] = ()
         try:
-            asked = answer.get("requests") or ()
+            asked, sends = proposals.parted(answer.get("requests") or ())
             if asked and "write:fs" not in job.spec.effects:
                 raise ValueError(f"{job.spec.name} may not change files; it declares no write:fs")
-            requests = proposals.read(asked, job.folder, self._workspace)
+            if sends and "send" not in job.spec.effects:
+                raise ValueError(f"{job.spec.name} may not send messages; it declares no send")
+            requests, messages = proposals.read(asked, job.folder, self._workspace), proposals.messages(sends)
         except (ValueError, TypeError, KeyError, OSError) as error:
             text, failed = f"Nothing was changed: {error}.", True
-        return self._shown(job, ToolResult(job.call.id, (Text(text),), "failed" if failed else "ok", requests))
+        return self._shown(job, ToolResult(job.call.id, (Text(text),), "failed" if failed else "ok", requests, messages=messages))
 
     def _shown(self, job: _Job, result: ToolResult) -> ToolResult:
         self._spill.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""What a worker asks for, checked by the host before it becomes a `Change`."""
+"""What a worker asks for, checked by the host before it becomes a `Change` or an `Outgoing`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..store.fingerprint import fingerprint
-from ..values import Change, ToolCall, ToolSpec
+from ..values import Attachment, Change, Outgoing, ToolCall, ToolSpec
 
 _KINDS = ("write", "edit", "move", "copy", "make_folder", "trash")
 _MOST = 100_000
+_MESSAGES = 20
+_ATTACHMENTS = 20
+_TEXT = 200_000
 # For one call's requests: what is not looked at by then is committed as it is.
 _LOOKING_S = 5.0
 _GLOB = frozenset("*?[")
@@ -32,6 +35,39 @@ def read(requests: Sequence[Mapping[str, Any]], folder: Path, workspace: Path) -
         raise ValueError(f"{len(requests):,} changes in one call are too many")
     until = time.monotonic() + _LOOKING_S
     return tuple(_change(request, folder, until) for request in requests if not _invisible(request, str(workspace)))
+
+
+def parted(requests: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Those for files, and those for messages."""
+    sends = [request for request in requests if request.get("kind") == "send"]
+    return [request for request in requests if request.get("kind") != "send"], sends
+
+
+def messages(requests: Sequence[Mapping[str, Any]]) -> tuple[Outgoing, ...]:
+    """The messages as they are wished for: `name` is whom the tool named, `address` is not looked up yet.
+
+    Of an attachment only the path is known. Raises ValueError with a reason.
+    """
+    if len(requests) > _MESSAGES:
+        raise ValueError(f"{len(requests)} messages in one call are too many")
+    return tuple(_message(request) for request in requests)
+
+
+def _message(request: Mapping[str, Any]) -> Outgoing:
+    texts = {name: request[name] for name in ("to", "text", "subject", "channel", "reply_to")}
+    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(request["draft"], bool):
+        raise ValueError("a message is made of texts")
+    if any(len(text) > (_TEXT if name == "text" else 1000) for name, text in texts.items()):
+        raise ValueError("a message is too long")
+    if any(ord(char) < 32 for name, text in texts.items() if name != "text" for char in text):
+        raise ValueError("a recipient or a subject holds a control character")
+    files = [_absolute(path) for path in request["attachments"]]
+    if len(files) > _ATTACHMENTS:
+        raise ValueError(f"{len(files)} attachments are too many")
+    attachments = tuple(Attachment(path, os.path.basename(path), "", 0, "") for path in files)
+    return Outgoing(
+        *(texts["channel"], "", texts["text"], texts["subject"], texts["to"], attachments, texts["reply_to"]), draft=request["draft"]
+    )
 
 
 def _invisible(request: Mapping[str, Any], workspace: str) -> bool:

@@ -62,6 +62,7 @@ class Doing:
             "plan": self._plan,
             "changes": self._changes,
             "trust": self._trust,
+            "outbox": self._outbox,
             "mode": self._mode,
             "new": self._new,
             "theme": self._theme,
@@ -163,6 +164,15 @@ class Doing:
     async def _plan(self, _: str) -> None:
         if not self._app.screen_stack[0].query_one(Plan).fold():
             self._tell(t("The model has made no plan for what runs now."))
+
+    async def _outbox(self, _: str) -> None:
+        from ..store.outbox import Outbox
+        from . import outbox
+
+        session = self._app.driver.session
+        post = session.setting.post if session is not None else None
+        letters = outbox.Letters(Outbox(), post, self._app.run_worker, self._tell)
+        self._app.push_screen(outbox.Messages(letters))
 
     async def _changes(self, _: str) -> None:
         from . import changes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from ..agent import shown
-from ..values import Change, ToolCall
+from ..values import Change, Outgoing, Proposal, ToolCall
 from .words import mark, n_of, t, translated
 
 if TYPE_CHECKING:
@@ -60,8 +60,11 @@ class Row:
         return "".join(text for text, _ in self.pieces)
 
 
-def rows(call: ToolCall, changes: Sequence[Change], folder: str, home: str) -> tuple[Row, ...]:
+def rows(call: ToolCall, changes: Sequence[Proposal], folder: str, home: str) -> tuple[Row, ...]:
     """Everything that would happen, nothing shortened. Reads the files concerned, so it belongs in a thread."""
+    if messages := [one for one in changes if isinstance(one, Outgoing)]:
+        return tuple(row for message in messages for row in _of_message(message))
+    changes = [one for one in changes if isinstance(one, Change)]
     return tuple(_of_changes(changes, folder) if changes else _of_call(call, home))
 
 
@@ -86,6 +89,15 @@ def _of_changes(changes: Sequence[Change], folder: str) -> Iterator[Row]:
     for diff in shown.diffs(changes, folder, sys.maxsize):
         yield Row((("", "plain"),))
         yield from diff_rows(diff)
+
+
+def _of_message(message: Outgoing) -> Iterator[Row]:
+    """The whole message as it would go out, its recipient in bold."""
+    first, *rest = shown.message_lines(message, bold=lambda to: f"\0{to}\0")
+    verb, to, by = first.split("\0")
+    yield Row(((verb, "plain"), (to, "head"), (by, "plain")))
+    for line in rest:
+        yield Row(((line, "danger" if line.startswith("  CAREFUL") else "plain"),))
 
 
 def diff_rows(diff: str) -> Iterator[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..values import Change, PlanItem, Receipt, ToolCall
+from ..values import PlanItem, Proposal, Receipt, ToolCall
 
 ToolState = Literal["asking", "running", "ok", "failed", "denied", "cancelled"]
 
@@ -44,7 +44,7 @@ class Tool:
     reason: str = ""
     exit_code: int | None = None
     step: int = 0
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Proposal, ...] = ()
     diffs: tuple[str, ...] = ()
     spill: str = ""
     outdated: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ import pytest
 from localagent import cli, headless, wiring
 from localagent.agent.masks import Masks
 from localagent.policy import secrets
-from localagent.store import audit, mask_key, settings
+from localagent.store import audit, credentials, mask_key, settings
 from tests.fakes import ScriptedEngine, call
 
 KEY = "sk-" + "ant-api03-Zx81kqPLm20Vbn37Rty46Wqe"
@@ -219,3 +219,25 @@ def test_a_draft_is_read_ahead_only_up_to_a_secret(tmp_path: Path, monkeypatch: 
 
     assert asyncio.run(run()) == 0
     assert engine.prepared[-1][0][-1].text == "write "
+
+
+def test_a_channels_secret_is_hidden_though_it_was_never_seen() -> None:
+    told = ["abcd efgh ijkl", "abcdefghijkl", "short"]
+    masks = Masks(b"k" * 32, told=lambda: told)
+    shown = masks.mask("the line abcdefghijkl, abcd efgh ijkl! is short")
+    assert "abcd" not in shown and shown.count("SECRET_channel_") == 2 and shown.endswith("is short")
+    assert masks.restore(shown) == "the line abcdefghijkl, abcd efgh ijkl! is short"
+    told.append("horsebattery")
+    assert "horse" not in masks.mask("horsebattery") and masks.mask(shown) == shown
+
+
+def test_a_channels_secret_reaches_neither_model_nor_screen_nor_disk(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    credentials.store("work", "password", "plainlookingwords")
+    (work / "notes.txt").write_text("call Ann about plainlookingwords tomorrow\n")
+    script = [[call("read_file", path="notes.txt")], "It is."]
+    assert do("what is in notes.txt? is it plainlookingwords?", "--output-format", "stream-json", script=script)[0] == 0
+    code, model = do("what is in notes.txt?", script=[[call("read_file", path="notes.txt")], "Read."])
+    out, err = capsys.readouterr()
+    assert code == 0 and "SECRET_channel_" in seen(model) and "plainlooking" not in seen(model) + err
+    kept = everything_of_ours().replace(credentials.path().read_bytes(), b"")
+    assert b"plainlooking" not in kept and "plainlooking" not in out

@@ -1,0 +1,1 @@
+"""Services that carry messages, one file each; `base` says what they have in common."""

@@ -1,0 +1,124 @@
+"""What a Telegram update says, as far as it is a message: a pure reading of untrusted JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# (field, name where the service gives none, media type where it gives none)
+_KINDS = (
+    ("document", "file", ""),
+    ("voice", "voice.ogg", "audio/ogg"),
+    ("audio", "audio.mp3", "audio/mpeg"),
+    ("video", "video.mp4", "video/mp4"),
+    ("video_note", "video.mp4", "video/mp4"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that the service holds; `size` 0 where it does not say."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One new message. `number` is unique in its chat only."""
+
+    number: int
+    chat: str
+    sender: str
+    name: str
+    text: str
+    at: float
+    reply_to: str
+    thread: str
+    authentic: bool
+    files: tuple[File, ...]
+
+
+def read(update: Mapping[str, Any]) -> Update | None:
+    """The message of an update; None for edits, joins and whatever else holds neither words nor a file."""
+    message = update.get("message")
+    if not isinstance(message, dict) or not isinstance(message.get("message_id"), int):
+        return None
+    chat = chat_of(message)
+    # Who writes in the name of a group or channel is not known as a person.
+    behalf = _object(message, "sender_chat")
+    sender = behalf or _object(message, "from")
+    text = _text(message, "text") or _text(message, "caption")
+    found = _files(message)
+    if not chat or not _number(sender, "id") or not (text or found):
+        return None
+    topic = _number(message, "message_thread_id") if message.get("is_topic_message") is True else ""
+    at = message.get("date")
+    return Update(
+        number=message["message_id"],
+        chat=chat,
+        sender=_number(sender, "id"),
+        name=_name(sender),
+        text=text,
+        at=float(at) if isinstance(at, int | float) and not isinstance(at, bool) else 0.0,
+        reply_to=_number(_object(message, "reply_to_message"), "message_id"),
+        thread=topic,
+        authentic=not behalf,
+        files=found,
+    )
+
+
+def chat_of(message: Mapping[str, Any]) -> str:
+    """The number of the chat that a message is in, "" where it says none."""
+    return _number(_object(message, "chat"), "id")
+
+
+def _files(message: Mapping[str, Any]) -> tuple[File, ...]:
+    found = []
+    photos = message.get("photo")
+    if isinstance(photos, list):
+        sizes = [p for p in photos if isinstance(p, dict)]
+        largest = max(sizes, key=lambda p: _count(p, "width") * _count(p, "height"), default={})
+        if _text(largest, "file_id"):
+            found.append(File(_text(largest, "file_id"), "photo.jpg", "image/jpeg", _count(largest, "file_size")))
+    for field, name, media_type in _KINDS:
+        file = _object(message, field)
+        if _text(file, "file_id"):
+            found.append(
+                File(
+                    _text(file, "file_id"),
+                    _text(file, "file_name") or name,
+                    _text(file, "mime_type") or media_type,
+                    _count(file, "file_size"),
+                )
+            )
+    return tuple(found)
+
+
+def _name(sender: Mapping[str, Any]) -> str:
+    name = " ".join(filter(None, (_text(sender, "first_name"), _text(sender, "last_name")))) or _text(sender, "title")
+    account = _text(sender, "username")
+    return f"{name} (@{account})" if name and account else name or (f"@{account}" if account else "")
+
+
+def _object(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = value.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Mapping[str, Any], name: str) -> str:
+    found = value.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _number(value: Mapping[str, Any], name: str) -> str:
+    found = value.get(name)
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else ""
+
+
+def _count(value: Mapping[str, Any], name: str) -> int:
+    found = value.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
