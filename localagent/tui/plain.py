@@ -28,6 +28,7 @@ from .approval import Question
 from .chooser import Ask, Chooser
 from .doing import Doing
 from .driver import Driver, House
+from .machine import Machine
 from .telling import Telling
 from .trust import Trusting
 from .windows import Picker, Reader
@@ -59,6 +60,7 @@ class Plain:
         self.driver = Driver(house, self._approve, self._changed)
         self.doing = Doing(self)  # type: ignore[arg-type]
         self.trusting = Trusting(self)  # type: ignore[arg-type]
+        self.machine = Machine(self)  # type: ignore[arg-type]
         self._telling = Telling(str(house.folder))
         self._out: queue.SimpleQueue[str | Question | _Window] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
@@ -317,6 +319,7 @@ class Plain:
         for number in (signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         with suppress(KeyboardInterrupt):
+            self._wait(self.machine.close())
             self._wait(self.driver.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         thread.join()
