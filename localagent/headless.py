@@ -123,15 +123,13 @@ class TerminalApprover:
         termios.tcflush(self._tty.fileno(), termios.TCIFLUSH)
 
     def _picture(self, call: ToolCall, decision: Decision, changes: Sequence[Proposal], limit: int = 40) -> str:
-        bold = self._style("1", "The agent wants to:")
+        bold, reason = self._style("1", "The agent wants to:"), shown.visible(decision.reason, lines=False)
         if not changes:
             whole = {"limit": limit} if limit > _CHARACTERS else {}
-            block = shown.call_block(call, **whole)
-            return f"{bold} {shown.visible(decision.reason, lines=False)}\n{block}\n  in: {self._place(call)}\n"
-        reason = shown.visible(decision.reason, lines=False)
+            return f"{bold} {reason}\n{shown.call_block(call, **whole)}\n  in: {self._place(call)}\n"
         if messages := [one for one in changes if isinstance(one, Outgoing)]:
-            whole = "\n".join(line for one in messages for line in shown.message_lines(one, bold=lambda to: self._style("1", to)))
-            return f"{bold} {reason}\n{whole}\n"
+            letters = (line for one in messages for line in shown.message_lines(one, bold=lambda to: self._style("1", to)))
+            return "\n".join([f"{bold} {reason}", *letters, ""])
         lines = "\n".join("  " + line for line in shown.change_lines(changes, self._folder, limit))
         diffs = "\n".join(self._coloured(diff) for diff in shown.diffs(changes, self._folder, 2 * limit))
         # A script is no longer than its effects are many: it is shown whole beside them.

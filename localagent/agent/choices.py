@@ -1,8 +1,8 @@
 """The named sets that a tool's parameter may ask for (`OneOf`), filled from what the conversation has shown.
 
 `paths`: every path in the folder that the user, a result or an earlier call has spelled and that
-exists, the latest first. `contacts`: the names of the contact book, and the addresses that the user has written or that a
-received message came from. A set that is not known here is absent, and then any text will do.
+exists, the latest first. `contacts`: where the user names one, the contact book, the addresses that they have written or that a
+received message came from, and other names among their words. A set that is not known here is absent, and then any text will do.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..values import Message, Text, ToolSpec
 _WORD = re.compile(r"""'([^'\n]{1,255})'|"([^"\n]{1,255})"|([^\s"'`,;:!?()\[\]{}<>|=]{1,255})""")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[@!#][\w.=/-]+:[\w.-]+|@\w{4,}|(?<!\w)-?\d{5,}(?!\w)")
 _WROTE = re.compile(r"^(?:from: |\d+: [-\d]+ [\d:]+ from )(?:[^\n<]*<)?([^\s<>:]+(?::[^\s<>:]+)?)>?(?=$|:)", re.MULTILINE)
+_NAME = re.compile(r"\b[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f][\w'-]+")
 _MOST = 500
 _READ = 60_000
 _TRIED = 5000
@@ -36,13 +37,24 @@ def sets(history: Sequence[Message], specs: Sequence[ToolSpec], folder: Path) ->
 
 
 def recipients(history: Sequence[Message]) -> tuple[str, ...]:
-    """Whom a message may be for. A text that was read adds nobody; who wrote a received message may be answered."""
+    """Whom a message may be for. A text that was read adds nobody; who wrote a received message may be answered.
+
+    A model that must choose from a list chooses somebody. So whom the user names is in it although no contact has the
+    name (the host then says so), and where they name nobody that is known there is no list.
+    """
     from ..store import contacts
 
-    own = [part.text for m in history if m.role == "user" for part in m.parts[:1] if isinstance(part, Text)]
+    own = [part.text for m in history if m.role in ("user", "steer") for part in m.parts[:1] if isinstance(part, Text)]
     said = [address.rstrip(".") for text in own for address in _ADDRESS.findall(text)]
     wrote = [line for m in history if m.role == "tool" for line in _WROTE.findall(m.text)]
-    return tuple(dict.fromkeys([*(contact.name for contact in contacts.load()), *said, *wrote]))[:_MOST]
+    spoken = "\n".join(own).casefold()
+    known = contacts.load()
+    meant = any(part in spoken for contact in known for part in contact.name.casefold().split())
+    if not meant and not said and not wrote:
+        return ()
+    # What begins a sentence is written large whatever it is.
+    names = [found[0] for text in own for found in _NAME.finditer(text) if text[: found.start()].rstrip(" \"'")[-1:] not in ("", *".!?:\n")]
+    return tuple(dict.fromkeys([*(contact.name for contact in known), *said, *wrote, *names]))[:_MOST]
 
 
 def paths(history: Sequence[Message], exists: Callable[[str], bool]) -> tuple[str, ...]:

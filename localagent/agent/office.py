@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..channels import registry, syncing
@@ -13,6 +13,8 @@ from ..errors import ChannelError, LocalAgentError
 from ..store import channels as configured
 from ..store.inbox import Inbox
 from ..store.outbox import Entry, Outbox
+from ..toolbox import mail
+from . import letters
 from .posting import Answerable, Post
 
 _FETCH_S = 20.0
@@ -51,7 +53,7 @@ class Office:
         if self._known:
             names = tuple((one.name, one.kind) for one in self._known.values())
             sender = Sender(self.outbox, self._channel, manner.pace(), changed)
-            self.post = Post(self.outbox, sender, names, self._answerable, manner.hold_s)
+            self.post = Post(self.outbox, sender, names, self._answerable, manner.hold_s, lambda goal: letters.told(goal, mail.line))
 
     async def _channel(self, name: str) -> Channel:
         if name not in self._made:
@@ -94,5 +96,3 @@ class Office:
             await channel.aclose()
         self._made.clear()
 
-
-Fetch = Callable[[], Awaitable[str]]

@@ -38,7 +38,8 @@ class Answerable:
 class Post:
     """`channels` are (name, kind) of those that can send, the usual one first. `received` finds a received message by its id.
 
-    `hold_s` are the seconds in which a message can still be taken back.
+    `hold_s` are the seconds in which a message can still be taken back. `told` gives a few lines about received messages
+    that a request seems to be about.
     """
 
     outbox: Outbox
@@ -46,6 +47,7 @@ class Post:
     channels: tuple[tuple[str, str], ...]
     received: Callable[[str], Answerable | None]
     hold_s: float = 10.0
+    told: Callable[[str], str] = lambda goal: ""
 
     # ------------------------------------------------------------ who is meant
 

@@ -117,8 +117,7 @@ class Session:
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
         self.ended, self._lost, self._open, self.stored = None, 0, True, ()
-        marked = _seen_at_start(place).names
-        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place, marked, seen)
+        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place, _seen_at_start(place).names, seen)
         try:
             yield self._record(started)
             for text in self.setting.notices:
@@ -209,7 +208,8 @@ class Session:
         """What lies in the folder and what the goal names there, which is put into `named`, as far as it may be read unasked."""
         workspace = self.setting.workspace
         listed = context.listing(workspace) if self._may_read()(workspace) else ""
-        return context.surroundings(listed, self._named(goal, named), piped)
+        letters = self.setting.post.told(goal) if self.setting.post is not None else ""
+        return context.surroundings(listed, "\n".join(filter(None, (self._named(goal, named), letters))), piped)
 
     def _named(self, goal: str, named: list[Path]) -> str:
         may_read = self._may_read()

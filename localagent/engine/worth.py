@@ -81,15 +81,12 @@ class Costs:
 
 
 class Odds:
-    """How often a guess came true in this answer, by the length of the match that it came from.
-
-    `doubt` multiplies what is expected of matches before anything was seen.
-    """
+    """How often a guess came true in this answer, by the length of the match that it came from."""
 
     PRIOR, FADE = 3.0, 0.97
 
-    def __init__(self, doubt: float = 1.0) -> None:
-        self._right = [self.PRIOR * chance * (doubt if at else 1.0) for at, chance in enumerate(_CHANCES)]
+    def __init__(self) -> None:
+        self._right = [self.PRIOR * chance for chance in _CHANCES]
         self._all = [self.PRIOR] * len(_CHANCES)
 
     def saw(self, length: int, right: bool) -> None:
@@ -107,11 +104,9 @@ class Worth:
     """Decides for one answer. `recurrent`: a refused guess costs a copy of the state and its good part again."""
 
     LEAST, START, EARNED, MOST, DEBT = 1.1, 1.0, 0.01, 8.0, 1.5
-    # Where a wrong guess is dear, some must have come true uncomputed before the first is computed.
-    DOUBT = 0.75
 
     def __init__(self, costs: Costs, recurrent: bool) -> None:
-        self.costs, self.odds, self.recurrent = costs, Odds(self.DOUBT if recurrent else 1.0), recurrent
+        self.costs, self.odds, self.recurrent = costs, Odds(), recurrent
         # Tokens' time that matches may still lose: a hundredth of the answer, and some of what they gained.
         self._credit = self.START
 

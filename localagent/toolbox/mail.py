@@ -19,15 +19,15 @@ from ..values import Attachment, Change, Text, ToolCall, ToolResult, ToolSpec
 _LISTED = 20
 _SNIPPET = 100
 _TEXT = 12_000
-_DAY_S = 86_400.0
+_NEAREST, _SHORT = 5, 2
 _STRING, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 1}
 
 FIND = ToolSpec(
     "find_messages",
-    "Find received messages (newest first) by words, sender or days; gives their numbers.",
+    "Look into the user's received messages (mail, chat): those with these words, or from this sender, newest first.",
     {
         "type": "object",
-        "properties": {"words": _STRING, "sender": _STRING, "days": {"type": "integer", "minimum": 1, "maximum": 3650}},
+        "properties": {"words": _STRING, "sender": _STRING},
         "required": [],
         "additionalProperties": False,
     },
@@ -76,18 +76,27 @@ class Mail:
     async def _find(self, call: ToolCall) -> ToolResult:
         missed = await self._fetch()
         words, sender = str(call.args.get("words", "")), str(call.args.get("sender", ""))
-        days = call.args.get("days")
-        since = time.time() - days * _DAY_S if isinstance(days, int) else 0.0
-        found = await asyncio.to_thread(self._search, words, sender, since)
-        lines = [_line(stored) for stored in found[:_LISTED]]
+        found, exact = await asyncio.to_thread(self._search, words, sender)
+        lines = [line(stored) for stored in found[:_LISTED]]
         if len(found) > _LISTED:
             lines.append("… and more; ask for other words.")
-        told = "\n".join(lines) or "No message fits."
+        if not exact:
+            lines.insert(0, "No message has all of that. The nearest:" if lines else "There are no messages.")
+        told = "\n".join(lines)
         return ToolResult(call.id, (Text(f"{told}\n({missed})" if missed else told),))
 
-    def _search(self, words: str, sender: str, since: float) -> Sequence[Stored]:
+    def _search(self, words: str, sender: str) -> tuple[Sequence[Stored], bool]:
+        """The messages, and whether they are what was asked for: else those with one of the words, else the newest."""
         with self._inbox() as inbox:
-            return inbox.search(words, sender=sender, since=since, limit=_LISTED + 1)
+            found = inbox.search(words, sender=sender, limit=_LISTED + 1)
+            if found:
+                return found, True
+            single: dict[int, Stored] = {}
+            for word in [*words.split(), *sender.split()]:
+                if len(word) > _SHORT:
+                    single |= {stored.number: stored for stored in inbox.search(word, limit=_NEAREST)}
+            near = sorted(single.values(), key=lambda stored: stored.message.at, reverse=True) or inbox.search(limit=_NEAREST)
+            return near[:_NEAREST], False
 
     async def _read(self, call: ToolCall) -> ToolResult:
         stored = await asyncio.to_thread(self._get, call)
@@ -139,7 +148,8 @@ def _none(call: ToolCall) -> ToolResult:
     return ToolResult(call.id, (Text(told),), "failed")
 
 
-def _line(stored: Stored) -> str:
+def line(stored: Stored) -> str:
+    """One received message in one line."""
     message = stored.message
     about = " ".join((message.subject or message.text).split())
     files = f" [attached: {', '.join(one.name for one in message.attachments)}]" if message.attachments else ""

@@ -60,3 +60,9 @@ def test_recipients_are_contacts_own_words_and_who_wrote():
         Message("tool", (Text(mail),)),
     ]
     assert choices.recipients(history) == ("Anna Berg", "team@example.org", "123456", "carl@example.net", "dora@example.com")
+
+
+def test_nobody_known_no_list_and_a_named_stranger_is_in_it():
+    contacts.save([Contact("Anna Berg", (("email", "anna@example.org"),))])
+    assert choices.recipients([said("Send Zoltan a message that says hello.")]) == ()
+    assert choices.recipients([said("Tell Zoltan that anna is late. Thanks!")]) == ("Anna Berg", "Zoltan")
