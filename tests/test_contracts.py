@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -23,9 +24,19 @@ STARTS_PROCESSES = set(
 
 
 def _calls(path: Path) -> Iterator[tuple[int, ast.Call]]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in _nodes(path):
         if isinstance(node, ast.Call):
             yield node.lineno, node
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@functools.cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_tree(path)))
 
 
 def _name(path: Path) -> str:
@@ -67,7 +78,7 @@ def test_no_failure_is_swallowed_whole() -> None:
     found = [
         f"{_name(path)}:{node.lineno}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in _nodes(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")))
         and all(isinstance(statement, ast.Pass) for statement in node.body)
@@ -78,7 +89,7 @@ def test_no_failure_is_swallowed_whole() -> None:
 def test_the_shipped_tools_use_the_plugin_api_alone() -> None:
     ours: list[str] = []
     for path in sorted((ROOT / "tools").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in _nodes(path):
             if isinstance(node, ast.ImportFrom):
                 modules = [node.module or ""]
             elif isinstance(node, ast.Import):
@@ -93,7 +104,7 @@ def test_the_shipped_tools_use_the_plugin_api_alone() -> None:
 
 
 def test_every_room_says_what_it_is() -> None:
-    silent = [_name(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    silent = [_name(path) for path in SOURCES if not ast.get_docstring(_tree(path))]
     assert not silent
 
 

@@ -15,8 +15,9 @@ from localagent.engine.dialects import by_name
 from localagent.toolbox import schema as later
 from localagent.values import ToolSpec
 from tests.engine.grammar_oracle import fits, random_text
+from tests.rounds import rounds
 
-ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", "25"))
+ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", rounds(25)))
 
 
 def obj(required: tuple[str, ...] = (), /, **properties: Any) -> dict[str, Any]:

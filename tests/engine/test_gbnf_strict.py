@@ -13,8 +13,9 @@ from localagent.engine.automaton import Automaton
 from localagent.engine.dialects import by_name
 from localagent.values import ToolSpec
 from tests.engine.grammar_oracle import faults, random_text
+from tests.rounds import rounds
 
-ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", "25"))
+ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", rounds(48)))
 FORMS = ("hermes", "qwen35", "glm", "glm46", "minimax", "kimi", "gemma", "mistral", "llama3", "harmony", "coder")
 
 _KEYS = ['a"b', "ü", "n-1", "z", "a b", "path", "ok", "x_1", "x_2", "$", "Ab"]

@@ -11,6 +11,7 @@ from localagent.policy import decide, harm, rules
 from localagent.policy.decide import Context
 from localagent.policy.rules import Rules
 from localagent.values import EFFECTS, MODES, Change, ToolCall, ToolSpec
+from tests.rounds import rounds
 
 HOME = "/home/u"
 OURS = (f"{HOME}/.config/localagent", f"{HOME}/.local/share/localagent")
@@ -557,7 +558,7 @@ def test_properties_of_random_calls_and_changes() -> None:
     rng = random.Random(23)
     pool = [change for changes in CHANGES.values() for change in changes]
     pool += [Change("write", path) for path in FLOOR_WRITES]
-    for _ in range(1_500):
+    for _ in range(rounds(1_500)):
         spec = replace(rng.choice(SPECS), effects=tuple(rng.sample(EFFECTS, rng.randrange(4))))
         call = ToolCall("1", spec.name, rng.choice(list(CALLS.values()))[1].args)
         changes = tuple(rng.sample(pool, rng.randrange(1, 4)))

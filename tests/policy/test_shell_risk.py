@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from localagent.policy import shell_risk
+from tests.rounds import rounds
 
 _spec = importlib.util.spec_from_file_location("lines", Path(__file__).with_name("lines.py"))
 assert _spec and _spec.loader
@@ -68,7 +69,7 @@ def test_an_argv_is_taken_as_it_is() -> None:
 def test_exact_words_are_those_of_shlex_and_quoting_reads_back() -> None:
     rng = random.Random(7)
     letters = "ab c'\"\\$`;|&<>(){}*?~#!=é日-/.\n\t\u202e"
-    for _ in range(6_000):
+    for _ in range(rounds(6_000)):
         text = "".join(rng.choice(letters) for _ in range(rng.randrange(1, 14)))
         words = shell_risk.read(text).words
         if words is not None:
@@ -80,7 +81,7 @@ def test_exact_words_are_those_of_shlex_and_quoting_reads_back() -> None:
 def test_adding_a_command_never_makes_a_line_look_safer() -> None:
     rng = random.Random(11)
     texts = [text for text, _ in lines.READS + lines.PLAIN + lines.RISKY]
-    for _ in range(1_200):
+    for _ in range(rounds(1_200)):
         first, second = rng.choice(texts), rng.choice(texts)
         joined = shell_risk.read(f"{first} {rng.choice(['|', '&&', ';', '||', '&'])} {second}", HOME)
         assert joined.words is None

@@ -11,6 +11,7 @@ import pytest
 from localagent.policy import rule as model
 from localagent.policy import shell_risk
 from localagent.policy.rule import Subject
+from tests.rounds import rounds
 
 
 def _beside(name: str) -> ModuleType:
@@ -84,7 +85,7 @@ def test_adding_a_command_never_lowers_the_verdict() -> None:
     # What is left open, or a remark at the end, would take the next command in.
     known = [t for t in (*verdicts.ALLOWED, *verdicts.REFUSED, *(t for t, _ in verdicts.ASKED)) if "#" not in t]
     whole = [t for t in known if "\n" not in t and t[-1] not in "&;|" and not shell_risk.read(t, HOME).complex]
-    for _ in range(1_500):
+    for _ in range(rounds(1_500)):
         first, second = rng.choice(whole), rng.choice(whole)
         joint = rng.choice([" | ", " && ", "; ", " || ", " & ", "\n", " |& ", "|", "&&", "\n\n"])
         joined = shell_risk.read(first + joint + second, HOME)
@@ -126,7 +127,7 @@ def test_no_depth_is_too_much(form: str) -> None:
 def test_quoting_makes_no_difference() -> None:
     rng = random.Random(31)
     plain = [words for text, _ in (*lines.PLAIN, *lines.READS) if (words := shell_risk.read(text, HOME).words)]
-    for _ in range(1_500):
+    for _ in range(rounds(1_500)):
         words = rng.choice(plain)
         forms = [
             shell_risk.read(" ".join(_quoted(rng, word, n) for n, word in enumerate(words)), HOME) for _ in range(3)
@@ -192,7 +193,7 @@ def test_a_rule_with_words_never_reaches_past_what_is_no_word(joint: str) -> Non
 
 def test_reading_any_script_ends_and_says_something() -> None:
     source = scripts.Scripts(37)
-    for _ in range(1_500):
+    for _ in range(rounds(1_500)):
         text = source.next()
         line = shell_risk.read(text, HOME)
         assert line.verdict != "allow" or (not line.complex and not line.risks)

@@ -1,6 +1,6 @@
 """Random keys, texts, sizes and events: nothing breaks, nothing is approved by a burst, the end is clean.
 
-LOCALAGENT_TEST_KEYS=20000 sets how many (1,000), LOCALAGENT_TEST_SEED another seed.
+LOCALAGENT_TEST_KEYS=20000 sets how many (250; 1,000 with LOCALAGENT_TEST_LONG), LOCALAGENT_TEST_SEED another seed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from textual.geometry import Size
 from localagent.events import EngineProgress, Notice, PlanUpdated, PrefillProgress, TextDelta, ThinkingDelta
 from localagent.tui.view import OwnCommand
 from localagent.values import PlanItem
+from tests.rounds import rounds
 
 from .scenes import ANSWER, call, said
 from .support import Playing, run, screen, until
 
-COUNT = int(os.environ.get("LOCALAGENT_TEST_KEYS", "1000"))
+COUNT = int(os.environ.get("LOCALAGENT_TEST_KEYS", rounds(1000)))
 SEED = int(os.environ.get("LOCALAGENT_TEST_SEED", "7"))
 KEYS = (
     "enter escape tab shift+tab up down left right pageup pagedown home end ctrl+home ctrl+end backspace delete ctrl+j "

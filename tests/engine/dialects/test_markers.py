@@ -12,8 +12,9 @@ import pytest
 from localagent.engine.base import CallOpened, Parsed, Piece, Said, Thought
 from localagent.engine.dialects import by_name, detect
 from localagent.values import ToolSpec
+from tests.rounds import rounds
 
-FUZZ_ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", "200"))
+FUZZ_ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", rounds(200)))
 FUZZ_SEED = int(os.environ.get("LOCALAGENT_FUZZ_SEED", "1"))
 DIALECTS = ("llama3", "mistral", "ministral", "harmony", "gemma")
 

@@ -14,8 +14,9 @@ from localagent.engine.base import CallOpened, Parsed, Piece, Said, Thought
 from localagent.engine.dialects import by_name, detect, names, thinks
 from localagent.errors import ConfigError
 from localagent.values import ToolSpec
+from tests.rounds import rounds
 
-FUZZ_ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", "2000"))
+FUZZ_ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", rounds(2000)))
 FUZZ_SEED = int(os.environ.get("LOCALAGENT_FUZZ_SEED", "1"))
 
 

@@ -13,8 +13,9 @@ import pytest
 from localagent.engine.base import CallOpened, Parsed, Piece, Said, Template, Thought, Untrusted
 from localagent.engine.dialects import by_name, detect
 from localagent.values import Message, Text, ToolCall, ToolSpec
+from tests.rounds import rounds
 
-FUZZ_ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", "300"))
+FUZZ_ROUNDS = int(os.environ.get("LOCALAGENT_FUZZ_ROUNDS", rounds(300)))
 FUZZ_SEED = int(os.environ.get("LOCALAGENT_FUZZ_SEED", "1"))
 DIALECTS = ("glm", "glm46", "kimi", "kimi-thinking", "kimi25", "minimax")
 
