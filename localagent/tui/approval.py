@@ -24,6 +24,7 @@ from textual.widgets import Input, Static, TextArea
 from ..agent import shown
 from ..values import Answer, Change, Decision, ToolCall
 from . import answering, card, effect
+from .fields import Area, Field
 from .windows import Sheet, Window, fit
 from .words import n_of, t
 
@@ -88,9 +89,9 @@ class Approval(Window):
                     yield Choice("session", t("s session"))
                     yield Choice("always", t("a always"))
                 yield Choice("edit", t("e edit"))
-            yield Input(id="why", placeholder=t("Why not? The model reads it. Enter sends the no, Esc goes back"))
-            yield Input(id="rule")
-            yield TextArea("", id="call", compact=True)
+            yield Field(id="why", placeholder=t("Why not? The model reads it. Enter sends the no, Esc goes back"))
+            yield Field(id="rule")
+            yield Area("", id="call", compact=True)
             yield Static(Content(""), id="hint", markup=False)
 
     def on_mount(self) -> None:

@@ -19,6 +19,7 @@ from textual.widgets.option_list import Option
 
 from ..errors import LocalAgentError
 from . import wording
+from .fields import Field
 from .windows import Modal
 from .words import t
 
@@ -65,7 +66,7 @@ class Chooser(Modal):
     def compose(self) -> ComposeResult:
         with Vertical(classes="window"):
             yield Static(Content(t("Earlier conversations")), classes="title", markup=False)
-            yield Input(placeholder=t("type to search in all that was said"), id="first")
+            yield Field(placeholder=t("type to search in all that was said"), id="first")
             options = OptionList(id="rows", markup=False)
             options.can_focus = False
             yield options
@@ -147,7 +148,7 @@ class Ask(Modal):
     def compose(self) -> ComposeResult:
         with Vertical(classes="window"):
             yield Static(Content(self._title), classes="title", markup=False)
-            yield Input(self._text, id="first")
+            yield Field(self._text, id="first")
             yield Static(Content(t("Enter keeps it · Esc closes")), classes="about", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

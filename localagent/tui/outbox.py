@@ -19,6 +19,7 @@ from ..channels.sender import alive
 from ..errors import LocalAgentError
 from ..store.outbox import Entry, Outbox
 from . import wording
+from .fields import Area, Field
 from .windows import Modal, Sheet, fit
 from .words import t
 
@@ -257,8 +258,8 @@ class Rewording(Modal):
         with Vertical(classes="window"):
             to = shown.visible(message.name or message.address, lines=False)
             yield Static(Content(t("To {who}", who=to)), classes="title", markup=False)
-            yield Input(message.subject, placeholder=t("subject"), id="subject")
-            yield TextArea(message.text, id="first")
+            yield Field(message.subject, placeholder=t("subject"), id="subject")
+            yield Area(message.text, id="first")
             yield Static(Content(t("Ctrl+S keeps it · Esc leaves it as it was")), classes="about", markup=False)
 
     def on_key(self, event: Key) -> None:

@@ -18,6 +18,7 @@ from ..errors import LocalAgentError
 from ..store import settings
 from ..store.settings import Described
 from . import wording
+from .fields import Field
 from .windows import Modal
 from .words import t
 
@@ -71,7 +72,7 @@ class Preferences(Modal):
             yield Static(Content(t("Settings")), classes="title", markup=False)
             yield OptionList(id="first", markup=False)
             yield Static("", id="meaning", classes="about", markup=False)
-            yield Input(id="value")
+            yield Field(id="value")
             yield Static("", id="hint", markup=False)
             yield Static("", id="keys", classes="about", markup=False)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.events import Key, Paste
 from textual.message import Message
-from textual.widgets import Static, TextArea
+from textual.widgets import Static
 
 from . import complete, wording
+from .fields import Area
 from .words import mark, n_of, t, translated
 
 _IDLE = mark("What should be done?   / commands   @ files   ! your shell   F1 help")
@@ -46,7 +47,7 @@ class Choices(Static):
         self.update(Content("\n").join(lines))
 
 
-class Prompt(TextArea):
+class Prompt(Area):
     """Posts `Submitted`. While `busy` Tab sends for later; `take_back` gives what was sent and not heard yet, if anything."""
 
     @dataclass

@@ -17,6 +17,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from . import complete, wording
+from .fields import Field
 from .words import t
 
 _CHUNK = 200
@@ -64,7 +65,7 @@ class Picker(Modal):
     def compose(self) -> ComposeResult:
         with Vertical(classes="window"):
             yield Static(Content(self._title), classes="title", markup=False)
-            yield Input(placeholder=t("type to narrow"), id="first")
+            yield Field(placeholder=t("type to narrow"), id="first")
             options = OptionList(id="rows", markup=False)
             # The keys go to the line above; here they would also find no rows on a very low screen.
             options.can_focus = False
