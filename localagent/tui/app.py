@@ -336,6 +336,8 @@ class LocalAgentApp(App[None]):
         elif self.driver.interrupt():
             self.action_stop()
         elif self.prompt.text and len(self.screen_stack) == 1:
+            # Up brings it back.
+            self.prompt.remember(self.prompt.whole())
             self.prompt.clear_all()
         elif time.monotonic() - self._asked_to_leave < _AGAIN_S:
             self.run_worker(self.leave())
@@ -372,6 +374,10 @@ class LocalAgentApp(App[None]):
     def action_commands(self) -> None:
         rows = [Row(c.name, f"/{c.name}", translated(c.does)) for c in commands.COMMANDS]
         self.push_screen(Picker(t("Commands"), rows), lambda name: self.doing.soon(name) if name else None)
+
+    def failed(self, error: BaseException) -> None:
+        """A command made a mistake of ours: the conversation goes on."""
+        self.driver.tell(t("A mistake of ours, sorry: {what}", what=f"{type(error).__name__}: {error}"), "error")
 
     def _fatal_error(self) -> None:
         """A mistake of ours: the screen is given back, and `lasting.run` tells the rest in a few words."""

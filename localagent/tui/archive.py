@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LocalAgentError
+from ..errors import LocalAgentError, UsageError
 from ..store import meta, sessions, transcript
 from . import wording
 from .chooser import Ask, Chooser, Chosen, Entry
@@ -140,8 +140,12 @@ class Archive:
     async def _export(self, session: str, kind: str, path: str) -> None:
         from ..agent import exporting
 
-        target = self._app.house.folder / Path(path or f"{session}.{kind}").expanduser()
-        await asyncio.to_thread(exporting.save, session, kind, target)
+        try:
+            target = self._app.house.folder / Path(path or f"{session}.{kind}").expanduser()
+            await asyncio.to_thread(exporting.save, session, kind, target)
+        except (RuntimeError, ValueError) as error:
+            # `~nobody`, or a character that no name of a file may hold.
+            raise UsageError(t("{path} is no name for a file: {why}.", path=wording.calm(path), why=str(error).rstrip("."))) from error
         self._tell(t("Exported to {path}. You alone may read that file.", path=wording.calm(str(target))))
 
     # ------------------------------------------------------------ around
@@ -173,6 +177,8 @@ class Archive:
                 await work()
             except LocalAgentError as error:
                 self._tell(str(error), "error")
+            except Exception as error:  # noqa: BLE001 - what fails beside the conversation does not end it
+                self._app.failed(error)
 
         self._app.run_worker(whole)
 

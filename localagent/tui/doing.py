@@ -47,6 +47,8 @@ class Doing:
             await self._commands()[name](argument)
         except LocalAgentError as error:
             self._tell(str(error), "error")
+        except Exception as error:  # noqa: BLE001 - a command that fails takes neither the app nor the conversation with it
+            self._app.failed(error)
 
     def soon(self, name: str) -> None:
         self._app.run_worker(self.command(name, ""))

@@ -7,6 +7,7 @@ whatever happens to the screen, nothing of the conversation is lost.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -309,17 +310,17 @@ class Driver:
 
         shell = os.environ.get("SHELL") or "/bin/sh"
         self._see(OwnCommand(command))
-        process = None
+        process, said = None, codecs.getincrementaldecoder("utf-8")("replace")
         try:
             process = await launch.start(
                 [shell, "-c", command], profile=None, cwd=self.house.folder, env=os.environ, limits=_OWN_LIMITS
             )
             async with process:
                 async for chunk in process:
-                    self._see(OwnCommand(command, chunk.decode("utf-8", "replace")))
+                    self._see(OwnCommand(command, said.decode(chunk)))
                 code = await process.wait()
-            self._see(OwnCommand(command, "", code, process.seconds))
-        except LocalAgentError as error:
+            self._see(OwnCommand(command, said.decode(b"", True), code, process.seconds))
+        except (LocalAgentError, OSError, ValueError) as error:
             self._see(OwnCommand(command, str(error), 127))
         except asyncio.CancelledError:
             self._see(OwnCommand(command, "\n" + t("(stopped)"), 130, process.seconds if process else 0.0))

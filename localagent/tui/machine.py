@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from ..errors import LocalAgentError, UsageError
 from ..store import settings, welcome
+from . import look, wording
 from .download import Download, Fetching, line
 from .first import FirstStart
 from .windows import Picker, Reader
@@ -207,6 +208,9 @@ class Machine:
 
         key, _, value = argument.partition(" ")
         if value:
+            looks_there = self._app.available_themes
+            if key == "theme" and value.strip() not in (*looks_there, "null"):
+                raise UsageError(t("There is no look {name}; /theme lists them.", name=wording.one_line(value, 60)))
             made = settings.set_value(key, value.strip())
             self._changed_setting(key, made)
             return
@@ -221,7 +225,8 @@ class Machine:
         if key == "mode":
             self._app.driver.set_mode(value)
         elif key == "theme":
-            self._app.theme = value or self._app.theme
+            # The dark one where the choice was taken back.
+            self._app.theme = value if value in self._app.available_themes else look.CYCLE[0]
         else:
             next_start = key in _AT_START
             text = t("{key} counts from the next start on.", key=key) if next_start else t(
@@ -296,3 +301,5 @@ class Machine:
             await work
         except LocalAgentError as error:
             self.tell(str(error), "error")
+        except Exception as error:  # noqa: BLE001 - what fails beside the conversation does not end it
+            self._app.failed(error)

@@ -93,10 +93,14 @@ class Plain:
 
     def _worked(self, task: asyncio.Task[Any]) -> None:
         self._work.discard(task)
-        error = None if task.cancelled() else task.exception()
+        if error := None if task.cancelled() else task.exception():
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """A command made a mistake of ours, or wants what only the app has."""
         if isinstance(error, AttributeError) and error.obj is self:
             self._out.put(t("This needs the app with a screen: start localagent without --plain."))
-        elif error is not None:
+        else:
             self._out.put(t("A mistake of ours, sorry: {what}", what=f"{type(error).__name__}: {error}"))
 
     def push_screen(self, screen: Any, callback: Callable[[Any], Any] | None = None) -> None:

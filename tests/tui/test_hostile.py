@@ -1,0 +1,93 @@
+"""What a model, a file or a slip of the fingers may bring must neither reach the terminal raw nor end the app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localagent.store import meta, settings
+from localagent.tui import fields
+from localagent.tui.view import Own, Told
+
+from .scenes import call, said
+from .support import Playing, asked, idle, run, say, screen, shows, until
+
+RAW = "a\x1b]52;c;QQ==\x07\u202egpj\x9b2J"
+
+
+def test_a_field_draws_a_sign_for_each_character_that_hides_or_acts_and_keeps_the_others() -> None:
+    assert fields.drawn("echo \x1b[2J\x7f\u202e\u200b\x9b") == "echo \u241b[2J\u2421\ufffd\ufffd\ufffd"
+    kept = "日本 עברית 👩\u200d💻 ☺\ufe0f\tüß"
+    assert fields.drawn(kept) == kept
+
+
+@pytest.mark.usefixtures("quick")
+def test_editing_a_call_or_a_rule_writes_nothing_raw_to_the_terminal(work: Path) -> None:
+    def calm(app: Any) -> None:
+        assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(screen(app)), screen(app)
+
+    async def play(pilot: Any) -> None:
+        await say(pilot, "go")
+        await asked(pilot)
+        await pilot.press("a")
+        await shows(pilot, "Enter keeps this rule")
+        calm(pilot.app)
+        await pilot.press("escape", "escape")
+        await shows(pilot, "fetch")
+        await asked(pilot)
+        await pilot.press("e")
+        await shows(pilot, "Ctrl+S")
+        calm(pilot.app)
+        # What is edited is still the call itself.
+        assert pilot.app.screen.query_one("#call").text == RAW
+        await pilot.press("escape", "escape")
+        await idle(pilot)
+        meta.rename(pilot.app.house.made[-1].id, RAW)
+        await say(pilot, "/rename")
+        await shows(pilot, "A title for this")
+        calm(pilot.app)
+        await pilot.press("escape")
+
+    forged = said("", call("write", path="a\u202egpj.txt", content="x\n"))
+    run(Playing(forged, said("", call("fetch", command=RAW)), said("Done.")), play)
+
+
+@pytest.mark.parametrize("text", ["/export ~nobody-of-that-name/x.md", "/export a\0b.md", "/settings theme nope", "/undo " + "9" * 5000])
+def test_a_command_that_fails_is_told_and_the_app_goes_on(text: str, work: Path) -> None:
+    async def play(pilot: Any) -> None:
+        await say(pilot, "hi")
+        await idle(pilot)
+        await say(pilot, text)
+        await until(pilot, lambda: any(isinstance(item, Told) and item.level == "error" for item in pilot.app.driver.view.all))
+        await say(pilot, "more")
+        await shows(pilot, "Still here.")
+
+    run(Playing(said("Hello."), said("Still here.")), play)
+    assert settings.load().theme is None
+
+
+def test_own_commands_end_on_the_screen_too_and_keep_characters_that_come_in_two_pieces(work: Path) -> None:
+    async def play(pilot: Any) -> None:
+        def ended() -> list[Own]:
+            return [item for item in pilot.app.driver.view.items if isinstance(item, Own) and item.code is not None]
+
+        await say(pilot, "!echo \0")
+        await until(pilot, lambda: len(ended()) == 1)
+        await say(pilot, r"!printf '\346\227'; sleep 0.2; printf '\245\n'")
+        await until(pilot, lambda: len(ended()) == 2)
+        assert ended()[1].output == "日\n" and ended()[0].code == 127
+
+    run(Playing(), play)
+
+
+def test_what_ctrl_c_clears_comes_back_with_up(work: Path) -> None:
+    async def play(pilot: Any) -> None:
+        pilot.app.prompt.set_text("a long thought")
+        await pilot.press("ctrl+c")
+        assert pilot.app.prompt.text == ""
+        await pilot.press("up")
+        assert pilot.app.prompt.text == "a long thought"
+
+    run(Playing(), play)
