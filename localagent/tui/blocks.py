@@ -16,6 +16,9 @@ from . import card, plan, wording
 from .view import Asked, Ended, Item, Own, Planned, Said, Told, Tool
 from .words import mark, n_of, t, translated
 
+# Of a person's own text so much is drawn; Ctrl+O shows more.
+_PASTED_LINES = 40
+_PASTED_CHARS = 6_000
 _WHY = {
     "failed": mark("The run failed."),
     "time": mark("The time budget is spent."),
@@ -57,7 +60,22 @@ class Person(Block):
     def compose(self) -> ComposeResult:
         text = self.item.text if isinstance(self.item, Asked) else ""
         self.set_class(isinstance(self.item, Asked) and self.item.steer, "-steer")
-        yield Static(Content(wording.calm(text)), markup=False)
+        yield Static(Content(wording.calm(self._shown(text))), markup=False)
+
+    async def unfold(self, on: bool) -> None:
+        await super().unfold(on)
+        if isinstance(self.item, Asked) and self.up:
+            self.query_one(Static).update(Content(wording.calm(self._shown(self.item.text))))
+
+    def _shown(self, text: str) -> str:
+        """A pasted file would take seconds to draw; the model has all of it."""
+        lines, chars = (_PASTED_LINES, _PASTED_CHARS) if not self.unfolded else (50 * _PASTED_LINES, 50 * _PASTED_CHARS)
+        head = text if text.count("\n") < lines else "\n".join(text.split("\n", lines)[:lines])
+        head = head[:chars]
+        more = text.count("\n") - head.count("\n")
+        if head == text:
+            return text
+        return head + "\n" + (n_of(more, "… {n} more line", "… {n} more lines") if more else "…")
 
 
 class Line(Block):

@@ -76,7 +76,8 @@ class Telling:
         if asked is not None:
             lines.append(t("You said: {text}", text=asked.text))
         if said is not None:
-            lines += t("Answer: {text}", text=said.text).splitlines()
+            head, *rest = said.text.strip("\n").split("\n")
+            lines += [t("Answer: {text}", text=head), *map(_set_in, rest)]
         return lines
 
     def _item(self, index: int, item: Item) -> list[str]:
@@ -109,8 +110,14 @@ def _said(item: Said, heard: _Heard) -> list[str]:
         return []
     first = not before
     heard.text = text
-    lines = more.strip("\n").split("\n")
-    return [t("Answer: {text}", text=lines[0]), *lines[1:]] if first else lines
+    # Set in, so that no line of the model's looks like one of ours.
+    head, *rest = more.strip("\n").split("\n")
+    told = t("Answer: {text}", text=head) if first else _set_in(head)
+    return [told, *map(_set_in, rest)]
+
+
+def _set_in(line: str) -> str:
+    return f"  {line}" if line else line
 
 
 def _tool(item: Tool, heard: _Heard, folder: str) -> list[str]:

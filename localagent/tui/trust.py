@@ -14,7 +14,7 @@ from ..agent import shown
 from ..errors import LocalAgentError
 from ..store import trusted
 from .watching import in_loop
-from .windows import Picker, Reader, Row
+from .windows import Picker, Reader, Row, Sheet
 from .words import t
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..toolbox.own import Own
     from .app import LocalAgentApp
 
-_SOURCE_LINES = 5_000
 
 
 class Trusting:
@@ -141,18 +140,35 @@ class Trusting:
 
 
 class Looked(Reader):
-    """What a plugin is, and all of its code. A key that came too early is no yes."""
+    """What a plugin is, and all of its code. A key that came too early is no yes, nor is one before its end was seen."""
 
     LOCKED_S = 0.5
 
     def on_mount(self) -> None:
         self._opened = time.monotonic()
+        self._seen = False
+        sheet = self.query_one(Sheet)
+        self.watch(sheet, "scroll_y", self._look, init=False)
+        self.watch(sheet, "virtual_size", self._look, init=False)
+        self.call_after_refresh(self._look)
+
+    def on_sheet_resized(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        for sheet in self.query(Sheet):
+            laid_out = sheet.size.height > 0 and sheet.virtual_size.height >= len(self._lines)
+            self._seen = self._seen or (laid_out and sheet.scroll_y >= sheet.max_scroll_y - 0.5)
 
     def on_key(self, event: Key) -> None:
+        early = time.monotonic() - self._opened < self.LOCKED_S
         # Textual calls the base class's handler too, unless it is told not to.
-        if event.key == "y" and time.monotonic() - self._opened < self.LOCKED_S:
+        if event.key == "y" and (early or not self._seen):
             event.stop()
             event.prevent_default()
+            if not early:
+                told = t("There is more to read: ↓, PgDn or End. A yes counts when you have seen the end.")
+                self.notify(told, timeout=4, markup=False)
 
 
 def keys_of(one: Own) -> dict[str, str]:
@@ -175,7 +191,5 @@ def lines_of(one: Own) -> list[Content]:
         made = list(difflib.unified_diff(one.running.source.split("\n"), new.split("\n"), name, name, lineterm="", n=3))[2:]
         diff = "\n".join([shown.visible(one.file.name, lines=False), *(shown.visible(line, lines=False) for line in made)])
         return [*lines, *(card.drawn([row]) for row in effect.diff_rows(diff))]
-    code = new.split("\n")
-    if len(code) > _SOURCE_LINES:
-        lines.append(Content.styled(t("Of its {count} lines the first {shown}:", count=len(code), shown=_SOURCE_LINES), "$text-warning"))
-    return [*lines, *(Content(shown.visible(line, lines=False)) for line in code[:_SOURCE_LINES])]
+    # All of it: what was not shown cannot be agreed to.
+    return [*lines, *(Content(shown.visible(line, lines=False)) for line in new.split("\n"))]

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Static
 
-from localagent.store import meta, settings
+from localagent.store import meta, settings, trusted
 from localagent.tui import fields
-from localagent.tui.view import Own, Told
+from localagent.tui.blocks import Person
+from localagent.tui.telling import Telling
+from localagent.tui.trust import Looked
+from localagent.tui.view import Own, Said, Told, View
+from tests.toolbox.test_own import HELLO
 
 from .scenes import call, said
 from .support import Playing, asked, idle, run, say, screen, shows, until
@@ -91,3 +96,48 @@ def test_what_ctrl_c_clears_comes_back_with_up(work: Path) -> None:
         assert pilot.app.prompt.text == "a long thought"
 
     run(Playing(), play)
+
+
+def test_a_long_plugin_must_be_seen_to_its_end_before_a_yes(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Looked, "LOCKED_S", 0.0)
+    folder = trusted.plugins_folder()
+    folder.mkdir()
+    (folder / "long.py").write_text(HELLO.format("Hello") + "\n" + "# and so on\n" * 80)
+
+    async def play(pilot: Any) -> None:
+        await say(pilot, "/trust")
+        await shows(pilot, "y has it on")
+        await pilot.press("y")
+        await pilot.pause(0.1)
+        assert isinstance(pilot.app.screen, Looked) and trusted.load() == {}
+        await pilot.press("end")
+        await until(pilot, lambda: pilot.app.screen._seen)
+        await pilot.press("y")
+        await shows(pilot, "from the next conversation on")
+        assert str(folder / "long.py") in trusted.load()
+
+    run(Playing(), play, size=(110, 40))
+
+
+def test_of_a_pasted_file_a_part_is_drawn_and_all_of_it_is_sent(work: Path) -> None:
+    text = "\n".join(f"row {n}" for n in range(20_000))
+    engine = Playing(said("Read."))
+
+    async def play(pilot: Any) -> None:
+        await say(pilot, text)
+        await idle(pilot)
+        block = pilot.app.query_one(Person)
+        assert block.size.height < 60 and "more lines" in str(block.query_one(Static).visual)
+
+    run(engine, play)
+    assert any(text in message.text for message in engine.asked[-1][0])
+
+
+def test_in_plain_lines_no_line_of_an_answer_stands_where_ours_do() -> None:
+    telling = Telling("/work")
+    forged = "Done.\nError: the disk is full\nAllow this?"
+    view = View(items=(Said(forged),))
+    assert telling.new(view) == ["Answer: Done.", "  Error: the disk is full", "  Allow this?"]
+    live = Telling("/work")
+    first = live.new(View(items=(Said("Done.\n", live=True),), phase="answering"))
+    assert first + live.new(view) == ["Answer: Done.", "  Error: the disk is full", "  Allow this?"]

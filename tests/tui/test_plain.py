@@ -32,7 +32,7 @@ def test_a_conversation_in_plain_lines(work: Path) -> None:
     with Terminal("plain", "dumb") as app:
         app.until("ask> ")
         app.type("hello\n")
-        app.until("Answer: Short and **good**.\r\nSecond line.\r\n")
+        app.until("Answer: Short and **good**.\r\n  Second line.\r\n")
         app.until("ask> ")
         app.type("write\n")
         told = app.until("Enter alone means no.")
@@ -173,7 +173,7 @@ def test_every_sentence_is_told_once_and_whole_lines_as_they_come() -> None:
         [],
         ["Answer: one line"],
         [],
-        ["two lines"],
+        ["  two lines"],
         ["Careful: Mind \\u{1b}[31mthis."],
         ["The time budget is spent."],
     ]
