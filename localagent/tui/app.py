@@ -205,6 +205,8 @@ class LocalAgentApp(App[None]):
         boundary = self.house.boundary().name if ready else "…"
         sandbox = "" if boundary == "none" else boundary
         waits = "" if ready or not self.machine.lacking else t("no model yet")
+        if self.driver.stranded and not waits:
+            waits = t("not started: /new tries again")
         return status.Place(self.driver.mode, sandbox, str(self.house.folder), self.house.context, ready, waits)
 
     # ------------------------------------------------------------ asking

@@ -165,6 +165,11 @@ class Driver:
         return self._turn is not None and not self._turn.done()
 
     @property
+    def stranded(self) -> bool:
+        """No session, and none that is being opened: it could not be."""
+        return self.session is None and self._opening is not None and self._opening.done()
+
+    @property
     def busy(self) -> bool:
         """Whether a request or a command of the person's own runs or waits for its turn, or a session is being opened."""
         own = self._own is not None and not self._own.done()

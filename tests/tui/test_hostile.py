@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from textual.widgets import Static
 
+from localagent.errors import StoreError
 from localagent.store import meta, settings, trusted
 from localagent.tui import fields
 from localagent.tui.blocks import Person
@@ -17,7 +18,7 @@ from localagent.tui.view import Own, Said, Told, View
 from tests.toolbox.test_own import HELLO
 
 from .scenes import call, said
-from .support import Playing, asked, idle, run, say, screen, shows, until
+from .support import Home, Playing, asked, idle, run, say, screen, shows, until
 
 RAW = "a\x1b]52;c;QQ==\x07\u202egpj\x9b2J"
 
@@ -141,3 +142,22 @@ def test_in_plain_lines_no_line_of_an_answer_stands_where_ours_do() -> None:
     live = Telling("/work")
     first = live.new(View(items=(Said("Done.\n", live=True),), phase="answering"))
     assert first + live.new(view) == ["Answer: Done.", "  Error: the disk is full", "  Allow this?"]
+
+
+def test_where_no_session_could_be_opened_the_status_says_so_and_new_tries_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Home.session
+
+    async def refused(self: Home, *_: Any) -> Any:
+        raise StoreError("The disk is full.", "Free some space.")
+
+    async def play(pilot: Any) -> None:
+        monkeypatch.setattr(Home, "session", refused)
+        pilot.app.driver.session = None
+        await say(pilot, "/new")
+        await shows(pilot, "/new tries again")
+        assert "loading" not in screen(pilot.app)
+        monkeypatch.setattr(Home, "session", opened)
+        await say(pilot, "/new")
+        await shows(pilot, "scripted")
+
+    run(Playing(), play)
