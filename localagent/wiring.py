@@ -64,6 +64,8 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     laid = policies.load(workspace)
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
+    if resumed:
+        log.claim()
     stored, unreadable = _stored_rules(workspace)
     stored += laid.allow
     credentials.known()

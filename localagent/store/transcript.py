@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -64,11 +65,34 @@ def _whole(place: Path) -> bool:
     return not place.name.startswith(".") and (place / "transcript.jsonl").exists()
 
 
+class _Claim:
+    """A lock on a session's folder for this process, let go of when nobody here uses it any more."""
+
+    def __init__(self, folder: Path) -> None:
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        weakref.finalize(self, os.close, handle)
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                "This conversation is open in another localagent, and two would write into it.",
+                "Leave it there first, or go on in a copy: localagent sessions fork ID",
+            ) from None
+        except (ImportError, OSError):
+            return  # a file system or a platform without locks
+
+
+_claims: weakref.WeakValueDictionary[Path, _Claim] = weakref.WeakValueDictionary()
+
+
 class Transcript:
-    """Appends events and reads them back. Raises StoreError when the disk refuses."""
+    """Appends events and reads them back. Raises StoreError when the disk refuses, or another process writes here."""
 
     def __init__(self, session_id: str) -> None:
         self.folder = sessions_dir() / session_id
+        self._claim: _Claim | None = None
         self._lines = self.folder / "transcript.jsonl"
         self._tokens = self.folder / "tokens.jsonl"
         self._messages = 0
@@ -77,6 +101,13 @@ class Transcript:
     def spill(self) -> Path:
         """Where whole outputs lie that were too long for the model."""
         return self.folder / "output"
+
+    def claim(self) -> None:
+        """Keep other processes from writing into this session, from now on or from the first event on."""
+        if self._claim is None:
+            self._claim = _claims.get(self.folder)
+        if self._claim is None:
+            self._claim = _claims[self.folder] = _Claim(self.folder)
 
     def append(self, event: Event) -> None:
         if isinstance(event, _PASSING):
@@ -115,6 +146,7 @@ class Transcript:
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.claim()
             _append(path, data + b"\n")
         except OSError as error:
             raise StoreError(

@@ -365,7 +365,7 @@ class LocalAgentApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Windows are not opened over windows."""
-        return len(self.screen_stack) == 1 if action in ("help", "commands", "unfold", "monitor") else True
+        return len(self.screen_stack) == 1 if action in ("help", "commands", "unfold", "monitor", "mode") else True
 
     def action_help(self) -> None:
         self.doing.help()

@@ -149,7 +149,15 @@ class Approval(Window):
         except NoWidget:
             return False
         laid_out = sheet.size.height > 0 and sheet.virtual_size.height >= len(self.question.rows)
+        # Where the screen has no room for the answers, a key is no answer to what stands there.
+        laid_out = laid_out and self._answers_shown()
         return laid_out and place.visible_region.height == place.region.height
+
+    def _answers_shown(self) -> bool:
+        try:
+            return self.find_widget(self.query_one("#answers")).visible_region.height > 0
+        except NoWidget:
+            return False
 
     def _locked(self) -> bool:
         return self._clock() - self._opened < self.LOCKED_S
@@ -200,9 +208,9 @@ class Approval(Window):
                 self._edited()
             return
         event.stop()
-        if event.key in ("tab", "right", "left"):
+        if event.key in ("tab", "right", "left", "shift+tab"):
             event.prevent_default()
-            self.focus_next(Choice) if event.key != "left" else self.focus_previous(Choice)
+            self.focus_next(Choice) if event.key in ("tab", "right") else self.focus_previous(Choice)
         elif self._scrolled(event.key) or self._locked():
             return
         elif event.key in ("y", "s", "a"):

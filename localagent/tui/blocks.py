@@ -86,6 +86,8 @@ class Line(Block):
             self.set_class(self.item.level != "info", f"-{self.item.level}")
             yield Static(Content(wording.calm(self.item.text)), markup=False)
         elif isinstance(self.item, Ended):
+            # A bar that no answer can draw: what stands behind it is ours.
+            self.add_class("-ended")
             yield Static(self._ended(self.item), markup=False)
         elif isinstance(self.item, Planned):
             yield Static(plan.kept(self.item.steps), markup=False)

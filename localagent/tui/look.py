@@ -53,6 +53,7 @@ Answer MarkdownHeader { content-align: left middle; margin: 0 0 1 0; padding: 0;
 Answer > .finished { height: auto; padding: 0 1; }
 Answer > .thinking { height: auto; padding: 0 1; color: $text-muted; }
 Line { height: auto; margin: 1 0 0 0; padding: 0 1; color: $text-muted; }
+Line.-ended { border-left: double $success; padding: 0; margin-left: 1; }
 Line.-warning { color: $text-warning; }
 Line.-error { color: $text-error; }
 
