@@ -141,13 +141,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(args: Sequence[str]) -> int:
-    if args in ([], ["--plain"]) and _at_terminal():
+    if not args or args[0].startswith(("--plain", "--model")):
         from . import interactive
 
-        return interactive.start(_do_arguments, plain=bool(args))
-    if args == ["--plain"]:
-        print("localagent: --plain needs a terminal. Without one: localagent do \"...\"", file=sys.stderr)
-        return Exit.USAGE
+        if _at_terminal():
+            return interactive.app(args, _do_arguments)
+        if args:
+            print(f'localagent: {args[0]} needs a terminal. Without one: localagent do "..."', file=sys.stderr)
+            return Exit.USAGE
     if not args or args[0] in ("-h", "--help", "help"):
         print(_help(), flush=True)
         return Exit.DONE if args else Exit.USAGE
@@ -387,7 +388,7 @@ def _help() -> str:
             *lines,
             "",
             'Start with:  localagent do "what is the largest file in this folder?"',
-            "Without a command, on a terminal: the app, where you talk with it (--plain: in plain lines, for screen readers).",
+            "Without a command, on a terminal: the app, where you talk with it (--model ID; --plain: in plain lines, for screen readers).",
             "Each command has its own --help.",
         ]
     )

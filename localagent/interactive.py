@@ -111,6 +111,15 @@ def run(args: argparse.Namespace, defaults: Defaults, at_terminal: bool) -> int:
     return start(defaults, transcript.find(args.id), args.model, args.plain)
 
 
+def app(args: Sequence[str], defaults: Defaults) -> int:
+    """`localagent [--model ID] [--plain]`."""
+    parser = argparse.ArgumentParser(prog="localagent", allow_abbrev=False)
+    parser.add_argument("--model", metavar="ID")
+    parser.add_argument("--plain", action="store_true")
+    chosen = parser.parse_args(args)
+    return start(defaults, None, chosen.model, chosen.plain)
+
+
 def start(defaults: Defaults, resume: str | None = None, model: str | None = None, plain: bool = False) -> int:
     """The app, or the conversation in plain lines, until the person leaves; gives the exit code.
 
