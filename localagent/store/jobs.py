@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from ..errors import StoreError, UsageError
 from . import paths
+from .lock import locked
 
 Kind = Literal["at", "every", "cron", "change", "output", "mail", "exit"]
 TIMED: tuple[Kind, ...] = ("at", "every", "cron")
@@ -276,6 +277,11 @@ class Jobs:
                 os.chmod(self.path, 0o600)
             db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
             try:
+                # Two that turn a new file into a journalled one at once would find it locked, and not wait.
+                with locked(self.path.with_suffix(".lock"), poll_s=0.01):
+                    db.execute("PRAGMA journal_mode = WAL")
+                # What is said to be begun is on the disk.
+                db.execute("PRAGMA synchronous = FULL")
                 db.execute("BEGIN IMMEDIATE")
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 if version == 0:
