@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..agent import binding
 from ..agent.shown import visible
 from ..errors import LocalAgentError, UsageError
-from ..jobs import cron, frozen, installing, looking, telling, times
+from ..jobs import cron, frozen, installing, looking, mailing, telling, times
 from ..policy import rules
 from ..store import channels, workspace
 from ..store.atomic import write_atomic
@@ -123,6 +123,8 @@ def made(args: argparse.Namespace, store: Jobs, now: float) -> tuple[Job, float]
 def _allowed(text: str, folder: Path) -> tuple[str, str]:
     rule = rules.parse(text)
     telling.one(rule)
+    if why := rules.never_kept(text):
+        raise UsageError(f"{text} is never kept: {why}.", "A program's changes are allowed by rules to write: --allow 'write(**)'.")
     return str(rule), binding.kept_for(rule.words, folder)
 
 
@@ -148,6 +150,8 @@ def _trigger(args: argparse.Namespace, folder: Path, now: float) -> tuple[Trigge
     if kind == "on_mail":
         if args.channel:
             _channel(args.channel)
+        elif not any(one.kind == mailing.KIND for one in channels.load().values()):
+            raise UsageError("No e-mail channel is set up.", "`localagent channels add email` does it.")
         return Trigger("mail", "", poll, "", args.sender.strip(), args.words.strip(), args.channel), 0.0
     if kind == "on_exit":
         if not (began := looking.began(args.on_exit)):

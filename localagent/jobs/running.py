@@ -82,7 +82,8 @@ def told(run: Run) -> str:
 def outcome(ended: TurnEnded) -> Outcome:
     plain = to_json(ended)
     facts: dict[str, Any] = {"receipts": plain["receipts"], "denied": list(ended.denied), "usage": plain["usage"]}
-    data = [receipt.data for receipt in ended.receipts if receipt.kind == "changed"]
+    # A folder that was made holds what others put there; what the run put there is named by itself.
+    data = [one.data for one in ended.receipts if one.kind == "changed" and one.data.get("op") != "make_folder"]
     changed = tuple(str(one[key]) for one in data for key in ("path", "dest") if one.get(key))
     state: RunState = "done"
     if ended.error is not None:

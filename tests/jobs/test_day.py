@@ -92,7 +92,8 @@ def test_no_run_is_missed_or_doubled(tmp_path: Path) -> None:
         assert len(found) == len(wanted), id
         # Two run at once and each takes 2 s, so one waits for a few others at the most.
         assert all(0 <= at - due < 60 for at, due in zip(found, wanted, strict=True)), id
-    read = [(id, int(number)) for _, id, run in d.runner.runs if id.startswith("mail") for number in re.findall(r"^text (\d+)$", run.delta, re.M)]
+    mailed = [(id, run) for _, id, run in d.runner.runs if id.startswith("mail")]
+    read = [(id, int(number)) for id, run in mailed for number in re.findall(r"^text (\d+)$", run.delta, re.M)]
     assert len(read) == len(set(read)) == sum(_count(d, f"s{n}@example.org") for n in range(8)) > 300
     assert {"s8@example.org", "s9@example.org"} < senders
     # Nothing happened for these, so nothing ran: the model was not called.

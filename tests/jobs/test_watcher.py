@@ -203,7 +203,8 @@ def test_an_output_and_an_exit(d: Desk) -> None:
             d.place.ended = {7}
 
     asyncio.run(d.go(HOUR, each))
-    assert [(id, run.delta) for _, id, run in d.runner.runs] == [("output", "--- before\n+++ now\n@@ -1,2 +1,2 @@\n one\n-two\n+three"), ("exit", "")]
+    diff = "--- before\n+++ now\n@@ -1,2 +1,2 @@\n one\n-two\n+three"
+    assert [(id, run.delta) for _, id, run in d.runner.runs] == [("output", diff), ("exit", "")]
     assert d.store.get("exit").state == "done"
 
 
