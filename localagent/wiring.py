@@ -127,7 +127,12 @@ async def for_job(job: Job, obtain: Obtain) -> Session:
         cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
         max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None,
     )  # fmt: skip
-    session = await for_do(args, local_engine(chosen, job.model or None, obtain), chosen, job=True)
+    engine = local_engine(chosen, job.model or None, obtain)
+    try:
+        session = await for_do(args, engine, chosen, job=True)
+    except BaseException:
+        await engine.close()
+        raise
     return frozen.held(session, job, [text for text, _ in job.allow if text not in holding])
 
 

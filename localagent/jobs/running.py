@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ..agent.session import Session
 
 SAID = 20_000
+_MORE_S = 300.0
 # What may be over by itself in a while. Where the run has done something already, doing it again is not for us to decide.
 _PASSING = frozenset({"engine"})
 NOBODY = "a job runs without a person, and none of its rules allows it"
@@ -61,11 +63,14 @@ class Sessions:
             return _failed(error.kind, str(error))
         began(session.id)
         try:
-            async with aclosing(session.send(job.goal, deny, piped=told(run))) as events:
+            # The session keeps to its time by itself; this is for what does not even come back to it.
+            async with asyncio.timeout(job.max_time + _MORE_S), aclosing(session.send(job.goal, deny, piped=told(run))) as events:
                 async for _ in events:
                     pass
         except LocalAgentError as error:
             return _failed(error.kind, str(error))
+        except TimeoutError:
+            return _failed("time", "It did not come to an end in its time, and was broken off.")
         except Exception as error:  # noqa: BLE001 - the session has recorded it; the other jobs go on
             return _failed("bug", f"{type(error).__name__}: {error}")
         finally:

@@ -32,6 +32,7 @@ BACKOFF_S = (60.0, 300.0, 900.0)
 # More than a person could have meant: jobs that set each other off.
 MOST_AN_HOUR = 60
 _RELOAD_S = 5.0
+_DISK_S = 30.0
 
 Tell = Callable[[Job, Run], Any]
 """Awaited with a run that is over: lets whoever the job names know. Never raises."""
@@ -63,6 +64,7 @@ class Watcher:
         self._visited: set[str] = set()
         self._woken = asyncio.Event()
         self._since = self._last = self._planned = kit.clock.now()
+        self._ending = False
         self._telling: set[asyncio.Future[Any]] = set()
         self._me = me()
 
@@ -71,10 +73,11 @@ class Watcher:
         try:
             self._cut_off()
             while True:
-                wake = self.step(self._kit.clock.now())
+                wake = self._step(self._kit.clock.now())
                 await self._kit.clock.wait(wake, self._woken)
                 self._woken.clear()
         finally:
+            self._ending = True
             tasks = [*self._tasks.values(), *self._telling]
             for task in tasks:
                 task.cancel()
@@ -93,6 +96,15 @@ class Watcher:
                 task.add_done_callback(self._telling.discard)
 
     # ------------------------------------------------------------ one moment
+
+    def _step(self, now: float) -> float:
+        """`step`, where the disk may be full for a while."""
+        try:
+            return self.step(now)
+        except StoreError as error:
+            self._kit.report(str(error))
+            self._seen = -1
+            return now + _DISK_S
 
     def step(self, now: float) -> float:
         """Start all that is due; when the next thing may be."""
@@ -261,17 +273,31 @@ class Watcher:
         except Exception as error:  # noqa: BLE001 - one job's trouble is not that of the others
             outcome = Outcome("failed", "", {"error": {"kind": "bug", "message": f"{type(error).__name__}: {error}"}})
         finally:
-            self._tasks.pop(job.id, None)
             now = self._kit.clock.now()
             retry_at = now + BACKOFF_S[run.attempt] if outcome.again and run.attempt < len(BACKOFF_S) else 0.0
-            finish(self._store, self._kit.look, job, run, outcome, now, retry_at)
-            self._again(job.id)
+            await self._finish(job, run, outcome, retry_at)
             self._woken.set()
         over = self._store.run(run.number)
         again = f"; it is tried again in {times.span(retry_at - now)}" if retry_at else ""
         self._kit.report(f"{job.name}: {outcome.state}{again}")
         if over is not None and not retry_at:
             await self._kit.tell(job, over)
+
+
+    async def _finish(self, job: Job, run: Run, outcome: Outcome, retry_at: float) -> None:
+        """Until it is on the disk: a run that is not known to be over keeps its job from running."""
+        while True:
+            now = self._kit.clock.now()
+            try:
+                finish(self._store, self._kit.look, job, run, outcome, now, retry_at)
+                break
+            except StoreError as error:
+                self._kit.report(f"{job.name}: {error}")
+                if self._ending:
+                    break
+                await self._kit.clock.wait(now + _DISK_S, asyncio.Event())
+        self._tasks.pop(job.id, None)
+        self._again(job.id)
 
 
 def finish(store: Jobs, look: Look, job: Job, run: Run, outcome: Outcome, now: float, retry_at: float = 0.0) -> None:
