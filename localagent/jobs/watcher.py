@@ -221,6 +221,10 @@ class Watcher:
             # The first look sees what came while nobody watched.
             self._store.pass_over(job.id, "missed", f"{found.why}, while nobody watched", now, partial(_taken, found, problem))
             self._again(job.id)
+            if job.trigger.kind == "mail":
+                # Of mail a look takes some: the rest of it came while nobody watched, too.
+                self._looks[job.id] = now
+                return
         elif self._store.begun_since(job.id, now - 3600) >= MOST_AN_HOUR:
             why = f"It ran {MOST_AN_HOUR} times within an hour, so it is paused. `localagent jobs resume {job.id}` goes on."
             self._store.set_state(job.id, "paused", problem=why)

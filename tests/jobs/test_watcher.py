@@ -174,6 +174,20 @@ def test_mail_sets_off_one_run_for_what_came(d: Desk) -> None:
     assert "INVOICE of may" in deltas[0] and "hello" not in deltas[0] and "evil" not in deltas[0] and "false@" not in deltas[0]
 
 
+def test_mail_that_came_while_nobody_watched_can_be_passed_over(d: Desk) -> None:
+    d.add("mail", Trigger("mail", "", 60), cursor="0", missed="skip")
+    messages = [Incoming(f"id{n}", "mail", "a@example.org", "", "text", START) for n in range(70)]
+    d.place.inbox.take("mail", messages[:50], "", START)
+    d.clock.jump(START + HOUR)
+
+    def each(now: float) -> None:
+        if now > START + 1.5 * HOUR:
+            d.place.inbox.take("mail", messages[50:55], "", now)
+
+    asyncio.run(d.go(HOUR, each))
+    assert d.states("mail") == ["missed"] * 3 + ["done"] and d.store.runs("mail")[0].why.startswith("5 messages")
+
+
 def test_what_a_run_changed_itself_does_not_set_it_off(d: Desk) -> None:
     d.place.files = {"/w/a": "1"}
     d.add("files", Trigger("change", "/w", 60), cursor=json.dumps(d.place.files))
