@@ -59,6 +59,7 @@ COMMANDS = {
     "message": ("commands.message", "send a message to a contact"),
     "contacts": ("commands.contacts", "list, add and remove the people that messages go to"),
     "outbox": ("commands.outbox", "show what was sent, and send, cancel or edit what was not"),
+    "jobs": ("commands.jobs", "things that are done by themselves: at a time, or when something happened"),
     "sandbox": ("commands.sandbox", "say what holds programs in here; --verify attacks it"),
     "config": ("commands.config", "get, set and locate the settings"),
     "doctor": ("commands.doctor", "check this machine and say what to do"),
@@ -219,12 +220,13 @@ def _run(name: str, rest: Sequence[str]) -> int:
 
 def _needs(name: str) -> tuple[object, ...]:
     """What a command is handed besides its arguments."""
-    if name == "completion":
-        return (list(COMMANDS),)
-    if name in ("model", "bench"):
-        return (_bench,)
-    if name == "serve":
-        return (_server,)
+    given = {"completion": list(COMMANDS), "model": _bench, "bench": _bench, "serve": _server}
+    if name in given:
+        return (given[name],)
+    if name == "jobs":
+        from . import wiring
+
+        return wiring.for_job, wiring.job_tools
     if name == "web":
         from . import wiring
         from .serve.web import server

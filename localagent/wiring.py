@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .engine.catalogue import Entry
     from .engine.local import LocalEngine
     from .engine.power import Mode as PowerMode
+    from .store.jobs import Job
     from .store.settings import Settings
     from .toolbox.describe import Plugin
 
@@ -56,8 +57,12 @@ _begun: set[asyncio.Future[None]] = set()
 Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
 
 
-async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> Session:
-    """The session of one `do`. Raises UsageError and ConfigError with the next step."""
+async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings, *, job: bool = False) -> Session:
+    """The session of one `do`. Raises UsageError and ConfigError with the next step.
+
+    A `job` has the rules of its arguments alone: of what is stored or written in policy files only that which tightens counts.
+    It waits for people, and starts nothing that goes on in the background.
+    """
     workspace = folder(args.cwd)
     mode = cast("Mode", args.mode or ("auto" if args.yes else chosen.mode))
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
@@ -66,8 +71,8 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
     log = transcript.Transcript(resumed or transcript.new_id())
     if resumed:
         log.claim()
-    stored, unreadable = _stored_rules(workspace)
-    stored += laid.allow
+    stored, unreadable = ([], ()) if job else _stored_rules(workspace)
+    stored += () if job else laid.allow
     credentials.known()
     masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns], credentials.noted)
     steps, recovered = journal(chosen.undo_mb)
@@ -80,7 +85,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         [*deny, *laid.deny, *(rule for rule in laid.ask if rule.kind == "net")],
         [] if laid.unread else [*allow, *(rule for rule, _ in stored)],
         masks.mask,
-        background=(steps, log.folder.name) if chosen.background else None,
+        background=(steps, log.folder.name) if chosen.background and not job else None,
         masks=masks,
         office=office,
         plugins=True,
@@ -92,7 +97,7 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
         journal=steps,
         workspace=workspace,
         policy=_policy(workspace, log.spill, allow, stored, replace(laid, deny=(*deny, *laid.deny))),
-        options=Options(thinking=args.think),
+        options=Options(thinking=args.think, priority=int(job)),
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
@@ -101,12 +106,41 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings) -> 
             *laid.notices,
             *unreadable,
             *known.problems,
-            *([_NO_BACKGROUND] if chosen.background and not _holds_background() else []),
+            *([_NO_BACKGROUND] if chosen.background and not job and not _holds_background() else []),
         ),
         masks=masks,
         post=office.post if office is not None else None,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
+
+
+async def for_job(job: Job, obtain: Obtain) -> Session:
+    """The session of one run of a job: what was agreed to when it was made, and no more. Raises as `for_do` does."""
+    import argparse
+
+    from .jobs import frozen
+    from .store import settings
+
+    chosen, place = settings.load(), folder(job.folder)
+    holding = [text for text, bound in job.allow if _holds(rules.parse(text), bound, place)]
+    args = argparse.Namespace(
+        cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
+        max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None,
+    )  # fmt: skip
+    engine = local_engine(chosen, job.model or None, obtain)
+    try:
+        session = await for_do(args, engine, chosen, job=True)
+    except BaseException:
+        await engine.close()
+        raise
+    return frozen.held(session, job, [text for text, _ in job.allow if text not in holding])
+
+
+async def job_tools(workspace: Path) -> Registry:
+    """The tools that a job which is made there would have."""
+    from .store import settings
+
+    return await registry(workspace, workspace, office=_office(settings.load()), plugins=True)
 
 
 def _office(chosen: Settings) -> Office | None:

@@ -18,6 +18,10 @@ _localagent() {{
     COMPREPLY=($(compgen -W "add list status probe sync secret rm" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = channels ]; then
     COMPREPLY=($(compgen -W "--secret-stdin --messages --past --json" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = jobs ] && [ "$COMP_CWORD" -eq 2 ]; then
+    COMPREPLY=($(compgen -W "add list show run pause resume rm log watch install uninstall" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = jobs ] && [ "${{word:0:1}}" = - ]; then
+    COMPREPLY=($(compgen -W "{jobs}" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = audit ]; then
     COMPREPLY=($(compgen -W "show verify --last --session --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = sessions ] && [ "$COMP_CWORD" -eq 2 ]; then
@@ -57,6 +61,10 @@ _localagent() {{
     compadd add list status probe sync secret rm
   elif [[ $words[2] == channels ]]; then
     compadd -- --secret-stdin --messages --past --json
+  elif [[ $words[2] == jobs ]] && (( CURRENT == 3 )); then
+    compadd add list show run pause resume rm log watch install uninstall
+  elif [[ $words[2] == jobs && $PREFIX == -* ]]; then
+    compadd -- {jobs}
   elif [[ $words[2] == audit ]]; then
     compadd -- show verify --last --session --json
   elif [[ $words[2] == sessions ]] && (( CURRENT == 3 )); then
@@ -89,6 +97,7 @@ complete -c localagent -n "__fish_seen_subcommand_from approvals" -f -a "list ad
 complete -c localagent -n "__fish_seen_subcommand_from channels" -f -a "add list status probe sync secret rm"
 complete -c localagent -n "__fish_seen_subcommand_from channels" -a "--secret-stdin --messages --past --json"
 complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
+complete -c localagent -n "__fish_seen_subcommand_from jobs" -a "add list show run pause resume rm log watch install uninstall {jobs}"
 complete -c localagent -n "__fish_seen_subcommand_from sessions" -f -a "list search rename fork export rm restore --json --folder"
 complete -c localagent -n "__fish_seen_subcommand_from resume rename fork export rm" -f -a "last (localagent sessions --ids 2>/dev/null)"
 complete -c localagent -n "__fish_seen_subcommand_from tune" -a "--forget --anyway --json"
@@ -97,6 +106,10 @@ complete -c localagent -n "__fish_seen_subcommand_from undo" -a "--step --file -
 complete -c localagent -n "__fish_seen_subcommand_from redo" -a "--step --file"
 complete -c localagent -n "__fish_seen_subcommand_from changes" -a "--step --file --session --limit --json"
 """
+_JOBS = (
+    "--at --every --cron --on-change --on-output --on-mail --on-exit --from --words --channel --poll --tz --allow --deny --tool --cwd "
+    "--name --model --max-time --max-turns --missed --tell --yes --json -n"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -106,5 +119,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, names: Sequence[str]) -> int:
     script = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}[args.shell]
-    print(script.format(names=" ".join(names)), end="")
+    print(script.format(names=" ".join(names), jobs=_JOBS), end="")
     return 0

@@ -129,6 +129,17 @@ class Inbox:
             row = db.execute(f"SELECT {_FIELDS} FROM messages WHERE channel = ? AND id = ?", (channel, id)).fetchone()
             return _stored(db, row) if row else None
 
+    def after(self, number: int, limit: int = 200) -> list[Stored]:
+        """What was stored behind that number, in this order."""
+        sql = f"SELECT {_FIELDS} FROM messages WHERE number > ? ORDER BY number LIMIT ?"
+        with self._reading() as db:
+            return [_stored(db, row) for row in db.execute(sql, (number, limit)).fetchall()]
+
+    def last(self) -> int:
+        """The number of the message that was stored last, 0 for none."""
+        with self._reading() as db:
+            return db.execute("SELECT coalesce(max(number), 0) FROM messages").fetchone()[0]
+
     def search(
         self,
         words: str = "",

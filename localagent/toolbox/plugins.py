@@ -136,6 +136,10 @@ class PluginSource:
         facts = (spec, plugin.source, closed, self._unsandboxed, self._extra, link.limits(spec.timeout))
         return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
+    def code(self, name: str) -> str:
+        """A print of the code of this tool."""
+        return hashlib.sha256(self._tools[name][1].source.encode("utf-8", "surrogatepass")).hexdigest()
+
     def release(self, call_id: str) -> None:
         """Throw away what the requests of this call point to."""
         if (folder := self._folders.pop(call_id, None)) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from ..values import Text, ToolCall, ToolResult, ToolSpec
@@ -56,9 +56,18 @@ class Registry:
         fingerprint = getattr(found[1], "fingerprint", None) if found else None
         return str(fingerprint(call)) if fingerprint is not None else found[0].source if found else ""
 
+    def code(self, name: str) -> str:
+        """A print of the code behind a tool of a file, "" for one that is part of the program."""
+        code = getattr(self._tools[name][1], "code", None) if name in self._tools else None
+        return str(code(name)) if code is not None else ""
+
     def renew(self, plugin: Any) -> bool:
         """Whether a source runs this version of its plugin from now on (see `PluginSource.renew`)."""
         return any(renew(plugin) for source in self._sources if (renew := getattr(source, "renew", None)) is not None)
+
+    def keep(self, fits: Callable[[ToolSpec], bool]) -> None:
+        """Give up the tools that do not fit."""
+        self._tools = {name: held for name, held in self._tools.items() if fits(held[0])}
 
     def release(self, call_id: str) -> None:
         """What this call's requests point to is no longer needed."""
