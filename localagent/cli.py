@@ -59,6 +59,7 @@ COMMANDS = {
     "message": ("commands.message", "send a message to a contact"),
     "contacts": ("commands.contacts", "list, add and remove the people that messages go to"),
     "outbox": ("commands.outbox", "show what was sent, and send, cancel or edit what was not"),
+    "gateway": ("gatehouse", "be reached by message: pair senders, receive and answer"),
     "sandbox": ("commands.sandbox", "say what holds programs in here; --verify attacks it"),
     "config": ("commands.config", "get, set and locate the settings"),
     "doctor": ("commands.doctor", "check this machine and say what to do"),
@@ -230,7 +231,7 @@ def _needs(name: str) -> tuple[object, ...]:
         from .serve.web import server
 
         return (lambda port: server.Server(server.program(wiring.folder(None)), port),)
-    if name == "resume":
+    if name in ("resume", "gateway"):
         return (_do_arguments, _at_terminal())
     if name == "tools":
         import asyncio

@@ -129,6 +129,18 @@ class Inbox:
             row = db.execute(f"SELECT {_FIELDS} FROM messages WHERE channel = ? AND id = ?", (channel, id)).fetchone()
             return _stored(db, row) if row else None
 
+    def after(self, number: int, limit: int = 100) -> list[Stored]:
+        """The messages behind that number, the earliest first."""
+        with self._reading() as db:
+            rows = db.execute(f"SELECT {_FIELDS} FROM messages WHERE number > ? ORDER BY number LIMIT ?", (number, limit)).fetchall()
+            return [_stored(db, row) for row in rows]
+
+    def newest(self) -> int:
+        """The highest number there ever was, 0 before the first message."""
+        with self._reading() as db:
+            row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
+        return int(row[0]) if row else 0
+
     def search(
         self,
         words: str = "",
