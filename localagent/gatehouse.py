@@ -96,7 +96,8 @@ def _only_what_is_here(entry: Entry, chosen: Settings) -> tuple[Entry, Path]:
 
 
 def _made(defaults: Defaults, model: str | None) -> tuple[Gateway, Office]:
-    """Raises ConfigError and UsageError."""
+    """Raises ConfigError and UsageError, and ModelMissing."""
+    from . import wiring
     from .agent.office import Manner, Office
     from .channels import registry
     from .channels.base import Receiver
@@ -120,6 +121,8 @@ def _made(defaults: Defaults, model: str | None) -> tuple[Gateway, Office]:
         if isinstance(office.channel(name), Receiver)
     }
     command.begins(list(receivers))
+    # Said now, and not to the first who writes.
+    wiring.local_model(chosen, model, _only_what_is_here)
     house = Rooms(defaults, model, office, mailer)
     return Gateway(Gate(), Inbox(), house, mailer, replies, receivers, command.say), office
 
