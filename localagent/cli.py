@@ -60,6 +60,7 @@ COMMANDS = {
     "contacts": ("commands.contacts", "list, add and remove the people that messages go to"),
     "outbox": ("commands.outbox", "show what was sent, and send, cancel or edit what was not"),
     "jobs": ("commands.jobs", "things that are done by themselves: at a time, or when something happened"),
+    "gateway": ("gatehouse", "be reached by message: pair senders, receive and answer"),
     "sandbox": ("commands.sandbox", "say what holds programs in here; --verify attacks it"),
     "config": ("commands.config", "get, set and locate the settings"),
     "doctor": ("commands.doctor", "check this machine and say what to do"),
@@ -70,9 +71,7 @@ _KINDS = {
     "usage": Exit.USAGE,
     "config": Exit.CONFIG,
     "sandbox": Exit.SANDBOX,
-    "model": Exit.MODEL,
-    "model_missing": Exit.MODEL,
-    "download": Exit.MODEL,
+    **dict.fromkeys(("model", "model_missing", "download"), Exit.MODEL),
     "time": Exit.TIME,
 }
 # ENOSPC, EIO, EDQUOT; the errno module is not worth its start-up time.
@@ -232,7 +231,7 @@ def _needs(name: str) -> tuple[object, ...]:
         from .serve.web import server
 
         return (lambda port: server.Server(server.program(wiring.folder(None)), port),)
-    if name == "resume":
+    if name in ("resume", "gateway"):
         return (_do_arguments, _at_terminal())
     if name == "tools":
         import asyncio

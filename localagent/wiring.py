@@ -32,7 +32,7 @@ from .values import Mode
 if TYPE_CHECKING:
     import argparse
 
-    from .agent.office import Office
+    from .agent.office import Counter, Office
     from .engine.catalogue import Entry
     from .engine.local import LocalEngine
     from .engine.power import Mode as PowerMode
@@ -57,11 +57,14 @@ _begun: set[asyncio.Future[None]] = set()
 Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
 
 
-async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings, *, job: bool = False) -> Session:
+async def for_do(
+    args: argparse.Namespace, engine: Engine, chosen: Settings, office: Counter | None = None, *, narrow: bool = False, job: bool = False
+) -> Session:
     """The session of one `do`. Raises UsageError and ConfigError with the next step.
 
-    A `job` has the rules of its arguments alone: of what is stored or written in policy files only that which tightens counts.
-    It waits for people, and starts nothing that goes on in the background.
+    `narrow`: what was allowed elsewhere (stored answers, the user's policy) does not count, what was denied does;
+    `office` is then the only one there is, else the user's. A `job` is narrow too, with the user's office; it waits for
+    people, and starts nothing that goes on in the background.
     """
     workspace = folder(args.cwd)
     mode = cast("Mode", args.mode or ("auto" if args.yes else chosen.mode))
@@ -72,11 +75,11 @@ async def for_do(args: argparse.Namespace, engine: Engine, chosen: Settings, *, 
     if resumed:
         log.claim()
     stored, unreadable = ([], ()) if job else _stored_rules(workspace)
-    stored += () if job else laid.allow
+    stored = [] if narrow or job else [*stored, *laid.allow]
     credentials.known()
     masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns], credentials.noted)
     steps, recovered = journal(chosen.undo_mb)
-    office = _office(chosen)
+    office = office if narrow else _office(chosen)
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
     known = await registry(
@@ -198,7 +201,7 @@ async def registry(
     mask: Callable[[str], str] = str,
     background: tuple[Journal, str] | None = None,
     masks: Masks | None = None,
-    office: Office | None = None,
+    office: Counter | None = None,
     plugins: bool = False,
     plans: bool = False,
 ) -> Registry:
@@ -235,7 +238,7 @@ async def registry(
     if problems:
         raise ConfigError(" ".join(problems))
     sources: list[ToolSource] = [source, *([Planning()] if plans else [])]
-    if mailing and office is not None:
+    if mailing and office is not None and office.fetch is not None:
         from .toolbox.mail import Mail
 
         sources.append(Mail(office.fetch, workspace))

@@ -25,14 +25,14 @@ _READ = 60_000
 _TRIED = 5000
 
 
-def sets(history: Sequence[Message], specs: Sequence[ToolSpec], folder: Path) -> Mapping[str, tuple[str, ...]]:
-    """The sets that these tools ask for; nothing is looked at where none does."""
+def sets(history: Sequence[Message], specs: Sequence[ToolSpec], folder: Path, people: Sequence[str] = ()) -> Mapping[str, tuple[str, ...]]:
+    """The sets that these tools ask for; nothing is looked at where none does. `people` are names beside the contact book."""
     asked = {name for spec in specs for name in _asked(spec.parameters)}
     found = {}
     if "paths" in asked:
         found["paths"] = paths(history, lambda path: os.path.lexists(folder / path))
-    if "contacts" in asked and (people := recipients(history)):
-        found["contacts"] = people
+    if "contacts" in asked and (known := recipients(history)):
+        found["contacts"] = (*people, *known)
     return found
 
 

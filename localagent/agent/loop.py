@@ -135,7 +135,7 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
         messages, specs, options = context.conclusion(turn.history()[turn.begin :]), (), turn.options
     else:
         messages, specs = context.for_model(turn.history()), turn.hands.registry.specs()
-        named = choices.sets(turn.history(), specs, turn.hands.workspace)
+        named = choices.sets(turn.history(), specs, turn.hands.workspace, turn.hands.post.people if turn.hands.post else ())
         options = replace(turn.options, choices={**turn.options.choices, **named}) if named else turn.options
     stream = turn.engine.stream(messages, specs, options)
     async with aclosing(clock.each(stream)) as deltas:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..channels import registry, syncing
 from ..channels.base import Channel, Receiver
@@ -55,7 +56,16 @@ class Office:
             sender = Sender(self.outbox, self._channel, manner.pace(), changed)
             self.post = Post(self.outbox, sender, names, self._answerable, manner.hold_s, lambda goal: letters.told(goal, mail.line))
 
+    @property
+    def known(self) -> dict[str, configured.Configured]:
+        """The channels that are set up, by name."""
+        return dict(self._known)
+
     async def _channel(self, name: str) -> Channel:
+        return self.channel(name)
+
+    def channel(self, name: str) -> Channel:
+        """The channel of that name, the same one each time. Raises ChannelError."""
         if name not in self._made:
             if name not in self._known:
                 raise ChannelError(f"There is no channel {name!r} any more.", "`localagent channels list` shows them.")
@@ -96,3 +106,15 @@ class Office:
             await channel.aclose()
         self._made.clear()
 
+
+Fetch = Callable[[], Awaitable[str]]
+
+
+class Counter(Protocol):
+    """Where a session's messages go out, and where those that came in are fetched from; None for what it may not."""
+
+    @property
+    def post(self) -> Post | None: ...
+
+    @property
+    def fetch(self) -> Fetch | None: ...

@@ -39,7 +39,7 @@ class Post:
     """`channels` are (name, kind) of those that can send, the usual one first. `received` finds a received message by its id.
 
     `hold_s` are the seconds in which a message can still be taken back. `told` gives a few lines about received messages
-    that a request seems to be about.
+    that a request seems to be about. `people` are names beside the contact book that a call may use.
     """
 
     outbox: Outbox
@@ -48,6 +48,7 @@ class Post:
     received: Callable[[str], Answerable | None]
     hold_s: float = 10.0
     told: Callable[[str], str] = lambda goal: ""
+    people: tuple[str, ...] = ()
 
     # ------------------------------------------------------------ who is meant
 

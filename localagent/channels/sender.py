@@ -86,13 +86,21 @@ def _began(pid: int) -> str:
 
 
 class Sender:
-    """`changed` hears of every entry whose state has changed."""
+    """`changed` hears of every entry whose state has changed; `free` says which of them the pace does not hold up."""
 
-    def __init__(self, outbox: Outbox, channels: Channels, pace: Pace = Pace(), changed: Callable[[Entry], None] | None = None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        channels: Channels,
+        pace: Pace = Pace(),
+        changed: Callable[[Entry], None] | None = None,
+        free: Callable[[Entry], bool] = lambda entry: False,
+    ) -> None:
         self._outbox = outbox
         self._channels = channels
         self._pace = pace
         self._changed = changed or (lambda entry: None)
+        self._free = free
         self._owner = me()
 
     async def wait_for(self, ids: list[str]) -> list[Entry]:
@@ -123,7 +131,7 @@ class Sender:
     async def _send(self, entry: Entry) -> bool:
         channel_name = entry.message.channel
         recent = await asyncio.to_thread(self._outbox.since, channel_name, time.time() - _HOUR_S)
-        if (later := self._pace.later(time.time(), recent)) is not None:
+        if not self._free(entry) and (later := self._pace.later(time.time(), recent)) is not None:
             self._changed(await asyncio.to_thread(self._outbox.postpone, entry.id, *later))
             return False
         try:

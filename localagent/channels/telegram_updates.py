@@ -14,6 +14,8 @@ _KINDS = (
     ("video", "video.mp4", "video/mp4"),
     ("video_note", "video.mp4", "video/mp4"),
 )
+# What is forwarded, or written by another bot: the words are not the sender's, and are marked as quoted.
+_OTHERS = ("forward_origin", "forward_date", "forward_from", "forward_from_chat", "forward_sender_name", "via_bot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def read(update: Mapping[str, Any]) -> Update | None:
     behalf = _object(message, "sender_chat")
     sender = behalf or _object(message, "from")
     text = _text(message, "text") or _text(message, "caption")
+    if any(message.get(sign) for sign in _OTHERS):
+        text = "\n".join(f"> {line}" for line in text.splitlines())
     found = _files(message)
     if not chat or not _number(sender, "id") or not (text or found):
         return None

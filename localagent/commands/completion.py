@@ -22,6 +22,10 @@ _localagent() {{
     COMPREPLY=($(compgen -W "add list show run pause resume rm log watch install uninstall" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = jobs ] && [ "${{word:0:1}}" = - ]; then
     COMPREPLY=($(compgen -W "{jobs}" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = gateway ] && [ "$COMP_CWORD" -eq 2 ]; then
+    COMPREPLY=($(compgen -W "run pair list unpair --once --model" -- "$word"))
+  elif [ "${{COMP_WORDS[1]}}" = gateway ] && [ "${{word:0:1}}" = - ]; then
+    COMPREPLY=($(compgen -W "--folder --mode --allow --mail --once --model --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = audit ]; then
     COMPREPLY=($(compgen -W "show verify --last --session --json" -- "$word"))
   elif [ "${{COMP_WORDS[1]}}" = sessions ] && [ "$COMP_CWORD" -eq 2 ]; then
@@ -65,6 +69,10 @@ _localagent() {{
     compadd add list show run pause resume rm log watch install uninstall
   elif [[ $words[2] == jobs && $PREFIX == -* ]]; then
     compadd -- {jobs}
+  elif [[ $words[2] == gateway ]] && (( CURRENT == 3 )); then
+    compadd -- run pair list unpair --once --model
+  elif [[ $words[2] == gateway && $PREFIX == -* ]]; then
+    compadd -- --folder --mode --allow --mail --once --model --json
   elif [[ $words[2] == audit ]]; then
     compadd -- show verify --last --session --json
   elif [[ $words[2] == sessions ]] && (( CURRENT == 3 )); then
@@ -96,6 +104,8 @@ complete -c localagent -n "__fish_seen_subcommand_from model" -f -a "list pull u
 complete -c localagent -n "__fish_seen_subcommand_from approvals" -f -a "list add revoke"
 complete -c localagent -n "__fish_seen_subcommand_from channels" -f -a "add list status probe sync secret rm"
 complete -c localagent -n "__fish_seen_subcommand_from channels" -a "--secret-stdin --messages --past --json"
+complete -c localagent -n "__fish_seen_subcommand_from gateway" -f -a "run pair list unpair"
+complete -c localagent -n "__fish_seen_subcommand_from gateway" -a "--folder --mode --allow --mail --once --model --json"
 complete -c localagent -n "__fish_seen_subcommand_from audit" -f -a "show verify --last --session --json"
 complete -c localagent -n "__fish_seen_subcommand_from jobs" -a "add list show run pause resume rm log watch install uninstall {jobs}"
 complete -c localagent -n "__fish_seen_subcommand_from sessions" -f -a "list search rename fork export rm restore --json --folder"

@@ -140,6 +140,12 @@ class Inbox:
         with self._reading() as db:
             return db.execute("SELECT coalesce(max(number), 0) FROM messages").fetchone()[0]
 
+    def newest(self) -> int:
+        """The highest number there ever was, 0 before the first message."""
+        with self._reading() as db:
+            row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
+        return int(row[0]) if row else 0
+
     def search(
         self,
         words: str = "",

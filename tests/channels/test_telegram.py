@@ -384,3 +384,10 @@ def test_a_server_that_does_not_let_us_wait_is_not_asked_all_the_time():
             return len(server.asked)
 
     assert run(go()) == 1
+
+
+@pytest.mark.parametrize("sign", [{"forward_origin": {"type": "user"}}, {"forward_date": 1}, {"via_bot": {"id": 3, "is_bot": True}}])
+def test_what_another_wrote_is_marked_as_quoted(sign):
+    message = {"message_id": 1, "chat": {"id": 7}, "from": {"id": 7}, "text": "yes K3F9QX\nnow", **sign}
+    found = telegram_updates.read({"update_id": 1, "message": message})
+    assert found is not None and found.text == "> yes K3F9QX\n> now"
