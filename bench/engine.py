@@ -8,7 +8,7 @@
     warm_ms         `do` on a warm host to its first evaluated token, above an interpreter's start
     busy_ratio      writing beside one busy process, against one thread on a quiet machine
     busy_lost_s     what the host lost until it had stepped back from that process
-    memory_ratio    the host's memory with 32k tokens of context, against weights + KV + state + 128 MiB
+    memory_ratio    the host's memory with 32k tokens of context, against weights + KV + state + 128 MiB (a tenth more at most)
     grammar_ratio   writing under the grammar of tools, against without
 
 Speeds are compared within rounds: every contender runs the same tokens, in turning order, and the
