@@ -104,10 +104,10 @@ class Mail:
             return _none(call)
         message = stored.message
         head = [
-            f"from: {message.name} <{message.sender}>" if message.name else f"from: {message.sender}",
-            *([f"subject: {message.subject}"] if message.subject else []),
+            f"from: {_who(stored)}",
+            *([f"subject: {_flat(message.subject)}"] if message.subject else []),
             f"date: {_when(message.at)}",
-            *(f"attached: {one.name} ({one.size:,} bytes)" for one in message.attachments),
+            *(f"attached: {_flat(one.name)} ({one.size:,} bytes)" for one in message.attachments),
         ]
         text = message.text if len(message.text) <= _TEXT else f"{message.text[:_TEXT]}\n… cut, {len(message.text):,} characters"
         return ToolResult(call.id, (Text("\n".join([*head, "", text])),))
@@ -151,10 +151,19 @@ def _none(call: ToolCall) -> ToolResult:
 def line(stored: Stored) -> str:
     """One received message in one line."""
     message = stored.message
-    about = " ".join((message.subject or message.text).split())
-    files = f" [attached: {', '.join(one.name for one in message.attachments)}]" if message.attachments else ""
-    who = f"{message.name} <{message.sender}>" if message.name else message.sender
-    return f"{stored.number}: {_when(message.at)} from {who}: {about[:_SNIPPET]}{files}"
+    files = f" [attached: {', '.join(_flat(one.name) for one in message.attachments)}]" if message.attachments else ""
+    about = _flat(message.subject or message.text)
+    return f"{stored.number}: {_when(message.at)} from {_who(stored)}: {about[:_SNIPPET]}{files}"
+
+
+def _who(stored: Stored) -> str:
+    message = stored.message
+    return _flat(f"{message.name} <{message.sender}>" if message.name else message.sender)
+
+
+def _flat(text: str) -> str:
+    """On one line: a name with a line break in it would make a line of its own."""
+    return " ".join(text.split())
 
 
 def _when(at: float) -> str:
