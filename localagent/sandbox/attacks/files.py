@@ -118,7 +118,8 @@ _WRITABLE = (
     "find /proc -maxdepth 4 -regex '/proc/[0-9]+' -prune -o -regex '/proc/[a-z]*self' -prune -o -type f -writable -print 2>/dev/null"
     " | while read -r f; do ([ -w $f ] && : 5<>$f) 2>/dev/null && echo OPEN $f; done"
 )
-_DESCRIPTORS = "for n in {3..40}; do [ -f /proc/self/fd/$n ] && head -c 99 <&$n; done; :"
+# All there are: a program that has opened much before hands on high numbers.
+_DESCRIPTORS = "for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && [ -f $f ] && head -c 99 <&$n; done; :"
 _DEVICES = "for d in /dev/[svn][dv][am]* /dev/kmsg; do dd if=$d of=/dev/null bs=9000 count=1 && echo OPEN; done"
 _TRUNCATE = """
 import os
