@@ -16,12 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import NoReturn
 
-    from .engine.base import Engine
     from .engine.catalogue import Entry
     from .events import TurnEnded
-    from .serve.server import Server
     from .store.settings import Settings
-    from .values import ToolSpec
 
 
 class Exit(IntEnum):
@@ -145,7 +142,9 @@ def _command(args: Sequence[str]) -> int:
         from . import interactive
 
         if _at_terminal():
-            return interactive.app(args, _do_arguments)
+            from .commands import arguments
+
+            return interactive.app(args, arguments.of_do)
         if args:
             print(f'localagent: {args[0]} needs a terminal. Without one: localagent do "..."', file=sys.stderr)
             return Exit.USAGE
@@ -205,96 +204,20 @@ def _run(name: str, rest: Sequence[str]) -> int:
     parser = Parser(prog=f"localagent {name}", description=COMMANDS[name][1], allow_abbrev=False)
     try:
         if name == "do":
-            _configure_do(parser)
+            from .commands import arguments
+
+            arguments.configure(parser)
             return _do(parser.parse_args(rest))
         module = import_module(f".{COMMANDS[name][0]}", __package__)
         configure = getattr(module, f"configure_{name}", None) or module.configure
         run = getattr(module, f"run_{name}", None) or module.run
         configure(parser)
         parsed = parser.parse_args(rest)
-        return int(run(parsed, *_needs(name)))
+        from . import handed
+
+        return int(run(parsed, *handed.needs(name, COMMANDS, _at_terminal)))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else Exit.USAGE
-
-
-def _needs(name: str) -> tuple[object, ...]:
-    """What a command is handed besides its arguments."""
-    given = {"completion": list(COMMANDS), "model": _bench, "bench": _bench, "serve": _server}
-    if name in given:
-        return (given[name],)
-    if name == "jobs":
-        from . import wiring
-
-        return wiring.for_job, wiring.job_tools
-    if name == "web":
-        from . import wiring
-        from .serve.web import server
-
-        return (lambda port: server.Server(server.program(wiring.folder(None)), port),)
-    if name in ("resume", "gateway"):
-        return (_do_arguments, _at_terminal())
-    if name == "tools":
-        import asyncio
-
-        from . import wiring
-
-        here = wiring.folder(None)
-        return (asyncio.run(wiring.registry(here, here)),)
-    return ()
-
-
-def _bench(entry: Entry, path: Path, chosen: Settings) -> tuple[Engine, Sequence[ToolSpec]]:
-    """What `model check` and `bench` try a model with: the engine and the tools that `do` would use."""
-    import asyncio
-
-    from . import wiring
-
-    here = wiring.folder(None)
-    registry = asyncio.run(wiring.registry(here, here))
-    return wiring.engine_of(entry, path, chosen), registry.specs()
-
-
-def _server(chosen: Settings, wanted: Sequence[str], api_key: str | None, host: str, port: int) -> Server:
-    """What `serve` runs: the models on this machine, each behind the engine that `do` would use."""
-    from . import wiring
-    from .commands import pulling
-    from .serve import access, models, server
-
-    def obtain(entry: Entry, chosen: Settings) -> tuple[Entry, Path]:
-        return pulling.obtain(entry, chosen, pull=False, person=False)
-
-    given = [wiring.local_model(chosen, one, obtain) for one in wanted or (None,)]
-    shelf = models.shelf(given, chosen.context, lambda entry, path: wiring.judged_engine(entry, path, chosen))
-    return server.Server(shelf, access.key(api_key), host, port)
-
-
-def _do_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """What `do` understands by these arguments: the terminal app differs from it in who reads and who answers."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="localagent do", allow_abbrev=False)
-    _configure_do(parser)
-    return parser.parse_args(argv)
-
-
-def _configure_do(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("goal", nargs="+", help="what to do; `-` alone reads the goal from standard input")
-    parser.add_argument("--mode", choices=["plan", "ask", "auto", "yolo"], help="how much may happen without asking")
-    parser.add_argument("--yes", action="store_true", help="same as --mode auto: what can be undone is not asked about")
-    parser.add_argument("--allow", action="append", default=[], metavar="RULE", help="e.g. 'write(notes/**)', 'run(make *)'")
-    parser.add_argument("--deny", action="append", default=[], metavar="RULE", help="rules that no other rule lifts")
-    parser.add_argument("--cwd", metavar="DIR", help="the folder to work in (default: here)")
-    parser.add_argument("--model", metavar="ID", help="a model of `localagent model list`, or a GGUF file")
-    parser.add_argument("--pull", action="store_true", help="download the model first if it is missing")
-    parser.add_argument("--max-turns", type=_positive, default=40, metavar="N", help="answers of the model at most (40)")
-    parser.add_argument("--max-time", type=_seconds, default=0.0, metavar="SECONDS", help="wall time at most")
-    parser.add_argument("--output-format", choices=["text", "json", "stream-json"], default="text")
-    parser.add_argument("--output-schema", metavar="FILE", help="JSON Schema that the answer must satisfy")
-    parser.add_argument("--dry-run", action="store_true", help="run, show what would change, change nothing")
-    parser.add_argument("--local-only", action="store_true", help="never use a model on another machine")
-    parser.add_argument("--think", action="store_true", help="let a thinking model think before it acts")
-    parser.add_argument("--resume", metavar="ID", help="go on with a session (`last` for the last one)")
-    parser.add_argument("--quiet", "-q", action="store_true", help="nothing on stderr but errors")
 
 
 def _do(args: argparse.Namespace) -> int:
@@ -346,26 +269,6 @@ def _exit_code(ended: TurnEnded) -> int:
     if ended.status == "done" and ended.denied:
         return Exit.DENIED
     return _STATUSES[ended.status]
-
-
-def _positive(text: str) -> int:
-    from argparse import ArgumentTypeError
-
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    from argparse import ArgumentTypeError
-
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value
 
 
 def _unknown(name: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from localagent import cli, headless, wiring
+from localagent.commands import arguments
 from localagent.errors import EngineError
 from localagent.store import settings
 from tests.fakes import ScriptedEngine, call
@@ -28,7 +29,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def do(*argv: str, script: list[Any], piped: str = "") -> int:
     """What `localagent do ARGV` does, with this script for a model; returns the exit code."""
     parser = ArgumentParser()
-    cli._configure_do(parser)
+    arguments.configure(parser)
     args = parser.parse_args(argv)
 
     async def run() -> int:
@@ -172,7 +173,7 @@ def test_resume_goes_on_with_the_history(work: Path, capsys: pytest.CaptureFixtu
     do("remember seven", script=["I will."])
     engine = ScriptedEngine("Seven.")
     parser = ArgumentParser()
-    cli._configure_do(parser)
+    arguments.configure(parser)
     args = parser.parse_args(["which number?", "--resume", "last"])
 
     async def run() -> None:
@@ -203,7 +204,7 @@ def test_piped_text_is_context(work: Path) -> None:
                 yield delta
 
     parser = ArgumentParser()
-    cli._configure_do(parser)
+    arguments.configure(parser)
     args = parser.parse_args(["summarise"])
 
     async def run() -> None:

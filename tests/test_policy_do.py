@@ -9,6 +9,7 @@ import pytest
 
 from localagent import cli, wiring
 from localagent.store import policyfile
+from localagent.wiring import toolset
 from tests.fakes import call
 from tests.test_do import do, work
 
@@ -150,13 +151,13 @@ def test_programs_reach_the_hosts_that_are_allowed_and_ask_nobody(
         (work / ".localagent").mkdir()
         (work / ".localagent" / "policy.yaml").write_text(project)
     given: list[tuple[tuple[str, ...], ...]] = []
-    real = wiring.PluginSource
+    real = toolset.PluginSource
 
     def source(*args: object, **more: object) -> object:
         given.append(more["hosts"]())  # type: ignore[operator]
         return real(*args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(wiring, "PluginSource", source)
+    monkeypatch.setattr(toolset, "PluginSource", source)
     do("go", "--allow", "net(d.org)", script=["Done."])
     opened, closed = given[0]
     assert opened == (() if project == "deny: [\n" else ("d.org", "a.org", "c.org"))

@@ -14,6 +14,7 @@ import pytest
 
 from localagent import cli, headless, wiring
 from localagent.agent.masks import Masks
+from localagent.commands import arguments
 from localagent.policy import secrets
 from localagent.store import audit, credentials, mask_key, settings
 from tests.fakes import ScriptedEngine, call
@@ -36,7 +37,7 @@ class Model(ScriptedEngine):
 
 def do(goal: str, *argv: str, script: list[Any], piped: str = "") -> tuple[int, Model]:
     parser = ArgumentParser()
-    cli._configure_do(parser)
+    arguments.configure(parser)
     args = parser.parse_args([goal, *argv])
     model = Model(*script)
 
@@ -210,7 +211,7 @@ def test_nobody_can_make_up_a_placeholder() -> None:
 def test_a_draft_is_read_ahead_only_up_to_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     engine, parser = ScriptedEngine(), ArgumentParser()
-    cli._configure_do(parser)
+    arguments.configure(parser)
 
     async def run() -> int:
         session = await wiring.for_do(parser.parse_args(["x"]), engine, settings.load())

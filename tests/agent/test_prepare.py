@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from localagent import cli, headless, wiring
+from localagent import headless, wiring
+from localagent.commands import arguments
 from localagent.events import EngineProgress
 from localagent.store import settings
 from tests.fakes import ScriptedEngine
@@ -19,7 +20,7 @@ def test_a_draft_is_the_beginning_of_the_request(tmp_path: Path, monkeypatch: py
     (tmp_path / "notes.txt").write_text("seven\n")
     engine = ScriptedEngine("Eight.", "Nine.")
     parser = ArgumentParser()
-    cli._configure_do(parser)
+    arguments.configure(parser)
     args = parser.parse_args(["x", "--quiet"])
 
     async def run() -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from localagent import cli, wiring
+from localagent import wiring
 from localagent.agent.asking import Approver
+from localagent.commands import arguments
 from localagent.events import TurnEnded
 from localagent.store import settings
 from tests.bench.desk_right import RIGHT
@@ -37,7 +38,7 @@ def run(task: Any, mode: str, script: list[Any], approve: Approver, desk: Any, r
     assert desk._script(task.setup, work, env).returncode == 0
     beside = sorted(os.listdir(root))
     parser = ArgumentParser()
-    cli._configure_do(parser)
+    arguments.configure(parser)
     args = parser.parse_args(["--mode", mode, "--cwd", str(work), task.prompt])
 
     async def turn() -> TurnEnded:

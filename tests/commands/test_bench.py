@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from localagent import cli
+from localagent import cli, handed
 from localagent.commands import bench
 from localagent.commands.bench import Found
 from localagent.engine import local
@@ -115,7 +115,7 @@ def test_a_random_model_is_measured_whole(
     file = make_gguf.make("tiny-dense", tmp_path / "mine.gguf")
     monkeypatch.setattr(bench, "SETTLE_S", 0.1)
     monkeypatch.setattr(bench, "PAIRS", 1)
-    monkeypatch.setattr(cli, "_bench", _without_tools)
+    monkeypatch.setattr(handed, "_bench", _without_tools)
     settings.set_value("threads", "1")
     try:
         assert cli.main(["bench", "--model", str(file), "--json"]) == 0

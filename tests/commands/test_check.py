@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from localagent import cli
+from localagent import cli, handed
 from localagent.commands import golden
 from localagent.engine import catalogue, reuse
 from localagent.errors import EngineError
@@ -63,7 +63,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedEngine]:
 
     def scripted(*steps: Any) -> ScriptedEngine:
         engine = ScriptedEngine(*(steps or [done(one) for one in RIGHT]))
-        monkeypatch.setattr(cli, "_bench", lambda entry, path, chosen: (engine, golden.SPECS))
+        monkeypatch.setattr(handed, "_bench", lambda entry, path, chosen: (engine, golden.SPECS))
         return engine
 
     return scripted

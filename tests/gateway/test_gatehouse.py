@@ -12,6 +12,7 @@ from localagent import cli, gatehouse, wiring
 from localagent.agent.office import Manner, Office
 from localagent.channels import registry
 from localagent.channels.sender import Pace
+from localagent.commands import arguments
 from localagent.errors import UsageError
 from localagent.gateway.gateway import Gateway
 from localagent.gateway.post import Mailer, Replies
@@ -43,7 +44,7 @@ def _rooms() -> tuple[gatehouse.Rooms, Mailer, Replies, Office]:
         return office.channel(name)
 
     mailer = Mailer(office.outbox, of, Pace(), print)
-    return gatehouse.Rooms(cli._do_arguments, None, office, mailer), mailer, Replies(office.outbox, mailer, office.channel), office
+    return gatehouse.Rooms(arguments.of_do, None, office, mailer), mailer, Replies(office.outbox, mailer, office.channel), office
 
 
 def test_a_chats_session_has_its_own_narrower_grants(tmp_path, engine):
@@ -136,14 +137,14 @@ def test_pairing_needs_a_channel_that_vouches_and_a_folder_of_its_own(tmp_path, 
     line = capsys.readouterr().out.strip()
     assert line.startswith("pair ") and cli.main(["gateway", "list"]) == 0
     assert "A code for bot is open" in capsys.readouterr().err
-    for arguments, told in (
+    for words, told in (
         (["mail", "--folder", str(tmp_path)], "authserv"),
         (["desk", "--folder", str(tmp_path)], "only sends"),
         (["none"], "There is no channel"),
         (["bot", "--folder", os.path.expanduser("~")], "too much"),
         (["bot", "--folder", str(tmp_path), "--allow", "nonsense"], ""),
     ):
-        assert cli.main(["gateway", "pair", *arguments]) == 3
+        assert cli.main(["gateway", "pair", *words]) == 3
         assert told in capsys.readouterr().err
     assert cli.main(["gateway", "pair", "bot", "--mode", "yolo"]) == 3
 

@@ -22,6 +22,7 @@ from localagent.toolbox import own
 from localagent.toolbox.plugins import PluginSource
 from localagent.toolbox.registry import Registry
 from localagent.values import Text, ToolCall, ToolResult
+from localagent.wiring import standing
 
 HELLO = 'from localagent import tool\n\n@tool(effects=["compute"])\ndef hello(name: str) -> str:\n    "Greet."\n    return "{} " + name\n'
 
@@ -127,7 +128,7 @@ def test_other_code_for_the_same_tools_is_taken_at_once_another_tool_is_not(fold
 
 
 def test_no_rule_lets_the_agent_write_there(folder: Path, isolated: Path) -> None:
-    protected = tuple(str(made()) for made in wiring._OWN_FOLDERS)
+    protected = tuple(str(made()) for made in standing.OWN_FOLDERS)
     ctx = Context("auto", str(isolated), Rules(), True, str(isolated), protected=protected)
     for path in (folder / "new.py", paths.state_dir() / "plugins" / "trusted.json"):
         assert "localagent's own files" in floor.writing(str(path), ctx)

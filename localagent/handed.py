@@ -1,0 +1,67 @@
+"""What a command is handed besides its arguments: here, because commands know nothing of wiring."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from .engine.base import Engine
+    from .engine.catalogue import Entry
+    from .serve.server import Server
+    from .store.settings import Settings
+    from .values import ToolSpec
+
+
+def needs(name: str, commands: Iterable[str], at_terminal: Callable[[], bool]) -> tuple[object, ...]:
+    """What a command is handed besides its arguments."""
+    given = {"completion": list(commands), "model": _bench, "bench": _bench, "serve": _server}
+    if name in given:
+        return (given[name],)
+    if name == "jobs":
+        from . import wiring
+
+        return wiring.for_job, wiring.job_tools
+    if name == "web":
+        from . import wiring
+        from .serve.web import server
+
+        return (lambda port: server.Server(server.program(wiring.folder(None)), port),)
+    if name in ("resume", "gateway"):
+        from .commands import arguments
+
+        return arguments.of_do, at_terminal()
+    if name == "tools":
+        import asyncio
+
+        from . import wiring
+
+        here = wiring.folder(None)
+        return (asyncio.run(wiring.registry(here, here)),)
+    return ()
+
+
+def _bench(entry: Entry, path: Path, chosen: Settings) -> tuple[Engine, Sequence[ToolSpec]]:
+    """What `model check` and `bench` try a model with: the engine and the tools that `do` would use."""
+    import asyncio
+
+    from . import wiring
+
+    here = wiring.folder(None)
+    registry = asyncio.run(wiring.registry(here, here))
+    return wiring.engine_of(entry, path, chosen), registry.specs()
+
+
+def _server(chosen: Settings, wanted: Sequence[str], api_key: str | None, host: str, port: int) -> Server:
+    """What `serve` runs: the models on this machine, each behind the engine that `do` would use."""
+    from . import wiring
+    from .commands import pulling
+    from .serve import access, models, server
+
+    def obtain(entry: Entry, chosen: Settings) -> tuple[Entry, Path]:
+        return pulling.obtain(entry, chosen, pull=False, person=False)
+
+    given = [wiring.local_model(chosen, one, obtain) for one in wanted or (None,)]
+    shelf = models.shelf(given, chosen.context, lambda entry, path: wiring.judged_engine(entry, path, chosen))
+    return server.Server(shelf, access.key(api_key), host, port)

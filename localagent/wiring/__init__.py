@@ -1,0 +1,190 @@
+"""The only place that constructs: settings and arguments in, a session out."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..agent import policies
+from ..agent import session as sessions
+from ..agent.budget import Budget
+from ..agent.masks import Masks
+from ..agent.session import Session, Setting
+from ..engine.base import Engine, Options
+from ..errors import UsageError
+from ..policy import rules
+from ..store import channels, credentials, mask_key, paths, transcript
+from ..store.journal import Journal
+from ..store.workspace import folder
+from ..values import Mode
+from .engines import Obtain, engine_of, judged_engine, local_engine, local_model
+from .standing import holds, policy, stored
+from .toolset import holds_background, registry
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..agent.office import Counter, Office
+    from ..store.jobs import Job
+    from ..store.settings import Settings
+    from ..toolbox.registry import Registry
+
+__all__ = [
+    "check", "engine_of", "folder", "for_do", "for_job", "job_tools", "journal", "judged_engine", "local_engine", "local_model",
+    "registry", "schema",
+]  # fmt: skip
+
+# Models of so many bytes, 7 billion weights at 4 bits, are offered the tool `plan`: smaller ones do not use it.
+_PLANS = 4_000_000_000
+
+_NO_BACKGROUND = (
+    "Background commands are off: the sandbox here cannot keep them from git hooks and settings of other programs in the folder."
+)
+
+_begun: set[asyncio.Future[None]] = set()
+
+
+async def for_do(
+    args: argparse.Namespace, engine: Engine, chosen: Settings, office: Counter | None = None, *, narrow: bool = False, job: bool = False
+) -> Session:
+    """The session of one `do`. Raises UsageError and ConfigError with the next step.
+
+    `narrow`: what was allowed elsewhere (stored answers, the user's policy) does not count, what was denied does;
+    `office` is then the only one there is, else the user's. A `job` is narrow too, with the user's office; it waits for
+    people, and starts nothing that goes on in the background.
+    """
+    workspace = folder(args.cwd)
+    mode = cast("Mode", args.mode or ("auto" if args.yes else chosen.mode))
+    allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
+    laid = policies.load(workspace)
+    resumed = transcript.find(args.resume) if args.resume else None
+    log = transcript.Transcript(resumed or transcript.new_id())
+    if resumed:
+        log.claim()
+    kept, unreadable = ([], ()) if job else stored(workspace)
+    kept = [] if narrow or job else [*kept, *laid.allow]
+    credentials.known()
+    masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns], credentials.noted)
+    steps, recovered = journal(chosen.undo_mb)
+    office = office if narrow else _office(chosen)
+    # The model is loaded while the tools are described; the first request ends that, and finds it there.
+    _begin(engine.prepare((), (), Options()))
+    known = await registry(
+        workspace,
+        log.spill,
+        [*deny, *laid.deny, *(rule for rule in laid.ask if rule.kind == "net")],
+        [] if laid.unread else [*allow, *(rule for rule, _ in kept)],
+        masks.mask,
+        background=(steps, log.folder.name) if chosen.background and not job else None,
+        masks=masks,
+        office=office,
+        plugins=True,
+        plans=getattr(engine, "bytes", 0) >= _PLANS,
+    )
+    setting = Setting(
+        engine=engine,
+        registry=known,
+        journal=steps,
+        workspace=workspace,
+        policy=policy(workspace, log.spill, allow, kept, replace(laid, deny=(*deny, *laid.deny))),
+        options=Options(thinking=args.think, priority=int(job)),
+        budget=Budget(turns=args.max_turns, seconds=args.max_time),
+        dry_run=args.dry_run,
+        schema=schema(args.output_schema),
+        notices=(
+            *recovered,
+            *laid.notices,
+            *unreadable,
+            *known.problems,
+            *([_NO_BACKGROUND] if chosen.background and not job and not holds_background() else []),
+        ),
+        masks=masks,
+        post=office.post if office is not None else None,
+    )
+    return sessions.start(setting, mode, log, resumed=resumed is not None)
+
+
+async def for_job(job: Job, obtain: Obtain) -> Session:
+    """The session of one run of a job: what was agreed to when it was made, and no more. Raises as `for_do` does."""
+    import argparse
+
+    from ..jobs import frozen
+    from ..store import settings
+
+    chosen, place = settings.load(), folder(job.folder)
+    holding = [text for text, bound in job.allow if holds(rules.parse(text), bound, place)]
+    args = argparse.Namespace(
+        cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
+        max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None,
+    )  # fmt: skip
+    engine = local_engine(chosen, job.model or None, obtain)
+    try:
+        session = await for_do(args, engine, chosen, job=True)
+    except BaseException:
+        await engine.close()
+        raise
+    return frozen.held(session, job, [text for text, _ in job.allow if text not in holding])
+
+
+async def job_tools(workspace: Path) -> Registry:
+    """The tools that a job which is made there would have."""
+    from ..store import settings
+
+    return await registry(workspace, workspace, office=_office(settings.load()), plugins=True)
+
+
+def _office(chosen: Settings) -> Office | None:
+    """Where messages go out and come in, None where no channel is set up."""
+    if not channels.path().exists():
+        return None
+    from ..agent.office import Manner, Office
+
+    return Office(Manner(chosen.hold_s, chosen.messages_per_hour, chosen.quiet_hours or ""))
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> None:
+    """Run it beside everything else; it ends with the event loop at the latest."""
+    task = asyncio.ensure_future(work)
+    _begun.add(task)
+    task.add_done_callback(_begun.discard)
+
+
+def check(args: argparse.Namespace) -> None:
+    """What can be wrong with the arguments of `do`, found before anything is loaded, and in the user's rules.
+
+    Raises UsageError, and ConfigError for policy.yaml.
+    """
+    folder(args.cwd)
+    for rule in (*args.allow, *args.deny):
+        rules.parse(rule)
+    policies.own()
+    if args.resume:
+        transcript.find(args.resume)
+    schema(args.output_schema)
+
+
+def schema(file: str | None) -> dict[str, Any] | None:
+    """The JSON Schema in a file. Raises UsageError."""
+    if file is None:
+        return None
+    import json
+
+    try:
+        made = json.loads(Path(file).expanduser().read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"The schema {file!r} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise UsageError(f"The schema {file!r} is not JSON: {error}.") from None
+    if not isinstance(made, dict):
+        raise UsageError(f"The schema {file!r} is not a JSON object.")
+    return made
+
+
+def journal(budget_mb: int | None = None) -> tuple[Journal, tuple[str, ...]]:
+    """The journal, and a sentence for each step that a crash had left half done."""
+    made = Journal(paths.state_dir() / "journal", budget_mb)
+    return made, tuple(step.recovery for step in made.recover())

@@ -1,0 +1,49 @@
+"""The engine for a model that was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ..engine.base import Engine
+
+if TYPE_CHECKING:
+    from ..engine.catalogue import Entry
+    from ..engine.local import LocalEngine
+    from ..engine.power import Mode as PowerMode
+    from ..store.settings import Settings
+
+Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
+
+
+def local_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engine:
+    """The engine for the model the user chose, never for another that nobody agreed to."""
+    return engine_of(*local_model(chosen, wanted, obtain), chosen)
+
+
+def local_model(chosen: Settings, wanted: str | None, obtain: Obtain) -> tuple[Entry, Path]:
+    """The model the user chose and its file.
+
+    `obtain` gets a model that is not here (or the one a person took instead), or raises ModelMissing.
+    """
+    from ..engine import models
+
+    return models.ready(chosen, wanted, obtain)
+
+
+def engine_of(entry: Entry, path: Path, chosen: Settings) -> LocalEngine:
+    """The engine that answers with this file."""
+    from ..engine import dialects
+    from ..engine.local import LocalEngine
+
+    file = entry.model_file(path, context=chosen.context)
+    dialect, power = dialects.by_name(entry.dialect), cast("PowerMode", chosen.power)
+    return LocalEngine(file, dialect, idle_s=chosen.idle_s, threads=chosen.threads, power=power)
+
+
+def judged_engine(entry: Entry, path: Path, chosen: Settings) -> Engine:
+    """The same for other programs' tools: calls are judged before they are given out."""
+    from ..agent.judged import Judged
+
+    return Judged(engine_of(entry, path, chosen), entry.judge)

@@ -1,0 +1,112 @@
+"""The tools of a session, from every source there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, LocalAgentError
+from ..policy import rules
+from ..sandbox import closing, launch
+from ..store import audit, paths
+from ..toolbox import own
+from ..toolbox.planning import Planning
+from ..toolbox.plugins import PluginSource
+from ..toolbox.registry import Registry, ToolSource
+
+if TYPE_CHECKING:
+    from ..agent.masks import Masks
+    from ..agent.office import Counter
+    from ..store.journal import Journal
+    from ..toolbox.describe import Plugin
+
+# Where no channel is set up, a tool to send with would only cost tokens.
+_MESSAGES = "message.py"
+
+
+async def registry(
+    workspace: Path,
+    spill: Path,
+    deny: Sequence[rules.Rule] = (),
+    allow: Sequence[rules.Rule] = (),
+    mask: Callable[[str], str] = str,
+    background: tuple[Journal, str] | None = None,
+    masks: Masks | None = None,
+    office: Counter | None = None,
+    plugins: bool = False,
+    plans: bool = False,
+) -> Registry:
+    """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
+    and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
+
+    With `plans` there is the tool `plan`, with an `office` that has channels those for messages. With `background` (the journal
+    and the session's id) those for background commands come next; `masks` hides secrets in what these write. With `plugins` the
+    user's own that are confirmed come last: what is wrong with one of them is a problem of the registry.
+
+    Raises ConfigError if a shipped tool cannot be described.
+    """
+    mailing = office is not None and office.post is not None
+    files = sorted(path for path in paths.shipped("tools").glob("*.py") if mailing or path.name != _MESSAGES)
+    unsandboxed = launch.probe().name == "none"
+    closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
+    hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))
+
+    def source_of(files: Sequence[Path], given: Sequence[Plugin] = ()) -> PluginSource:
+        return PluginSource(
+            files,
+            given=given,
+            workspace=workspace,
+            scratch=_scratch(),
+            spill=spill,
+            unsandboxed=unsandboxed,
+            closed=closed,
+            hosts=lambda: (hosts[0], hosts[1]),
+            mask=mask,
+        )
+
+    source = source_of(files)
+    problems = await source.load()
+    if problems:
+        raise ConfigError(" ".join(problems))
+    sources: list[ToolSource] = [source, *([Planning()] if plans else [])]
+    if mailing and office is not None and office.fetch is not None:
+        from ..toolbox.mail import Mail
+
+        sources.append(Mail(office.fetch, workspace))
+    if background is not None and holds_background():
+        from ..toolbox.background import Background
+
+        how: dict[str, Any] = {}
+        if masks is not None:
+            how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
+        sources.append(Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how))
+    if plugins and own.files():
+        given, problems = await _own(unsandboxed)
+        mine = source_of((), given)
+        problems += [problem for problem in await mine.load() if problem not in problems]
+        sources.append(mine)
+    return Registry(sources, problems)
+
+
+async def _own(unsandboxed: bool) -> tuple[list[Plugin], list[str]]:
+    """The user's confirmed plugins; a damaged list of them costs no more than them."""
+    try:
+        made, problems = await own.running(unsandboxed=unsandboxed)
+    except LocalAgentError as error:
+        return [], [str(error)]
+    return made, list(problems)
+
+
+def holds_background() -> bool:
+    """Whether the boundary keeps hooks and settings of other programs from a command that works on the files themselves.
+
+    Landlock can take nothing out of a folder that is open for writing.
+    """
+    return launch.probe().name in ("bubblewrap", "seatbelt")
+
+
+def _scratch() -> Path:
+    path = paths.cache_dir() / "scratch"
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
