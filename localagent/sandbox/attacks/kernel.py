@@ -120,7 +120,7 @@ import os, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        os.execv("/bin/sh", ["@MARK@", "-c", ": @MARK@; sleep 60; :"])
+        os.execv("/bin/sh", ["@TURN@", "-c", ": @TURN@; sleep 60; :"])
     os._exit(0)
 os.wait()
 """
@@ -128,7 +128,7 @@ _SURVIVORS = [
     Attack(
         "outlive the call in a session of its own",
         "processes",
-        "setsid nohup sh -c ': @MARK@; sleep 60; :' >/dev/null 2>&1 &",
+        "setsid nohup sh -c ': @TURN@; sleep 60; :' >/dev/null 2>&1 &",
         _alive,
         undo=_bury,
     ),
@@ -136,7 +136,7 @@ _SURVIVORS = [
     Attack(
         "outlive the call and hold its output",
         "processes",
-        "setsid sh -c ': @MARK@; trap \"\" TERM HUP; sleep 60; :' 2>/dev/null & disown; echo",
+        "setsid sh -c ': @TURN@; trap \"\" TERM HUP; sleep 60; :' 2>/dev/null & disown; echo",
         _alive,
         undo=_bury,
     ),

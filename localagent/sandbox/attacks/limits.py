@@ -54,7 +54,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "multiply without end",
         "limits",
-        "b() { b | b & }; : @MARK@; b; sleep 20",
+        "b() { b | b & }; : @TURN@; b; sleep 20",
         lambda scene, said: bool(scene.survivors()),
         False,
         limits=Limits(wall_s=1, processes=64),
@@ -94,7 +94,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "run for ever",
         "limits",
-        "trap '' TERM INT HUP; while :; do sleep 1; done",
+        ": @TURN@; trap '' TERM INT HUP; while :; do sleep 1; done",
         lambda scene, said: bool(scene.survivors()),
         False,
         limits=Limits(wall_s=0.5),

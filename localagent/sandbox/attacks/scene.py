@@ -51,7 +51,7 @@ class Scene:
     """`mark` is in everything that must not be seen, and in the name of everything that must not be made.
 
     `places` are the folders outside of the home that an attack writes to; `sockets` listen, each by the
-    name of what it stands for. `python` runs the attacks that are written in Python.
+    name of what it stands for. `python` runs the attacks that are written in Python. `turn` counts the programs that were tried.
     """
 
     home: Path
@@ -62,10 +62,16 @@ class Scene:
     victim: subprocess.Popen[bytes] | None = None
     secret_fd: int = -1
     visited: set[str] = field(default_factory=set)
+    turn: int = 0
 
     @property
     def work(self) -> Path:
         return self.home / "work"
+
+    @property
+    def token(self) -> str:
+        """What marks the processes of this turn alone: one of an earlier turn may be slow to go."""
+        return f"{self.mark}t{self.turn}."
 
     def profile(self, limits: Limits) -> Profile:
         """The workspace itself open for writing: the most that any program of the agent's gets."""
@@ -73,7 +79,7 @@ class Scene:
 
     def fill(self, script: str) -> str:
         """The script with its places filled in (`@HOME@`, `@MARK@`, `@TCP@` ...)."""
-        values = {"HOME": str(self.home), "WORK": str(self.work), "MARK": self.mark, "PYTHON": self.python}
+        values = {"HOME": str(self.home), "WORK": str(self.work), "MARK": self.mark, "TURN": self.token, "PYTHON": self.python}
         values |= self.addresses | {"VICTIM": str(self.victim.pid if self.victim else 0)}
         for name, value in values.items():
             script = script.replace(f"@{name}@", value)
@@ -96,19 +102,20 @@ class Scene:
         return name in self.visited
 
     def forget(self) -> None:
-        """From now on, `reached` tells of what comes later."""
+        """From now on, `reached` and `survivors` tell of what comes later."""
+        self.turn += 1
         for name in self.sockets:
             self.reached(name)
         self.visited.clear()
 
     def survivors(self) -> list[int]:
-        """Running processes whose command line holds the mark, the victim left out."""
+        """Running processes whose command line holds the token of this turn."""
         found = []
         for name in os.listdir("/proc"):
             with contextlib.suppress(OSError):
-                if name.isdigit() and self.mark.encode() in Path("/proc", name, "cmdline").read_bytes():
+                if name.isdigit() and self.token.encode() in Path("/proc", name, "cmdline").read_bytes():
                     found.append(int(name))
-        return [pid for pid in found if pid != os.getpid() and (self.victim is None or pid != self.victim.pid)]
+        return [pid for pid in found if pid != os.getpid()]
 
 
 @contextlib.contextmanager

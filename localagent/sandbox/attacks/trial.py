@@ -46,19 +46,22 @@ async def trial(
     scene: Scene, attack: Attack, *, run: Inside | None = None, prefix: Sequence[str] = (), control: bool = True
 ) -> Outcome:
     """One attack inside; where it is held, the same outside, because one that fails there too proves nothing."""
-    argv = ["/bin/bash", "-c", f"echo RAN\n{scene.fill(attack.script)}"]
     scene.forget()
-    said = await (run or inside)(scene, attack, argv)
+    said = await (run or inside)(scene, attack, _argv(scene, attack))
     if not said.startswith(_RAN):
         raise SandboxUnavailable(f"An attack could not be tried: {said.strip()[-300:]}")
     said = said.removeprefix(_RAN)
     verdict: Verdict = "through" if _judged(scene, attack, said) else "held"
     if verdict == "held" and control and attack.control:
         scene.forget()
-        there = await asyncio.to_thread(outside, scene, argv, prefix, attack.terminal)
+        there = await asyncio.to_thread(outside, scene, _argv(scene, attack), prefix, attack.terminal)
         if not _judged(scene, attack, there.removeprefix(_RAN)):
             verdict, said = "idle", there
     return Outcome(attack, verdict, said)
+
+
+def _argv(scene: Scene, attack: Attack) -> list[str]:
+    return ["/bin/bash", "-c", f"echo RAN\n{scene.fill(attack.script)}"]
 
 
 async def together(
