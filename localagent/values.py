@@ -40,7 +40,8 @@ class ToolSpec:
     none: then it asks every time and gets no network and no write. `source` names the file,
     or `mcp:SERVER`. `timeout` is in seconds. `staged` False: what it runs, or
     looks at, goes on by itself and works on the files themselves. `posts` True: its worker has no network, so
-    it can only ask the host to send what is then judged, shown and sent.
+    it can only ask the host to send what is then judged, shown and sent. `hosts` are those that a tool with `net`
+    reaches besides the ones its arguments name, each `name` or `name:port`.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ToolSpec:
     timeout: float = 60.0
     staged: bool = True
     posts: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

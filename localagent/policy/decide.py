@@ -180,7 +180,7 @@ def _subjects(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Subject]:
     if "run" in effects:
         found.append(subjects.program(call, ctx))
     if "net" in effects:
-        found += subjects.hosts(call)
+        found += subjects.hosts(call, spec)
     if "send" in effects:
         found += subjects.addresses(call, spec)
     if "persist" in effects:
@@ -325,13 +325,13 @@ def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Que
         if effect == "send" and spec.posts:
             continue
         if effect == "net":
-            touched = tuple(subjects.hosts(call))
+            touched = tuple(subjects.hosts(call, spec))
         elif effect == "send":
             touched = tuple(subjects.addresses(call, spec))
         else:
             touched = (subjects.persistence(call, spec),)
         named = ", ".join(s.text for s in touched if s.text != "?")
-        unnamed = outward.unnamed(call, effect, touched, ctx)
+        unnamed = outward.unnamed(call, spec, effect, touched, ctx)
         reason = f"{doing}{f' ({named})' if named else ''} always asks{marks}{unnamed}"
         found.append(Question(reason, effect, touched, tool_rule=effect != "send" and not marks and not unnamed))
     if found and not _touches_files(spec) and (files := outward.handed_out(call, spec, ctx)):

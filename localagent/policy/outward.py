@@ -18,15 +18,19 @@ def marks(ctx: Context) -> str:
     return f", and this session has seen {' and '.join(seen)}" if seen else ""
 
 
-def unnamed(call: ToolCall, effect: str, touched: Sequence[Subject], ctx: Context) -> str:
-    """What of where it goes the user never wrote, as the end of a reason; "" where all of it."""
+def unnamed(call: ToolCall, spec: ToolSpec, effect: str, touched: Sequence[Subject], ctx: Context) -> str:
+    """What of where it goes the user never wrote, as the end of a reason; "" where all of it.
+
+    The hosts that a tool declares are known from when the user took it.
+    """
     if ctx.said is None or effect == "persist":
         return ""
     said = ctx.said
     if effect == "send":
         found = [s.text for s in touched if not provenance.named(s.text.partition(":")[2] or s.text, said)]
     else:
-        found = [s.text for s in touched if not provenance.named(s.text, said)] or provenance.strange(call, said)
+        own = {host.partition(":")[0] for host in spec.hosts}
+        found = [s.text for s in touched if s.text not in own and not provenance.named(s.text, said)] or provenance.strange(call, said)
     if not found:
         return ""
     return f"; {found[0] if '?' not in found[0] else 'where it goes'} does not come from your own words"

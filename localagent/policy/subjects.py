@@ -67,9 +67,10 @@ def program(call: ToolCall, ctx: Context) -> Subject:
     return Subject("run", read.text, read)
 
 
-def hosts(call: ToolCall) -> list[Subject]:
-    """The hosts that the arguments name; `?` where they name none, which only `net(*)` matches."""
-    found = [host for name in _HOST_NAMES for text in _texts(call.args.get(name)) if (host := _host(text))]
+def hosts(call: ToolCall, spec: ToolSpec) -> list[Subject]:
+    """The hosts that the arguments name and that the tool declares; `?` where there are none, which only `net(*)` matches."""
+    found = [host.partition(":")[0] for host in spec.hosts]
+    found += [host for name in _HOST_NAMES for text in _texts(call.args.get(name)) if (host := _host(text))]
     return [Subject("net", host) for host in dict.fromkeys(found or ["?"])]
 
 
@@ -128,6 +129,15 @@ def _host(text: str) -> str:
     from urllib.parse import urlsplit
 
     try:
-        return urlsplit(text if "//" in text else f"//{text}").hostname or ""
+        name = urlsplit(text if "//" in text else f"//{text}").hostname or ""
     except ValueError:
+        return ""
+    if name.isascii():
+        return name
+    import idna
+
+    # As it is looked up: what looks like another name is seen to be none.
+    try:
+        return idna.encode(name, uts46=True).decode("ascii")
+    except idna.IDNAError:
         return ""

@@ -24,7 +24,7 @@ class Door:
     """
 
     def __init__(self, profile: Profile, argv: Sequence[str], proxy: Proxy | None = None) -> None:
-        self.proxy = proxy or Proxy(Grants(profile.hosts, profile.denied_hosts))
+        self.proxy = proxy or Proxy(Grants(profile.hosts, profile.denied_hosts, profile.private))
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._loop = asyncio.get_running_loop()

@@ -36,7 +36,8 @@ class Profile:
     `readable` and `writable` appear at their own place, `binds` shows a host folder read-write
     at another path (the staged copy at the workspace's own). Secrets stay hidden even where
     they lie under one of these, and so does what `closed` names. `network` False leaves only a private loopback,
-    and `hosts` (patterns of rules, such as `example.org` and `*.example.org`) the way to these through our proxy.
+    and `hosts` (patterns of rules, such as `example.org` and `*.example.org`) the way to these through our proxy;
+    `private` (exact `name:port`) are those of them that may lie on this machine or its own network.
     With `overlay` its folder is overlaid before anything is opened (it must be named in `binds` or `writable` too),
     or the program is not started.
     """
@@ -48,6 +49,7 @@ class Profile:
     network: bool = False
     hosts: tuple[str, ...] = ()
     denied_hosts: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
     overlay: Overlay | None = None
     limits: Limits = field(default_factory=Limits)
 

@@ -44,15 +44,19 @@ class Refused(Exception):
 class Grants:
     """The hosts of the user's net rules: `example.org`, `*.example.org` (never the name itself), `host:port`, `*`.
 
-    Without a port, 80 for plain requests and 443 for CONNECT. What `denied` names is refused first.
+    Without a port, 80 for plain requests and 443 for CONNECT. What `denied` names is refused first. `private` are exact
+    `host:port` that the user has named as a service of their own: an address is no reason to refuse them.
     """
 
     allowed: tuple[str, ...]
     denied: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
     def permits(self, host: str, port: int, usual: int) -> bool:
         if any(_matches(rule.rpartition(":")[0] or rule, host) for rule in self.denied):
             return False
+        if f"{host}:{port}" in self.private:
+            return True
         for rule in self.allowed:
             name, colon, number = rule.rpartition(":")
             if colon and number.isdigit():
@@ -150,7 +154,7 @@ class Proxy:
             raise Refused("this is no request that a proxy can carry out")
         method, target = match.groups()
         if method == b"CONNECT":
-            host, port = _authority(target, None)
+            host, port = _authority(target, None, self._grants.private)
             far_reader, far_writer = await self._open(host, port, 443)
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             await _relay(reader, writer, far_reader, far_writer)
@@ -169,7 +173,7 @@ class Proxy:
         if not target[:7].lower() == b"http://":
             raise Refused("only http:// is carried out in the open, https goes by CONNECT")
         authority, _, path = target[7:].partition(b"/")
-        host, port = _authority(authority, 80)
+        host, port = _authority(authority, 80, self._grants.private)
         kept, length = _fields(fields)
         if length > _BODY_BYTES:
             raise Refused("the body is too large")
@@ -195,7 +199,8 @@ class Proxy:
             addresses = await asyncio.wait_for(self._resolve(host, port), _CONNECT_S)
         except (OSError, UnicodeError):
             raise Refused(f"{host} has no address") from None
-        if not addresses or not all(map(self._public, addresses)):
+        own = f"{host}:{port}" in self._grants.private
+        if not addresses or not (own or all(map(self._public, addresses))):
             raise Refused(f"{host} leads to an address that is not of the open internet")
         last: OSError | TimeoutError | None = None
         for address in addresses[:4]:
@@ -206,7 +211,7 @@ class Proxy:
         raise OSError(f"{host} cannot be reached") from last
 
 
-def _authority(text: bytes, usual: int | None) -> tuple[str, int]:
+def _authority(text: bytes, usual: int | None, private: Sequence[str] = ()) -> tuple[str, int]:
     """Host and port; anything but a plain name is refused, byte by byte."""
     match = _AUTHORITY.fullmatch(text.lower())
     if match is None or (match[2] is None and usual is None):
@@ -215,10 +220,10 @@ def _authority(text: bytes, usual: int | None) -> tuple[str, int]:
     labels = host.split(".")
     if not all(_LABEL.fullmatch(label) for label in labels):
         raise Refused("the host is not a plain name")
-    if _NUMERIC.fullmatch(labels[-1]):
-        raise Refused("addresses are refused, only names are granted")
     if port is None or not 0 < port < 65536:
         raise Refused("there is no such port")
+    if _NUMERIC.fullmatch(labels[-1]) and f"{host}:{port}" not in private:
+        raise Refused("addresses are refused, only names are granted")
     return host, port
 
 

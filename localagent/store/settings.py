@@ -23,7 +23,7 @@ class Settings:
 
     `model` None means the catalogue's default, `threads` None as many as help,
     `index_url` None whatever pip is configured to use, `language` None the locale's, `theme` None the dark one,
-    `quiet_hours` None for none. `secret_patterns` are regular expressions.
+    `quiet_hours` None for none, `search_url` None for no search of the web. `secret_patterns` are regular expressions.
     """
 
     model: str | None = None
@@ -44,6 +44,7 @@ class Settings:
     hold_s: float = 10.0
     messages_per_hour: int = 30
     quiet_hours: str | None = None
+    search_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,15 @@ def _url(*schemes: str) -> Check:
     return check
 
 
+def _search(value: Any) -> str:
+    address = _url("https", "http")(value)
+    if address.count("{query}") != 1 or "{" in address.replace("{query}", ""):
+        raise ValueError("must hold {query} once, where the words to search for go")
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/.*", address):
+        raise ValueError("must name its host plainly, such as https://search.example.org/search?q={query}&format=json")
+    return address
+
+
 def _expressions(value: Any) -> tuple[str, ...]:
     import re
 
@@ -173,6 +183,11 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
     "hold_s": (_seconds_or_none, False, "seconds in which a message that was agreed to can still be taken back"),
     "messages_per_hour": (_integer(0, 100_000), False, "messages an hour that each channel sends at most; 0 for no limit"),
     "quiet_hours": (_hours, True, "times of day in which no message goes out, such as 22:00-07:00"),
+    "search_url": (
+        _search,
+        True,
+        "where the web is searched, with {query} in it, such as http://localhost:8888/search?q={query}&format=json",
+    ),
     "hub": (_url("https", "http"), False, "where models are downloaded from"),
     "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
 }

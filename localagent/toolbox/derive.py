@@ -22,6 +22,8 @@ EFFECTS = ("compute", "read:fs", "read:mail", "write:fs", "run", "net", "send", 
 _SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _KNOWN = "str, int, float, bool, Path, Literal, Enum, list[...], dict and Optional of these"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?")
+"""A host that a tool may declare, with or without a port."""
 
 
 class Refused(Exception):
@@ -47,6 +49,10 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
         raise Refused(
             line, f"{declared.name} declares the unknown effect {unknown[0]!r}; known are {', '.join(EFFECTS)}"
         )
+    if declared.hosts and "net" not in (declared.effects or ()):
+        raise Refused(line, f"{declared.name} names hosts but does not declare the effect 'net'")
+    if wrong := [host for host in declared.hosts if not HOST.fullmatch(host)]:
+        raise Refused(line, f"{declared.name} names the host {wrong[0]!r}; write a name such as 'api.example.org', or 'name:port'")
     effects = list(declared.effects if declared.effects != () else ("compute",)) if declared.effects is not None else []
     return {
         "name": declared.name,
@@ -54,6 +60,7 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
         "parameters": parameters(function, notes),
         "effects": list(effects),
         "timeout": declared.timeout,
+        "hosts": list(declared.hosts),
     }
 
 

@@ -111,9 +111,14 @@ def _spec(file: Path, item: Mapping[str, Any]) -> ToolSpec:
         raise ValueError("its parameters are no object")
     timeout = min(max(float(item["timeout"]), 0.1), 86400.0)
     posts = "send" in effects and "net" not in effects
-    return ToolSpec(
-        *(str(item["name"]), str(item["description"]), item["parameters"], effects, str(file), timeout), posts=posts
-    )
+    hosts = tuple(map(str, item.get("hosts", ())))
+    if hosts:
+        from .derive import HOST
+
+        if "net" not in effects or not all(map(HOST.fullmatch, hosts)):
+            raise ValueError("it declares hosts that are none")
+    told = (str(item["name"]), str(item["description"]), item["parameters"], effects, str(file), timeout)
+    return ToolSpec(*told, posts=posts, hosts=hosts)
 
 
 def _cache_file() -> Path:

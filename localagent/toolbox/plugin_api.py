@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-VERSION = 3
+VERSION = 4
 """Part of the key under which descriptions are cached; raised when derivation changes."""
 
 MARK = "__localagent_tool__"
@@ -119,6 +119,7 @@ class Declared:
     name: str
     effects: tuple[str, ...] | None
     timeout: float
+    hosts: tuple[str, ...] = ()
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -128,10 +129,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def tool(function: Function, /) -> Function: ...
 @overload
 def tool(
-    *, effects: Sequence[str] | None = None, timeout: float = 60.0, name: str | None = None
+    *, effects: Sequence[str] | None = None, timeout: float = 60.0, name: str | None = None, hosts: Sequence[str] = ()
 ) -> Callable[[Function], Function]: ...
 def tool(
-    function: Any = None, /, *, effects: Sequence[str] | None = None, timeout: float = 60.0, name: str | None = None
+    function: Any = None,
+    /,
+    *,
+    effects: Sequence[str] | None = None,
+    timeout: float = 60.0,
+    name: str | None = None,
+    hosts: Sequence[str] = (),
 ) -> Any:
     """Make a function a tool; the function itself stays as it is.
 
@@ -140,11 +147,13 @@ def tool(
       and no workspace.
     - `timeout` is in seconds; the call is stopped then.
     - `name` is what the model calls it; the function's own name where not given.
+    - `hosts` are what a tool with the effect `net` reaches besides the `url` or `host` of its arguments; the user is asked about
+      these, and the sandbox lets it reach no others. Programs and libraries find the way by the usual proxy variables.
     """
 
     def mark(wrapped: Function) -> Function:
         declared = None if effects is None else tuple(effects)
-        setattr(wrapped, MARK, Declared(name or wrapped.__name__, declared, float(timeout)))
+        setattr(wrapped, MARK, Declared(name or wrapped.__name__, declared, float(timeout), tuple(hosts)))
         return wrapped
 
     return mark if function is None else mark(function)

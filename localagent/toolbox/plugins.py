@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..store import prune
 from ..store.atomic import store_error
 from ..store.files import remove_tree
 from ..values import Change, Outgoing, Receipt, Text, ToolCall, ToolResult, ToolSpec
-from . import link, proposals, spill
+from . import link, proposals, reaching, spill
 from .describe import Plugin, describe
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class PluginSource:
     - `hosts` gives the hosts that programs may reach, and those they may not though they match,
       asked at each call.
     - `given` are plugins that are described already; they come after those of `files`.
+    - `services` are addresses that the user's settings give to tools, by the tool's name; it reaches that host although it may lie
+      on this machine or its network, and finds the address in `LOCALAGENT_SERVICE`. With an empty one the tool is not there.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class PluginSource:
         mask: Callable[[str], str] = str,
         hosts: Hosts = _no_hosts,
         given: Sequence[Plugin] = (),
+        services: Mapping[str, str] | None = None,
     ) -> None:
         self._files = list(files)
         self._given = list(given)
@@ -77,6 +80,7 @@ class PluginSource:
         self._unsandboxed = unsandboxed
         self._mask = mask
         self._hosts = hosts
+        self._services = dict(services or {})
         self._tools: dict[str, tuple[ToolSpec, Plugin]] = {}
         self._folders: dict[str, Path] = {}
         self._swept = False
@@ -89,6 +93,10 @@ class PluginSource:
         for plugin in [*await describe(self._files, unsandboxed=self._unsandboxed), *self._given]:
             problems += plugin.problems
             for spec in plugin.specs:
+                if (service := self._services.get(spec.name)) is not None:
+                    if not service:
+                        continue
+                    spec = replace(spec, hosts=(*spec.hosts, *reaching.service(service)))
                 if (taken := tools.get(spec.name)) is not None:
                     problems.append(
                         f"{spec.source}: the tool {spec.name!r} is not loaded, for {taken[0].source} "
@@ -184,6 +192,7 @@ class PluginSource:
                 "workspace": workspace,
                 "scratch": str(job.folder),
                 "cwd": workspace if sees_workspace else str(job.folder),
+                "environment": {"LOCALAGENT_SERVICE": self._services[job.spec.name]} if job.spec.name in self._services else {},
             }
             profile = None
             if not self._unsandboxed:
@@ -218,7 +227,11 @@ class PluginSource:
         effects = set(job.spec.effects)
         readable: tuple[str, ...] = ()
         binds: tuple[tuple[str, str], ...] = ()
-        allowed, denied = self._hosts() if "run" in effects else ((), ())
+        allowed, denied = self._hosts() if effects & {"run", "net"} else ((), ())
+        # Without a proxy the judged host could not be told from others: there the call, which was asked about, has the network.
+        proxied = probe().name == "bubblewrap"
+        if "net" in effects:
+            allowed = (*allowed, *reaching.hosts(job.call, job.spec))
         if effects & _FILE_EFFECTS:
             readable = (str(self._spill), *self._extra, *proposals.named_paths(job.spec, job.call, self._workspace))
         if view is not None:
@@ -230,9 +243,10 @@ class PluginSource:
             writable=(str(job.folder),),
             binds=binds,
             closed=closed,
-            network="net" in effects,
+            network="net" in effects and not proxied,
             hosts=allowed,
             denied_hosts=denied,
+            private=reaching.service(self._services.get(job.spec.name, "")),
             overlay=view.overlay if view is not None else None,
             limits=link.limits(job.spec.timeout),
         )

@@ -1,7 +1,8 @@
 """The process in which plugin code runs: one request on stdin, JSON lines on a stdout of its own.
 
     {"op": "describe", "file": ..., "source": ...}
-    {"op": "call", "file": ..., "source": ..., "tool": ..., "args": {...}, "workspace": ..., "scratch": ...}
+    {"op": "call", "file": ..., "source": ..., "tool": ..., "args": {...}, "workspace": ..., "scratch": ...,
+     "environment": {...}}
 
 answered by any number of {"progress": text} and one last line: {"tools": [...], "problems": [...]}
 or {"text", "failed", "exit_code", "requests"}. The last line repeats the request's "nonce", which no
@@ -157,6 +158,7 @@ def _call(request: Mapping[str, Any], wire: Wire) -> dict[str, Any]:
     from .outcome import Outcome
     from .plugin_api import MARK
 
+    os.environ.update(request.get("environment") or {})
     os.chdir(request.get("cwd") or request["workspace"])
     module = load(request["file"], request["source"])
     for function in _marked(module):

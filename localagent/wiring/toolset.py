@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..toolbox.describe import Plugin
 
 # Where no channel is set up, a tool to send with would only cost tokens.
-_MESSAGES = "message.py"
+_MESSAGES, _WEB = "message.py", "web.py"
 
 
 async def registry(
@@ -47,7 +47,8 @@ async def registry(
     Raises ConfigError if a shipped tool cannot be described.
     """
     mailing = office is not None and office.post is not None
-    files = sorted(path for path in paths.shipped("tools").glob("*.py") if mailing or path.name != _MESSAGES)
+    left = {_WEB} if mailing else {_WEB, _MESSAGES}
+    files = sorted(path for path in paths.shipped("tools").glob("*.py") if path.name not in left)
     unsandboxed = launch.probe().name == "none"
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
     hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))

@@ -360,6 +360,29 @@ def test_a_marked_session_asks_before_anything_leaves(name: str, marks: dict[str
     assert decide.before(call, spec, by_name).verdict == "ask"
 
 
+@pytest.mark.parametrize(
+    ("hosts", "args", "asks"),
+    [
+        (("api.example:444",), {"query": "x"}, "reaching the network (api.example) always asks"),
+        (("api.example",), {"query": "x", "url": "https://evil.example/q"}, "evil.example does not come from your own words"),
+        ((), {"url": "https://\u0430pple.example/"}, "xn--pple-43d.example"),
+        ((), {"url": "https://\u2025.example/"}, "reaching the network always asks"),
+    ],
+)
+def test_the_hosts_a_tool_declares_are_asked_about_too(hosts: tuple[str, ...], args: dict[str, str], asks: str) -> None:
+    spec = replace(FETCH, hosts=hosts)
+    decision = decide.before(_call(spec, **args), spec, _context("auto", said="find rye"))
+    assert decision.verdict == "ask" and asks in decision.reason
+    assert ("your own words" in decision.reason) is not bool(hosts and len(args) == 1)
+
+
+def test_a_rule_for_a_declared_host_lifts_its_question() -> None:
+    spec, call = replace(FETCH, hosts=("api.example:444",)), ToolCall("1", "fetch", {"query": "x"})
+    assert decide.before(call, spec, _context("ask", allow=["net(api.example)"])).verdict == "allow"
+    assert decide.before(call, spec, _context("ask", deny=["net(api.example)"])).verdict == "deny"
+    assert decide.before(call, spec, _context("ask", allow=["net(other.example)"])).verdict == "ask"
+
+
 def test_the_whole_workspace_is_not_deleted_unasked() -> None:
     sizes = {W: 4, f"{W}/docs": 3, f"{W}/a": 1, f"{W}/big": 40}
     ctx = _context("auto", count=lambda path: sizes.get(path, 1))

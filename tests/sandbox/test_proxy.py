@@ -164,6 +164,18 @@ def test_a_granted_name_that_leads_inside_is_refused(addresses: list[str]) -> No
     assert answer.startswith(b"HTTP/1.1 403") and b"not of the open internet" in answer and world.got == []
 
 
+@pytest.mark.parametrize("host", ["home.example", "127.0.0.1"])
+def test_a_service_that_the_user_named_may_lie_inside(host: str) -> None:
+    addresses = {host: [LOCAL]}
+    answer, world = said(
+        get(f"{host}:PORT"), lambda port: Grants((), private=(f"{host}:{port}",)), addresses=addresses, public=is_public
+    )
+    assert answer.startswith(b"HTTP/1.1 200") and len(world.got) == 1
+    for other in (Grants((), private=(f"{host}:1",)), Grants((), (host,), (f"{host}:PORT",))):
+        answer, world = said(get(f"{host}:PORT"), lambda port, other=other: other, addresses=addresses, public=is_public)
+        assert answer.startswith(b"HTTP/1.1 403") and world.got == []
+
+
 PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:2800:220:1::1", "64:ff9b::808:808"]
 PRIVATE = (
     "0.0.0.0 10.1.2.3 100.64.0.1 127.0.0.1 169.254.169.254 172.16.0.1 192.168.1.1 192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1 "

@@ -51,6 +51,7 @@ def test_a_typed_function_with_a_docstring_is_described_whole() -> None:
         },
         "effects": ["read:fs"],
         "timeout": 5.0,
+        "hosts": [],
     }
 
 
@@ -67,6 +68,24 @@ def test_no_effects_compute_and_undeclared_effects_are_none() -> None:
 
     assert describe(pure)["effects"] == ["compute"]
     assert describe(unknown)["effects"] == []
+
+
+@pytest.mark.parametrize(
+    ("effects", "hosts", "said"),
+    [
+        (["net"], ["https://api.example.org"], "write a name such as"),
+        (["net"], ["*"], "write a name such as"),
+        (["compute"], ["api.example.org"], "does not declare the effect 'net'"),
+    ],
+)
+def test_hosts_that_cannot_be_declared(effects: list[str], hosts: list[str], said: str) -> None:
+    @tool(effects=effects, hosts=hosts)
+    def ask() -> str:
+        """Ask."""
+        return ""
+
+    with pytest.raises(Refused, match=said):
+        describe(ask)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,7 @@ def load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"shipped_{name}", ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -43,3 +44,8 @@ def modify() -> ModuleType:
 @pytest.fixture(scope="session")
 def shell() -> ModuleType:
     return load("shell")
+
+
+@pytest.fixture(scope="session")
+def web() -> ModuleType:
+    return load("web")

@@ -14,6 +14,8 @@ from localagent.toolbox.plugins import PluginSource
 from localagent.values import ToolCall, ToolResult, ToolSpec
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
+# What a plugin may use besides the standard library: it comes with localagent.
+LIBRARIES = {"bs4", "markdownify", "idna"}
 EFFECTS = {
     "list_files": "read:fs",
     "find_files": "read:fs",
@@ -74,7 +76,7 @@ def test_they_are_written_as_anybody_would_write_one() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:
-                assert name == "localagent" or name.split(".")[0] in sys.stdlib_module_names, (file, name)
+                assert name.split(".")[0] in {"localagent", *LIBRARIES, *sys.stdlib_module_names}, (file, name)
 
 
 def test_looking_and_changing_in_the_real_sandbox(source: PluginSource, tmp_path: Path) -> None:
