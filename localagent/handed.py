@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from .agent.session import Session
     from .engine.base import Engine
     from .engine.catalogue import Entry
     from .serve.server import Server
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def needs(name: str, commands: Iterable[str], at_terminal: Callable[[], bool]) -> tuple[object, ...]:
     """What a command is handed besides its arguments."""
-    given = {"completion": list(commands), "model": _bench, "bench": _bench, "serve": _server}
+    given = {"completion": list(commands), "model": _bench, "bench": _bench, "serve": _server, "acp": _editor}
     if name in given:
         return (given[name],)
     if name == "jobs":
@@ -65,3 +66,24 @@ def _server(chosen: Settings, wanted: Sequence[str], api_key: str | None, host: 
     given = [wiring.local_model(chosen, one, obtain) for one in wanted or (None,)]
     shelf = models.shelf(given, chosen.context, lambda entry, path: wiring.judged_engine(entry, path, chosen))
     return server.Server(shelf, access.key(api_key), host, port)
+
+
+def _editor(model: str | None, mode: str | None) -> None:
+    """What `acp` runs: the sessions that `do` would have, until the editor goes."""
+    import asyncio
+
+    from . import wiring
+    from .commands import arguments, pulling
+    from .serve.acp import running
+    from .store import settings
+
+    def obtain(entry: Entry, chosen: Settings) -> tuple[Entry, Path]:
+        return pulling.obtain(entry, chosen, pull=False, person=False)
+
+    async def session(folder: str, resume: str | None) -> Session:
+        chosen = settings.load()
+        engine = await asyncio.to_thread(wiring.local_engine, chosen, model, obtain)
+        words = ["-", "--cwd", folder, *(["--resume", resume] if resume else []), *(["--mode", mode] if mode else [])]
+        return await wiring.for_do(arguments.of_do(words), engine, chosen)
+
+    running.run(session)

@@ -95,7 +95,7 @@ def diffs(changes: Sequence[Proposal], folder: str, limit: int = 80) -> Iterator
     for change in changes:
         if not isinstance(change, Change) or change.kind not in ("write", "edit") or change.content is None:
             continue
-        new, old = _read(change.content), _read(change.path) if os.path.lexists(change.path) else ""
+        new, old = text_of(change.content), text_of(change.path) if os.path.lexists(change.path) else ""
         if new is None or old is None:
             yield f"{relative(change.path, folder)}: {change.size:,} bytes, not shown as text"
             continue
@@ -104,7 +104,7 @@ def diffs(changes: Sequence[Proposal], folder: str, limit: int = 80) -> Iterator
 
 def file_diff(path: str, before: str | None, after: str | None, folder: str, limit: int = 80) -> str:
     """The same for a file whose old and new bytes lie in two files; None where it did not exist."""
-    old, new = (_read(file) if file is not None else "" for file in (before, after))
+    old, new = (text_of(file) if file is not None else "" for file in (before, after))
     if old is None or new is None:
         return f"{relative(path, folder)}: not shown as text"
     return _diff(relative(path, folder), old, new, limit)
@@ -198,7 +198,8 @@ def relative(path: str, folder: str) -> str:
     return visible(os.path.relpath(path, folder) if inside else path, lines=False)
 
 
-def _read(path: str) -> str | None:
+def text_of(path: str) -> str | None:
+    """What a file holds, None for one that is not there, large or no text."""
     try:
         if os.path.getsize(path) > _DIFF_BYTES:
             return None
