@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def needs(name: str, commands: Iterable[str], at_terminal: Callable[[], bool]) -> tuple[object, ...]:
     """What a command is handed besides its arguments."""
-    given = {"completion": list(commands), "model": _bench, "bench": _bench, "serve": _server, "acp": _editor}
+    given = {"completion": list(commands), "model": _bench, "bench": _bench, "serve": _server, "acp": _editor, "mcp": _tools}
     if name in given:
         return (given[name],)
     if name == "jobs":
@@ -85,5 +85,19 @@ def _editor(model: str | None, mode: str | None) -> None:
         engine = await asyncio.to_thread(wiring.local_engine, chosen, model, obtain)
         words = ["-", "--cwd", folder, *(["--resume", resume] if resume else []), *(["--mode", mode] if mode else [])]
         return await wiring.for_do(arguments.of_do(words), engine, chosen)
+
+    running.run(session)
+
+
+def _tools(words: Sequence[str]) -> None:
+    """What `mcp serve` runs: a session as `do` would have with these words, for another program's calls."""
+    from . import wiring
+    from .commands import arguments
+    from .serve.mcp import running
+    from .serve.mcp.caller import Caller
+    from .store import settings
+
+    async def session(caller: Caller) -> Session:
+        return await wiring.for_do(arguments.of_do(words), caller, settings.load())
 
     running.run(session)
