@@ -11,10 +11,11 @@ from ..agent.shown import visible
 from ..errors import UsageError
 from ..store import contacts
 from ..store.contacts import Contact
+from . import contact_files
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(dest="what", metavar="list|add|rm|path")
+    what = parser.add_subparsers(dest="what", metavar="list|add|rm|import|export|path")
     parser.set_defaults(what="list", json=False, words=[])
     listing = what.add_parser("list", help="all contacts, or those whose name or address holds the words")
     listing.add_argument("words", nargs="*")
@@ -24,11 +25,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("address", nargs="+", metavar="KIND:ADDRESS", help="e.g. email:anna@example.org or telegram:123456")
     remove = what.add_parser("rm", help="forget a contact")
     remove.add_argument("name")
+    contact_files.configure(what)
     what.add_parser("path", help="where the contact book lies; it may be edited by hand")
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"list": _list, "add": _add, "rm": _remove, "path": _path}[args.what](args)
+    doing = {"list": _list, "add": _add, "rm": _remove, "path": _path, "import": contact_files.take, "export": contact_files.give}
+    return doing[args.what](args)
 
 
 def _list(args: argparse.Namespace) -> int:

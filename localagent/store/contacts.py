@@ -56,7 +56,7 @@ def load() -> tuple[Contact, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The contacts cannot be read: {error}.", f"They lie in {file()}.") from None
     try:
-        read = yaml.safe_load(text)
+        read = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise ConfigError(f"{file()}, line {line}: this is not YAML.", "Mend that line.") from None
@@ -109,7 +109,8 @@ def save(contacts: Sequence[Contact]) -> None:
             there = held.get(kind)
             held[kind] = address if there is None else [*(there if isinstance(there, list) else [there]), address]
     os.makedirs(file().parent, mode=0o700, exist_ok=True)
-    atomic.write_atomic(file(), yaml.safe_dump(made, allow_unicode=True, sort_keys=False).encode())
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    atomic.write_atomic(file(), yaml.dump(made, Dumper=dumper, allow_unicode=True, sort_keys=False).encode())
 
 
 def merged(known: Sequence[Contact], more: Iterable[Contact]) -> tuple[Contact, ...]:
