@@ -172,10 +172,10 @@ class Receipt:
     """What really happened, said by the host and never by the model.
 
     `changed`: data = {op, path, dest?}; `ran`: data = {command, exit_code, seconds};
-    `sent`: data = {channel, to, state}.
+    `sent`: data = {channel, to, state}; `scheduled`: data = {job, name, when, remind}.
     """
 
-    kind: Literal["changed", "ran", "sent"]
+    kind: Literal["changed", "ran", "sent", "scheduled"]
     data: Mapping[str, Any]
 
 

@@ -40,7 +40,8 @@ class Life:
 
     `call` is what everybody sees, `real` the same with secrets put back for the tool. `result` is final
     once `settled`; `edited` is the call that a person made of it. `bound` is the hash of what was asked about,
-    `waited` the seconds that answers took. `seen` are the files that the tool reads, as they were before it did.
+    `waited` the seconds that answers took. `note` is in words what the call comes to. `seen` are the files that the tool
+    reads, as they were before it did.
     """
 
     call: ToolCall
@@ -53,6 +54,7 @@ class Life:
     ran: bool = False
     seen: Mapping[str, str] = field(default_factory=dict)
     waited: float = 0.0
+    note: str = ""
 
     def __post_init__(self) -> None:
         self.real = self.call

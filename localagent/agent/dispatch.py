@@ -111,6 +111,7 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
         return
     decision = decide.before(life.real, spec, hands.policy())
     if decision.verdict == "ask":
+        decision = replace(decision, reason=f"{decision.reason}: {life.note}" if life.note else decision.reason)
         life.bound = await asyncio.to_thread(_bind, life, spec, hands)
     async with aclosing(asking.settle(life, spec, decision, (), hands.desk)) as events:
         async for event in events:
@@ -156,6 +157,12 @@ async def _prepared(life: Life, spec: ToolSpec, hands: Hands) -> bool:
     if errors:
         life.ends(_result(life.call, "failed", f"{life.call.name} was not run: {' '.join(errors)}"))
         return False
+    try:
+        made = await asyncio.to_thread(hands.registry.completed, life.call)
+    except LocalAgentError as error:
+        life.ends(_result(life.call, "failed", f"{life.call.name} was not run: {error}"))
+        return False
+    life.call, life.note = made.call, made.note
     life.real, refused = await asyncio.to_thread(placeholders.filled, life.call, spec, hands.masks, hands.workspace)
     if refused is not None:
         life.ends(refused)
@@ -184,6 +191,8 @@ async def _run(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
             hands.record("ran", hands.masks.mask_in(record.ran(life.call, done, life.result)))
         elif done.kind == "sent":
             hands.record("sent", record.sent(life.call, done))
+        elif done.kind == "scheduled":
+            hands.record("scheduled", hands.masks.mask_in({"call": life.call.id, **done.data}))
 
 
 async def _settle(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event, None]:

@@ -127,6 +127,8 @@ def receipt_line(receipt: Receipt, folder: str) -> str:
             return f"ran {_short(data.get('command', ''), 80)} (exit code {data.get('exit_code')})"
         case "sent":
             return f"{data.get('state')}: {data.get('channel')} to {data.get('to')}"
+        case "scheduled":
+            return visible(f"scheduled {data.get('name')} ({data.get('when')}; job {data.get('job')})", lines=False)
 
 
 def plan_lines(steps: Sequence[PlanItem]) -> list[str]:

@@ -49,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow", action="append", default=[], metavar="RULE", help="what it may do without you; nothing else")
     parser.add_argument("--deny", action="append", default=[], metavar="RULE", help="rules that no other rule lifts")
     parser.add_argument("--tool", action="append", default=[], metavar="NAME", help="only this tool; repeatable (all of now)")
+    parser.add_argument("--remind", action="store_true", help="only show you the goal's words then; no model runs")
     parser.add_argument("--cwd", metavar="DIR", help="the folder to work in (default: here)")
     parser.add_argument("--name", default="", help="what to call it")
     parser.add_argument("--model", default="", metavar="ID", help="a model of `localagent model list` (the chosen one)")
@@ -93,7 +94,7 @@ def _with_tools(job: Job, wanted: list[str], registry: Registry) -> Job:
     for name in wanted:
         if registry.spec(name) is None:
             raise UsageError(f"There is no tool {name!r}.", "`localagent tools list` shows them.")
-    return replace(job, tools=frozen.tools(registry, wanted))
+    return replace(job, tools=() if job.remind else frozen.tools(registry, wanted))
 
 
 def made(args: argparse.Namespace, store: Jobs, now: float) -> tuple[Job, float]:
@@ -111,11 +112,13 @@ def made(args: argparse.Namespace, store: Jobs, now: float) -> tuple[Job, float]
         raise UsageError(f"There is a job {name!r} already.", "Give it another name.")
     if args.tell:
         _channel(telling.rule(args.tell).object.partition(":")[0])
+    if args.remind and (args.allow or args.deny or args.tool or args.model):
+        raise UsageError("--remind runs no model, so it needs no rules, tools or model.")
     if args.max_turns < 1:
         raise UsageError("--max-turns is at least 1.")
     job = Job(
         new_id(), name, goal, str(folder), trigger, allow, tuple(args.deny), (), args.missed, args.tell, args.model,
-        times.seconds(args.max_time), args.max_turns, now,
+        times.seconds(args.max_time), args.max_turns, now, args.remind,
     )  # fmt: skip
     return job, due
 

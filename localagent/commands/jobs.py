@@ -22,6 +22,7 @@ from ..errors import UsageError
 from ..jobs import looking, running, times, watcher
 from ..jobs.clock import SystemClock
 from ..jobs.mailing import Postman
+from ..jobs.reminding import Reminding
 from ..jobs.telling import Teller
 from ..store import lock, paths, settings
 from ..store.inbox import Inbox
@@ -107,14 +108,14 @@ def _world(clock: Callable[[], float]) -> looking.World:
     return looking.World(Postman(inbox, clock).fetch, inbox)
 
 
-def _runner(for_job: Open) -> running.Sessions:
+def _runner(for_job: Open) -> running.Runner:
     """Nobody is asked to download a model: that would wait for an answer that does not come."""
     from . import pulling
 
     def obtain(entry: Entry, chosen: Settings) -> tuple[Entry, Path]:
         return pulling.obtain(entry, chosen, pull=False, person=False)
 
-    return running.Sessions(lambda job: for_job(job, obtain))
+    return Reminding(running.Sessions(lambda job: for_job(job, obtain)))
 
 
 def _teller() -> Teller:

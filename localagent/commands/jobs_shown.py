@@ -39,6 +39,14 @@ def when(trigger: Trigger) -> str:
 
 def told(job: Job, due: float) -> list[str]:
     """Everything that a person agrees to."""
+    if job.remind:
+        lines = [
+            f"{job.name}",
+            f"  reminds: {job.goal}",
+            f"  when:    {when(job.trigger)}" + (f"; next {times.said(due, job.trigger.zone)}" if due else ""),
+            f"  shown:   {f'by {job.tell}' if job.tell else 'on this desktop'}; no model runs",
+        ]
+        return [visible(line, lines=False) for line in lines]
     lines = [
         f"{job.name}",
         f"  goal:    {job.goal}",

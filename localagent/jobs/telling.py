@@ -53,7 +53,7 @@ class Teller:
             if office.post is None:
                 raise ConfigError("No channel is set up.", "`localagent channels add` does it.")
             # To exactly what the rule names: no contact book between.
-            message = Outgoing(channel, address, words(job, run), f"{job.name}: {run.state}")
+            message = Outgoing(channel, address, words(job, run), f"Reminder: {job.name}" if job.remind else f"{job.name}: {run.state}")
             entry = office.post.outbox.draft(message, f"job/{job.id}/{job.made}/{run.number}", run.session)
             if entry.state != "draft":
                 return ""
@@ -66,7 +66,9 @@ class Teller:
 
 
 def words(job: Job, run: Run) -> str:
-    """What is told: how it ended, and the answer."""
+    """What is told: how it ended, and the answer; of a reminder its words alone."""
+    if job.remind and run.state == "done":
+        return job.goal
     how = {
         "done": "Done.",
         "denied": "Done, but for what its rules do not allow.",

@@ -62,7 +62,8 @@ class Trigger:
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a person agreed to, and it never grows. `allow` are rules, each with what its program was ("" for none), `tools` the
-    names with a print of what each may do. `tell` is CHANNEL:ADDRESS, "" for nobody. `max_time` is in seconds."""
+    names with a print of what each may do. `tell` is CHANNEL:ADDRESS, "" for nobody. `max_time` is in seconds. With `remind`
+    the goal is only shown to the person, and no model runs."""
 
     id: str
     name: str
@@ -78,6 +79,7 @@ class Job:
     max_time: float = 1800.0
     max_turns: int = 40
     made: float = 0.0
+    remind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..values import Text, ToolCall, ToolResult, ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A call with what it left open spelt out, and in words for a person what that comes to."""
+
+    call: ToolCall
+    note: str = ""
 
 
 class ToolSource(Protocol):
@@ -14,6 +23,8 @@ class ToolSource(Protocol):
     - `specs` is cheap and has a stable order.
     - `call` yields live output as text and ends with exactly one `ToolResult`; a failure is a
       result, never an exception. Cancelling it (or closing the iterator) ends the tool at once.
+    - It may have `completed(call) -> Completed`, which spells out what is then judged, shown and run, or raises a
+      LocalAgentError whose words the model gets.
     """
 
     def specs(self) -> Sequence[ToolSpec]: ...
@@ -49,6 +60,12 @@ class Registry:
     def spec(self, name: str) -> ToolSpec | None:
         found = self._tools.get(name)
         return found[0] if found else None
+
+    def completed(self, call: ToolCall) -> Completed:
+        """What this call comes to. Raises LocalAgentError where it comes to nothing."""
+        found = self._tools.get(call.name)
+        completed = getattr(found[1], "completed", None) if found else None
+        return completed(call) if completed is not None else Completed(call)
 
     def fingerprint(self, call: ToolCall) -> str:
         """Which code would carry out this call, and under which profile; another one gives another text."""

@@ -41,6 +41,9 @@ __all__ = [
 # Models of so many bytes, 7 billion weights at 4 bits, are offered the tool `plan`: smaller ones do not use it.
 _PLANS = 4_000_000_000
 
+# Listed with all requests it would cost what it is rarely worth: it is offered where it is searched for.
+_SCHEDULES = False
+
 _NO_BACKGROUND = (
     "Background commands are off: the sandbox here cannot keep them from git hooks and settings of other programs in the folder."
 )
@@ -84,6 +87,7 @@ async def for_do(
         office=office,
         plugins=True,
         plans=getattr(engine, "bytes", 0) >= _PLANS,
+        schedules=_SCHEDULES and not narrow and not job,
     )
     setting = Setting(
         engine=engine,

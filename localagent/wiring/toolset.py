@@ -36,13 +36,15 @@ async def registry(
     office: Counter | None = None,
     plugins: bool = False,
     plans: bool = False,
+    schedules: bool = False,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
-    With `plans` there is the tool `plan`, with an `office` that has channels those for messages. With `background` (the journal
-    and the session's id) those for background commands come next; `masks` hides secrets in what these write. With `plugins` the
-    user's own that are confirmed come last: what is wrong with one of them is a problem of the registry.
+    With `schedules` there is the tool `schedule`, with `plans` the tool `plan`, with an `office` that has channels
+    those for messages. With `background` (the journal and the session's id) those for background commands come next;
+    `masks` hides secrets in what these write. With `plugins` the user's own that are confirmed come last: what is wrong
+    with one of them is a problem of the registry.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -87,7 +89,16 @@ async def registry(
         mine = source_of((), given)
         problems += [problem for problem in await mine.load() if problem not in problems]
         sources.append(mine)
-    return Registry(sources, problems)
+    if not schedules:
+        return Registry(sources, problems)
+    from ..jobs import frozen
+    from ..jobs.scheduling import SCHEDULE, Scheduling
+
+    def jobs_tools() -> tuple[tuple[str, str], ...]:
+        return tuple(pair for pair in frozen.tools(known) if pair[0] != SCHEDULE.name)
+
+    known = Registry([*sources, Scheduling(workspace, jobs_tools)], problems)
+    return known
 
 
 async def _own(unsandboxed: bool) -> tuple[list[Plugin], list[str]]:

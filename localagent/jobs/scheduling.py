@@ -1,0 +1,128 @@
+"""The tool `schedule`: the model asks for a job or a reminder, and the person sees all of it before it is made."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import LocalAgentError, UsageError
+from ..policy import rules
+from ..store.inbox import Inbox
+from ..store.jobs import Job, Jobs, new_id
+from ..toolbox.registry import Completed
+from ..values import Receipt, Text, ToolCall, ToolResult, ToolSpec
+from . import looking, times, wishes
+
+SCHEDULE = ToolSpec(
+    "schedule",
+    "Remind the user of something later (alarm, reminder), or have a task done at a time, again and again, or when a file changes.",
+    {
+        "type": "object",
+        "properties": {
+            "task": {"type": "string", "description": "what to say to the user, or the whole task with all it needs to know"},
+            "when": {"type": "string", "description": wishes.FORMS},
+            "remind": {"type": "boolean", "description": "true: only say it to the user then"},
+            "files": {"type": "array", "items": {"type": "string"}, "description": "files that the task has to write"},
+        },
+        "required": ["task", "when", "remind"],
+        "additionalProperties": False,
+    },
+    ("persist",),
+    "scheduling",
+)
+_MOST = 2000
+_MOST_FILES = 20
+_WATCH = "It starts while `localagent jobs watch` runs; `localagent jobs install` has that start with the user's session."
+
+
+class Scheduling:
+    """A `ToolSource` of this one tool. `tools` gives name and print of what a job may use; `folder` is where it works."""
+
+    listed = False
+
+    def __init__(self, folder: Path, tools: Callable[[], tuple[tuple[str, str], ...]], clock: Callable[[], float] = time.time) -> None:
+        self._folder, self._tools, self._clock = folder, tools, clock
+
+    def specs(self) -> list[ToolSpec]:
+        return [SCHEDULE]
+
+    def completed(self, call: ToolCall) -> Completed:
+        """The call with its time and files spelt out, and in words what it would leave. Raises UsageError."""
+        job, due = self._job(call.args)
+        when = wishes.canonical(job.trigger)
+        args: dict[str, Any] = {"task": job.goal, "when": when, "remind": job.remind}
+        if call.args.get("files"):
+            args["files"] = [rules.parse(rule).object for rule, _ in job.allow]
+        return Completed(replace(call, args=args), _told(job, due))
+
+    async def call(self, call: ToolCall) -> AsyncGenerator[str | ToolResult, None]:
+        try:
+            made = await asyncio.to_thread(self._add, call.args)
+        except LocalAgentError as error:
+            yield ToolResult(call.id, (Text(f"Nothing was scheduled: {error}"),), "failed")
+            return
+        job, due = made
+        told = f"Scheduled as job {job.id}: {_when(job, due)}. `localagent jobs rm {job.id}` takes it back. {_WATCH}"
+        receipt = Receipt("scheduled", {"job": job.id, "name": job.name, "when": _when(job, due), "remind": job.remind})
+        yield ToolResult(call.id, (Text(told),), receipts=(receipt,))
+
+    def _add(self, args: Mapping[str, Any]) -> tuple[Job, float]:
+        job, due = self._job(args)
+        store = Jobs()
+        try:
+            store.add(job, due, looking.World(_no_mail, Inbox()).beginning(job.trigger))
+        finally:
+            store.close()
+        return job, due
+
+    def _job(self, args: Mapping[str, Any]) -> tuple[Job, float]:
+        goal = str(args.get("task", "")).strip()
+        if not goal or len(goal) > _MOST:
+            raise UsageError("The task is empty." if not goal else f"The task has more than {_MOST:,} characters.")
+        now = self._clock()
+        trigger, due = wishes.trigger(str(args.get("when", "")), self._folder, now)
+        remind, files = bool(args.get("remind")), [str(one) for one in args.get("files") or ()]
+        if remind and files:
+            raise UsageError("A reminder writes no files.", "Leave out `files`, or set `remind` to false.")
+        if len(files) > _MOST_FILES:
+            raise UsageError(f"These are more than {_MOST_FILES} files.", "Name a folder with /** behind it.")
+        allow = tuple((str(rules.parse(f"write({self._inside(name)})")), "") for name in files)
+        name = " ".join(goal.split())[:60]
+        tools = () if remind else self._tools()
+        return Job(new_id(), name, goal, str(self._folder), trigger, allow, (), tools, made=now, remind=remind), due
+
+    def _inside(self, name: str) -> str:
+        """A path in the job's folder as rules write it: what lies elsewhere a job that a model asked for may not write."""
+        path = Path(name).expanduser()
+        whole = path if path.is_absolute() else self._folder / path
+        clean = Path(*(part for part in whole.parts if part != "."))
+        if ".." in clean.parts or not clean.is_relative_to(self._folder) or clean == self._folder or "(" in name or ")" in name:
+            raise UsageError(f"{name!r} is no file in {self._folder}.", "A scheduled task writes in its own folder only.")
+        return str(clean.relative_to(self._folder))
+
+
+async def _no_mail(channel: str) -> tuple[frozenset[str], str]:
+    return frozenset(), ""
+
+
+def _when(job: Job, due: float) -> str:
+    match job.trigger.kind:
+        case "at":
+            return f"once, {times.said(due, job.trigger.zone)}"
+        case "change":
+            return f"whenever {job.trigger.text} changes"
+        case "every":
+            return f"every {times.span(job.trigger.seconds)}, first {times.said(due, '')}"
+    return f"by cron {job.trigger.text!r}, first {times.said(due, job.trigger.zone)}"
+
+
+def _told(job: Job, due: float) -> str:
+    if job.remind:
+        return f"{_when(job, due)}; then these words are shown to you, and no model runs"
+    may = f"it may write {', '.join(rule for rule, _ in job.allow)}" if job.allow else "it may change nothing"
+    tools = ", ".join(name for name, _ in job.tools) or "none"
+    return f"{_when(job, due)}; it works in {job.folder} without asking you, {may}, and has the tools {tools}"
