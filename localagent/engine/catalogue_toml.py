@@ -143,6 +143,8 @@ def _hosted(id: str, table: Table, known: _All) -> Entry:
         _get(provider, "key_env", ""),
         _get(table, "model", id),
         _get(provider, "thinking", ""),
+        _get(provider, "echo", ""),
+        name,
     )
     return Entry(id=id, remote=remote, **_common(id, table))
 

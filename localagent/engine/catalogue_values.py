@@ -225,6 +225,7 @@ PROVIDER = {
     "base_url": _like(r"https?://\S+", "an address that begins with https:// or http://"),
     "key_env": _like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable"),
     "thinking": _text,
+    "echo": _like(r"reasoning_content|reasoning|think", "reasoning_content, reasoning or think"),
 }
 
 

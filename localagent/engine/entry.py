@@ -53,12 +53,18 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A hosted model. `thinking` names the request's field that switches it, or `always`."""
+    """A model behind an endpoint. `thinking` names the request's field that switches it, or `always`.
+
+    `echo` is the field in which the endpoint wants to hear a thought again that came with calls, "" for none. `provider` is its
+    name in the catalogue.
+    """
 
     base_url: str
     key_env: str
     model: str
     thinking: str
+    echo: str = ""
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

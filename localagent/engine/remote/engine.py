@@ -1,0 +1,84 @@
+"""The engine for a model behind an endpoint; implements `base.Engine`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from ...errors import EngineError
+from ...events import EngineProgress, MessageDone
+from ...values import Message, Text, Timings, ToolSpec
+from .. import gbnf
+from ..base import Delta, Options, spelt
+from ..entry import Entry
+from . import form
+from .form import Memory
+from .reading import Reading
+from .wire import Wire, _Final
+
+
+class RemoteEngine:
+    """Answers with `entry`'s model. `key` is its secret, "" where the endpoint wants none.
+
+    Nothing holds the endpoint to the tools' schemas: names and arguments are checked behind it like any model's.
+    """
+
+    def __init__(self, entry: Entry, key: str) -> None:
+        if entry.remote is None:
+            raise ValueError(f"{entry.id} is no model of an endpoint")
+        self.model = entry.id
+        self._entry, self._remote = entry, entry.remote
+        self._wire = Wire(entry.remote, key)
+        self._memory = Memory()
+
+    async def stream(
+        self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
+    ) -> AsyncGenerator[Delta, None]:
+        known = gbnf.bind(specs, options.choices)
+        thinking = options.thinking and self._entry.thinks
+        sampling = options.sampling or (thinking and self._entry.thinking_sampling) or self._entry.sampling
+        body = form.body(messages, known, replace(options, thinking=thinking), self._remote, sampling, self._memory)
+        reading = Reading(frozenset(spec.name for spec in known))
+        begun = time.monotonic()
+        first = 0.0
+        try:
+            async with aclosing(self._wire.events(body)) as events:
+                async for event in events:
+                    if isinstance(event, EngineProgress):
+                        yield event
+                        continue
+                    first = first or time.monotonic() - begun
+                    for delta in reading.feed(event):
+                        yield delta
+        except _Final as refused:
+            raise refused.error from None
+        for delta in reading.finish():
+            yield delta
+        yield self._done(reading, Timings(0.0, first * 1000, (time.monotonic() - begun - first) * 1000), tools=bool(known))
+
+    def _done(self, reading: Reading, timings: Timings, *, tools: bool) -> MessageDone:
+        calls, repairs, cut = reading.calls()
+        text = reading.text
+        if calls and not tools:
+            text, calls, cut = spelt(text, calls), (), False
+        if reading.stop is None and not (text or calls):
+            raise EngineError(f"{self.model} broke off without an answer.", "Run it again.")
+        message = Message("assistant", (Text(text),) if text else (), reading.thinking, calls)
+        self._memory.keep(message, reading.said)
+        stop = reading.stop or "end"
+        return MessageDone(message, reading.usage, timings, stop, repairs, cut or (bool(calls) and stop == "length"))
+
+    async def prepare(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> None:
+        """Nothing leaves before it is asked for."""
+
+    async def models(self) -> list[str]:
+        """What the endpoint has. Raises EngineError and ModelError."""
+        try:
+            return await self._wire.models()
+        except _Final as refused:
+            raise refused.error from None
+
+    async def close(self) -> None:
+        await self._wire.close()
