@@ -138,7 +138,7 @@ def _command(*argv: str) -> int:
     parser = argparse.ArgumentParser()
     command.configure(parser)
     here = Path.cwd()
-    return command.run(parser.parse_args(argv), asyncio.run(wiring.registry(here, here)))
+    return command.run(parser.parse_args(argv), asyncio.run(wiring.registry(here, here, plugins=True)))
 
 
 def test_the_command_asks_a_person_at_a_terminal(folder: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
