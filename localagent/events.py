@@ -28,6 +28,7 @@ from .values import (
     Timings,
     ToolCall,
     ToolResult,
+    ToolSpec,
     Usage,
 )
 
@@ -178,6 +179,19 @@ class Nudged:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsOffered:
+    """Tools that no request begins with were shown to the model, and can be called from now on.
+
+    `tools` are as it was shown them: shorter than they are. `changed` names those of them that were shown otherwise before.
+    With a `call_id` they stand in the result of that call, else in a message of their own.
+    """
+
+    tools: tuple[ToolSpec, ...]
+    changed: tuple[str, ...] = ()
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Steered:
     """The person's own words in the middle of a turn, given to the model before its next answer.
 
@@ -248,6 +262,7 @@ Event = (
     | ToolFinished
     | Notice
     | Nudged
+    | ToolsOffered
     | Steered
     | TakenBack
     | Rewound
@@ -305,6 +320,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ToolFinished, "result"): ToolResult,
     (ToolFinished, "seen"): "texts",
     (Nudged, "files"): "texts",
+    (ToolsOffered, "tools"): (ToolSpec,),
     (TurnEnded, "error"): Failure,
     (TurnEnded, "receipts"): (Receipt,),
     (TurnEnded, "usage"): Usage,

@@ -39,7 +39,7 @@ def needs(name: str, commands: Iterable[str], at_terminal: Callable[[], bool]) -
         from . import wiring
 
         here = wiring.folder(None)
-        return (asyncio.run(wiring.registry(here, here)),)
+        return (asyncio.run(wiring.registry(here, here, plugins=True)),)
     return ()
 
 

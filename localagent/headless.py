@@ -33,6 +33,7 @@ from .events import (
     PrefillProgress,
     ToolFinished,
     ToolOutput,
+    ToolsOffered,
     ToolStarted,
     TurnEnded,
     to_json,
@@ -40,7 +41,7 @@ from .events import (
 from .policy import rules
 from .sandbox import launch
 from .toolbox import planning
-from .values import Answer, Decision, Failure, Outgoing, Proposal, ToolCall, ToolResult
+from .values import Answer, Decision, Failure, Outgoing, Proposal, ToolCall
 
 Format = Literal["text", "json", "stream-json"]
 NOBODY = "nobody is here to ask"
@@ -225,7 +226,7 @@ class Reporter:
                 self._line("2", shown.visible(event.message.text.strip()))
             case PlanUpdated():
                 self._line("36", "\n".join(f"  {line}" for line in shown.plan_lines(event.items)))
-            case Notice() | Nudged():
+            case Notice() | Nudged() | ToolsOffered():
                 self._told(event)
             case TurnEnded():
                 self._clear()
@@ -245,11 +246,13 @@ class Reporter:
                 for line in shown.change_lines(event.result.requests, self._folder):
                     self._line("33", f"  would {line}")
             case ToolFinished() if event.result.status != "ok":
-                self._line("33", f"  {event.result.status}: {_first_line(event.result)}")
+                self._line("33", f"  {event.result.status}: {shown.first_line(event.result)}")
 
-    def _told(self, event: Notice | Nudged) -> None:
+    def _told(self, event: Notice | Nudged | ToolsOffered) -> None:
         if isinstance(event, Notice):
             self._line("33", shown.visible(event.text))
+        elif isinstance(event, ToolsOffered):
+            self._line("2", "  tools offered: " + shown.visible(", ".join(spec.name for spec in event.tools), lines=False))
         elif event.files:
             names = ", ".join(shown.relative(path, self._folder) for path in event.files)
             self._line("33", f"  changed by others since it was read: {names}; the model is told")
@@ -278,10 +281,6 @@ def _waiting(event: EngineProgress) -> str:
             return f"waiting for {event.before} other {'answer' if event.before == 1 else 'answers'}"
         case "waiting":
             return "waiting: the memory is taken by a model that is still answering"
-
-
-def _first_line(result: ToolResult) -> str:
-    return shown.visible((result.text.strip().splitlines() or ["(nothing)"])[0])[:200]
 
 
 def _envelope(ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, session_id: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class ScriptedEngine:
         self._steps = list(steps)
         self._delay = delay
         self.asked: list[tuple[list[Message], tuple[ToolSpec, ...]]] = []
+        self.options: list[Options] = []
         self.prepared: list[tuple[list[Message], tuple[ToolSpec, ...]]] = []
         self.closed = False
 
@@ -43,6 +44,7 @@ class ScriptedEngine:
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncIterator[Any]:
         self.asked.append((list(messages), tuple(specs)))
+        self.options.append(options)
         step = self._steps.pop(0) if self._steps else "The script is over."
         if self._delay:
             await asyncio.sleep(self._delay)

@@ -14,7 +14,8 @@ import pytest
 from localagent import cli, headless, wiring
 from localagent.commands import arguments
 from localagent.errors import EngineError
-from localagent.store import settings
+from localagent.store import settings, trusted
+from localagent.toolbox import own
 from tests.fakes import ScriptedEngine, call
 
 
@@ -46,6 +47,19 @@ def test_stdout_is_the_answer_alone(work: Path, capsys: pytest.CaptureFixture[st
     out, err = capsys.readouterr()
     assert (code, out) == (0, "It says forty-two.\n")
     assert "read_file" in err and "nothing changed" in err
+
+
+def test_a_plugin_that_fits_is_offered_in_a_line_on_stderr(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = trusted.plugins_folder() / "hello.py"
+    file.parent.mkdir()
+    code = "from localagent import tool\n\n@tool(effects=['compute'])\ndef hello(who: str) -> str:\n    'Greet.'\n    return 'Hi ' + who\n"
+    file.write_text(code)
+    for one in asyncio.run(own.look(unsandboxed=False)):
+        own.confirm(one)
+    assert do("say hello to Ann", script=[[call("hello", who="Ann")], "Done."]) == 0
+    out, err = capsys.readouterr()
+    assert out == "Done.\n" and "  tools offered: hello\n" in err and "hello who=Ann" in err
+    assert do("what is in a.txt", script=["Nothing."]) == 0 and "offered" not in capsys.readouterr().err
 
 
 def test_yes_writes_and_undo_takes_it_back(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ SAMPLES = [
     e.ToolFinished(CALL, v.ToolResult("call_1", (v.Text("ok"),), receipts=(v.Receipt("changed", {"op": "write"}),)), 0.1),
     e.Notice("n", "warning"),
     e.Nudged("go on"),
+    e.ToolsOffered((v.ToolSpec("t", "d", {"type": "object", "properties": {"a": {"enum": ["x"]}}}, ("net",), "f"),), ("t",), "call_1"),
     e.Steered(v.Message("steer", (v.Text("as CSV"),)), "a.csv: empty", ("untrusted",)),
     e.TakenBack(3, ("a",), 2, True),
     e.Rewound(1, ("a",), 1),

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from ..events import Steered, TurnStarted
-from ..values import Message, Part, Text
+from ..events import Steered, ToolsOffered, TurnStarted
+from ..values import Message, Part, Text, ToolSpec
+from . import brief
+from .shown import visible
 
 SYSTEM = """\
 You are localagent. You work on the user's own computer by calling tools.
@@ -56,6 +58,23 @@ def user_message(event: TurnStarted | Steered) -> Message:
         return event.message
     parts: tuple[Part, ...] = (*event.message.parts, Text(f"\n\n[{event.surroundings}]"))
     return Message(event.message.role, parts)
+
+
+def offered(event: ToolsOffered) -> Message:
+    """The history entry of tools that are shown behind a request: what they say of themselves stays inside lines of JSON."""
+    head = "More tools that can be called now, in the same way as the others:"
+    if event.changed:
+        head += f"\n({', '.join(event.changed)}: not as shown before; this is how to call it from now on.)"
+    return Message("host", (Text("\n".join([head, *map(brief.line, event.tools)])),))
+
+
+def found_tools(query: str, new: Sequence[ToolSpec], known: Sequence[str], *, sure: bool) -> str:
+    """The result of a search for tools: those that are `new` as lines of JSON, those that stand above by name."""
+    if not new and not known:
+        return f'No tool fits "{visible(query, lines=False)}". Do it with the tools that you have, or say that it cannot be done.'
+    head = ["These can be called now, in the same way as the others:"] if new else []
+    lines = [*head, *map(brief.line, new), *([f"Shown above already: {', '.join(known)}."] if known else [])]
+    return "\n".join(lines if sure else ["No tool fits for sure. The nearest:", *lines[len(head) :]])
 
 
 def for_model(history: Sequence[Message]) -> list[Message]:

@@ -117,7 +117,7 @@ class Judged:
     async def stream(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncGenerator[Delta, None]:
-        free = bool(specs) and options.tool_choice == "auto" and options.schema is None
+        free = bool(specs or options.offered) and options.tool_choice == "auto" and options.schema is None
         if free and self._judge and (answered := _answered(messages)):
             run = self._go_on(messages, specs, options, answered)
         elif free and self._judge and not options.thinking and _asks(messages):
@@ -145,7 +145,7 @@ class Judged:
                         delta = drafted = _priced(_once(delta), told.given)
                     held.append(delta)
             calls = drafted.message.calls if drafted else ()
-            if judge.chance(told.fits, told.news, *said(calls, specs, messages)) >= _ENOUGH:
+            if judge.chance(told.fits, told.news, *said(calls, [*specs, *options.offered], messages)) >= _ENOUGH:
                 for delta in held:
                     yield delta
                 return
@@ -177,7 +177,7 @@ class Judged:
     def _without(self, messages: Sequence[Message], note: str, options: Options) -> AsyncGenerator[Delta, None]:
         """The answer with no tool in sight: shown tools, a small model writes calls as text."""
         noted = [*messages, Message("host", (Text(note),))] if note else messages
-        return self._engine.stream(noted, (), replace(options, tool_choice="none"))
+        return self._engine.stream(noted, (), replace(options, tool_choice="none", offered=()))
 
 
 async def _given(

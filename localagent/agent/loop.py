@@ -1,10 +1,11 @@
 """One turn: the model answers, its calls are carried out, until it has nothing to call.
 
     TurnStarted (by the session)
+      [ToolsOffered]                                                                 those that fit the request (by the session)
       (Steered | TakenBack)*                                                         what the person did meanwhile
       EngineProgress* PrefillProgress* (ThinkingDelta | TextDelta)* MessageDone      one answer
       [ApprovalAsked ApprovalGiven] ToolStarted ToolOutput*          one call
-        [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished [PlanUpdated]
+        [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished [PlanUpdated | ToolsOffered]
       ... again, until an answer without calls, or a budget is spent
     TurnEnded
 
@@ -37,6 +38,7 @@ from . import choices, context, nudges
 from .budget import Budget, Clock, OutOfTime
 from .dispatch import Hands, dispatch
 from .guard import LoopGuard
+from .offering import SEARCH, Offering
 from .tally import Tally
 
 _REPEATS_BEFORE_CONCLUDING = 2
@@ -49,7 +51,8 @@ class Turn:
 
     `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing. `meanwhile` gives
     the next thing that the person said or did since the last answer, None where there is none; it is over once its event was
-    yielded. `schema` is the JSON Schema that the final answer must satisfy.
+    yielded. `schema` is the JSON Schema that the final answer must satisfy. `offering` knows the tools beside those that the prompt
+    begins with.
     """
 
     engine: Engine
@@ -62,6 +65,7 @@ class Turn:
     schema: Mapping[str, Any] | None = None
     news: Callable[[], Awaitable[Nudged | None]] | None = None
     meanwhile: Callable[[], Event | None] = lambda: None
+    offering: Offering | None = None
 
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
@@ -103,6 +107,8 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
         if turn.news is not None and (told := await turn.news()) is not None:
             guard.forget()
             yield told
+        if turn.offering is not None and (told := turn.offering.changed()) is not None:
+            yield told
         async for delta in _answer(turn, tally, clock):
             done = delta if isinstance(delta, MessageDone) else done
             yield delta
@@ -134,9 +140,10 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
     if tally.conclude:
         messages, specs, options = context.conclusion(turn.history()[turn.begin :]), (), turn.options
     else:
-        messages, specs = context.for_model(turn.history()), turn.hands.registry.specs()
-        named = choices.sets(turn.history(), specs, turn.hands.workspace, turn.hands.post.people if turn.hands.post else ())
-        options = replace(turn.options, choices={**turn.options.choices, **named}) if named else turn.options
+        messages, specs, options = context.for_model(turn.history()), turn.hands.registry.specs(), _with_offered(turn)
+        people = turn.hands.post.people if turn.hands.post else ()
+        named = choices.sets(turn.history(), [*specs, *options.offered], turn.hands.workspace, people)
+        options = replace(options, choices={**options.choices, **named}) if named else options
     stream = turn.engine.stream(messages, specs, options)
     async with aclosing(clock.each(stream)) as deltas:
         async for delta in deltas:
@@ -144,6 +151,11 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
                 delta = _named(delta, turn.new_id)
             if not isinstance(delta, Logprobs):
                 yield delta
+
+
+def _with_offered(turn: Turn) -> Options:
+    offered = turn.offering.callable() if turn.offering is not None else ()
+    return replace(turn.options, offered=offered) if offered else turn.options
 
 
 async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
@@ -188,13 +200,18 @@ async def _call(
                 case _:
                     pass
             yield event
-            if isinstance(event, ToolFinished) and event.result.status == "ok" and _plans(event.call.name, turn):
-                yield PlanUpdated(planning.items(event.call.args), event.call.id)
+            if isinstance(event, ToolFinished) and event.result.status == "ok" and (more := _behind(event, turn)) is not None:
+                yield more
 
 
-def _plans(name: str, turn: Turn) -> bool:
-    spec = turn.hands.registry.spec(name)
-    return spec is not None and spec.source == planning.PLAN.source
+def _behind(event: ToolFinished, turn: Turn) -> Event | None:
+    """What a call that went well of a tool of the host's own means beside its result."""
+    spec = turn.hands.registry.spec(event.call.name)
+    if spec is not None and spec.source == planning.PLAN.source:
+        return PlanUpdated(planning.items(event.call.args), event.call.id)
+    if spec is not None and spec.source == SEARCH.source and turn.offering is not None:
+        return turn.offering.found(event.call.id)
+    return None
 
 
 def _goes_on(name: str, turn: Turn) -> bool:

@@ -25,22 +25,24 @@ from ..events import (
     Steered,
     TakenBack,
     ToolFinished,
+    ToolsOffered,
     TurnEnded,
     TurnStarted,
 )
-from ..policy import decide, marks, rules
+from ..policy import marks, rules
 from ..policy.decide import Context
 from ..policy.marks import Marks
 from ..store import audit, grants, mask_key
 from ..store.journal import Journal
 from ..store.transcript import Transcript
 from ..toolbox.registry import Registry
-from ..values import Failure, Message, Mode, Text, ToolCall, ToolResult, ToolSpec
-from . import binding, context, loop, mentions, retold
+from ..values import Failure, Message, Mode, Text, ToolResult
+from . import binding, context, loop, offering, place, retold
 from .answers import Answers
 from .budget import Budget
 from .dispatch import Approver, Hands
 from .masks import Masks
+from .place import Place
 from .reads import Reads, news
 from .record import Recorder
 
@@ -84,6 +86,7 @@ class Session:
         self.stored: tuple[Event, ...] = ()
         self.marks = Marks()
         self.reads = Reads()
+        self.offering = offering.of(setting.registry)
         # A rule, and what its program was when it was kept.
         self._granted: tuple[tuple[str, str], ...] = ()
         self._forgotten: frozenset[rules.Rule] = frozenset()
@@ -110,18 +113,20 @@ class Session:
     async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncGenerator[Event, None]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
         masks = self.setting.masks
-        named: list[Path] = []
-        place, text = masks.mask(self._surroundings(text, masks.mask(piped), named)), masks.mask(text)
+        around, named = self._place().told(text, masks.mask(piped))
+        around, text = masks.mask(around), masks.mask(text)
         named = [path for path in named if masks.mask(str(path)) == str(path)]
         seen = await asyncio.to_thread(self.reads.marks, named) if named else {}
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
         self.ended, self._lost, self._open, self.stored = None, 0, True, ()
-        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), place, _seen_at_start(place).names, seen)
+        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), around, place.seen(around).names, seen)
         try:
             yield self._record(started)
-            for text in self.setting.notices:
-                yield self._record(Notice(text, "warning"))
+            for notice in self.setting.notices:
+                yield self._record(Notice(notice, "warning"))
+            if (offered := await self.offering.fitting(text)) is not None:
+                yield self._record(offered)
             async with aclosing(loop.run(self._turn(approve, len(self.history) - 1))) as events:
                 async for event in events:
                     yield self._record(event)
@@ -181,8 +186,8 @@ class Session:
         if not self._steers:
             return None
         text, masks = self._steers[0], self.setting.masks
-        seen, text = masks.mask(self._named(text, [])), masks.mask(text)
-        return Steered(Message("steer", (Text(text),)), seen, _seen_at_start(seen).names)
+        seen, text = masks.mask(self._place().named(text)[0]), masks.mask(text)
+        return Steered(Message("steer", (Text(text),)), seen, place.seen(seen).names)
 
     def _catch_up(self) -> None:
         """What happened after the last answer of a turn stands before the next request."""
@@ -204,34 +209,10 @@ class Session:
         messages = context.for_model([*self.history, Message("user", (Text(draft),))])
         await self.setting.engine.prepare(messages, self.setting.registry.specs(), self.setting.options)
 
-    def _surroundings(self, goal: str, piped: str, named: list[Path]) -> str:
-        """What lies in the folder and what the goal names there, which is put into `named`, as far as it may be read unasked."""
-        workspace = self.setting.workspace
-        listed = context.listing(workspace) if self._may_read()(workspace) else ""
-        letters = self.setting.post.told(goal) if self.setting.post is not None else ""
-        return context.surroundings(listed, "\n".join(filter(None, (self._named(goal, named), letters))), piped)
-
-    def _named(self, goal: str, named: list[Path]) -> str:
-        may_read = self._may_read()
-
-        def look_at(path: Path) -> bool:
-            if may_read(path):
-                named.append(path)
-            return path in named
-
-        return mentions.told(goal, self.setting.workspace, look_at, self.setting.masks.mask)
-
-    def _may_read(self) -> Callable[[Path], bool]:
-        looking = ToolSpec(
-            "read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",)
-        )
-        rules_now = self._policy()
-
-        def may_read(path: Path) -> bool:
-            call = ToolCall("", looking.name, {"path": str(path)})
-            return decide.before(call, looking, rules_now).verdict == "allow"
-
-        return may_read
+    def _place(self) -> Place:
+        s = self.setting
+        place = Place(s.workspace, self._policy, s.masks.mask)
+        return place if s.post is None else replace(place, letters=s.post.told)
 
     def _turn(self, approve: Approver, begin: int) -> loop.Turn:
         s = self.setting
@@ -254,7 +235,7 @@ class Session:
         )
         history, new_id = (lambda: self.history), self._new_call_id
         told = (self._news, self._meanwhile)
-        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told)
+        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""
@@ -274,12 +255,12 @@ class Session:
             case TurnStarted():
                 self.marks |= Marks.of(event.marks)
                 if replayed and event.surroundings:
-                    self.marks |= _seen_at_start(event.surroundings)
+                    self.marks |= place.seen(event.surroundings)
                 self._close_open_calls("interrupted")
                 self._requests.append((len(self.history), before))
                 self.history.append(context.user_message(event))
             case Steered():
-                self.marks |= Marks.of(event.marks) | _seen_at_start(event.surroundings)
+                self.marks |= Marks.of(event.marks) | place.seen(event.surroundings)
                 self.history.append(context.user_message(event))
                 self._steers = self._steers[1:]
             case TakenBack():
@@ -290,6 +271,10 @@ class Session:
                 self._go_back(event)
             case Nudged():
                 self.history.append(Message("host", (Text(event.text),)))
+            case ToolsOffered():
+                if not event.call_id:
+                    self.history.append(context.offered(event))
+                self.offering.note(event, len(self.history) - 1)
             case MessageDone():
                 self.history.append(event.message)
                 # Also those of requests that were gone back behind: an id is used once.
@@ -313,6 +298,7 @@ class Session:
         begin, self.reads = self._requests[event.to]
         kept = [message for message in self.history[begin:] if any(message is told for told in self._retold)]
         del self.history[begin:], self._requests[event.to :]
+        self.offering.cut(begin)
         self.history += kept
         if (stayed := retold.stayed(event, str(self.setting.workspace))) is not None:
             self.history.append(stayed)
@@ -383,13 +369,6 @@ class Session:
     def _new_call_id(self) -> str:
         self._calls += 1
         return f"call_{self._calls}"
-
-
-def _seen_at_start(place: str) -> Marks:
-    """Names and first lines of files, and what was piped in, are text that others may have written."""
-    if place in ("", context.EMPTY):
-        return Marks()
-    return Marks(untrusted=True, private=bool(context.without_listing(place)), speaks=marks.speaks(place))
 
 
 def start(setting: Setting, mode: Mode, log: Transcript, *, resumed: bool = False) -> Session:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ..values import Attachment, Change, Outgoing, PlanItem, Proposal, Receipt, ToolCall
+from ..values import Attachment, Change, Outgoing, PlanItem, Proposal, Receipt, ToolCall, ToolResult
 
 _DIFF_BYTES = 400_000
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
@@ -65,6 +65,10 @@ def call_line(call: ToolCall, width: int = 160) -> str:
     args = " ".join(f"{key}={_short(value, width)}" for key, value in call.args.items())
     line = visible(f"{call.name} {args}".rstrip(), lines=False)
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def first_line(result: ToolResult) -> str:
+    return visible((result.text.strip().splitlines() or ["(nothing)"])[0])[:200]
 
 
 def call_block(call: ToolCall, limit: int = _SHOWN_WHOLE) -> str:

@@ -1,11 +1,13 @@
-"""`localagent tools list|info|trust`: what the agent can do, what each tool may touch, and the user's own plugins."""
+"""`localagent tools list|info|search|trust`: what the agent can do, what each tool may touch, and the user's own plugins."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -22,12 +24,15 @@ _HIDDEN = "changed since it was confirmed; the earlier version runs"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(dest="what", metavar="list|info|trust")
+    what = parser.add_subparsers(dest="what", metavar="list|info|search|trust")
     parser.set_defaults(what="list", json=False)
-    listing = what.add_parser("list", help="every tool with its effects, and whether your own plugins are on")
+    listing = what.add_parser("list", help="every tool with its effects, whether it is found or always there, and your own plugins")
     listing.add_argument("--json", action="store_true")
     info = what.add_parser("info", help="one tool: parameters, effects, where it comes from")
     info.add_argument("name")
+    search = what.add_parser("search", help="which of the tools that are found fit some words, and how well")
+    search.add_argument("words", nargs="+", metavar="WORDS")
+    search.add_argument("--json", action="store_true")
     trust = what.add_parser("trust", help="look at a plugin file of yours, and have it on if you say yes")
     trust.add_argument("file", metavar="FILE", help="a file of your plugin folder, or its name")
     trust.add_argument("--off", action="store_true", help="have it off again")
@@ -35,24 +40,58 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, registry: Registry) -> int:
     """`trust`: 0 where it is on (with --off: off) in the end, 1 where it is not."""
-    mine = asyncio.run(own.look([s.name for s in registry.specs()], unsandboxed=launch.probe().name == "none"))
+    folder = str(trusted.plugins_folder()) + os.sep
+    taken = [spec.name for spec in registry.every() if not spec.source.startswith(folder)]
+    if args.what == "search":
+        return _search(" ".join(args.words), registry, as_json=args.json)
+    mine = asyncio.run(own.look(taken, unsandboxed=launch.probe().name == "none"))
     if args.what == "trust":
         return _off(args.file, mine) if args.off else _trust(own.find(args.file, mine))
-    specs = [*registry.specs(), *(spec for one in mine if one.running for spec in one.running.specs)]
     if args.what == "info":
-        return _info(args.name, specs)
+        return _info(args.name, registry.every())
+    found = {spec.name for spec in registry.findable()}
     if args.json:
-        json.dump([_row(spec, mine) for spec in [*specs, *_off_specs(mine)]], sys.stdout, ensure_ascii=False, indent=1)
+        rows = [_row(spec, mine) | {"listed": spec.name not in found} for spec in registry.every()]
+        json.dump([*rows, *(_row(spec, mine) for spec in _off_specs(mine))], sys.stdout, ensure_ascii=False, indent=1)
         print()
         return 0
-    width = max((len(s.name) for s in specs), default=0)
-    for spec in specs:
-        print(f"{spec.name:{width}}  {', '.join(spec.effects) or 'undeclared':10}  {_plain(spec.description)}")
+    width = max((len(_plain(s.name)) for s in registry.every()), default=0)
+    for head, specs in (("Always there:", registry.specs()), ("\nFound when they fit (tools search WORDS):", registry.findable())):
+        if found and specs:
+            print(head)
+        for spec in specs:
+            print(f"{_plain(spec.name):{width}}  {', '.join(spec.effects) or 'undeclared':10}  {_plain(spec.description)}")
+    for problem in registry.problems:
+        if not problem.startswith(folder):
+            print(_plain(problem), file=sys.stderr)
     _list(mine)
     return 0
 
 
-def _info(name: str, specs: list[ToolSpec]) -> int:
+def _search(words: str, registry: Registry, *, as_json: bool) -> int:
+    """0 where a tool shares words with the query, else 1."""
+    from ..toolbox.search import Finder
+
+    found = asyncio.run(Finder(registry.findable()).find(words, 10))
+    if as_json:
+        rows = [
+            {"name": one.spec.name, "score": one.score, "offered": one.sure, "description": one.spec.description, "source": one.spec.source}
+            for one in found
+        ]
+        json.dump(rows, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    elif found:
+        width = max(len(_plain(one.spec.name)) for one in found)
+        for one in found:
+            said = _plain(one.spec.description.partition("\n")[0])
+            print(f"{_plain(one.spec.name):{width}}  {one.score:6.2f}  {'offered' if one.sure else 'only if searched':16}  {said}")
+    else:
+        known = len(registry.findable())
+        print(f"None of the {known} tools fits." if known else "There is no tool that would have to be found: all are always there.")
+    return 0 if found else 1
+
+
+def _info(name: str, specs: Sequence[ToolSpec]) -> int:
     spec = next((spec for spec in specs if spec.name == name), None)
     if spec is None:
         raise UsageError(f"There is no tool {name!r}.", "See `localagent tools list`.")

@@ -192,6 +192,7 @@ class Options:
     - `stop`: texts that end the answer; they are not part of it.
     - `logprobs`: how many of the likeliest tokens to tell with each token, 0 for its own alone.
     - `choices`: the values of each named set, for parameters that may only take one of a set.
+    - `offered`: further tools that may be called, which the messages show and the beginning of the prompt does not.
     - `client`: whose request it is; those of one priority take turns.
     """
 
@@ -207,6 +208,7 @@ class Options:
     logprobs: int | None = None
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     client: str = ""
+    offered: tuple[ToolSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

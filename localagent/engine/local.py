@@ -344,11 +344,13 @@ def _bound(specs: Sequence[ToolSpec], choices: Mapping[str, tuple[str, ...]]) ->
 
 def _callable(specs: Sequence[ToolSpec], options: Options) -> Sequence[ToolSpec]:
     """The tools that may be called. Raises `UsageError` where the one that is named is none of them."""
+    # Which tool runs programs, and so is spelt in another way, is settled by those at the beginning of the prompt.
+    known = [*specs, *(replace(spec, effects=()) for spec in options.offered)]
     if not options.tool:
-        return specs
-    found = [spec for spec in specs if spec.name == options.tool]
+        return known
+    found = [spec for spec in known if spec.name == options.tool]
     if not found:
-        names = ", ".join(spec.name for spec in specs) or "none"
+        names = ", ".join(spec.name for spec in known) or "none"
         raise UsageError(f"There is no tool {options.tool!r} to call.", f"There are: {names}.")
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..agent.offering import SEARCH
 from ..agent.session import Session
 from ..store import paths
 from ..store.jobs import Job
@@ -19,8 +20,10 @@ _LEFT_OUT = frozenset({"plan"})
 
 
 def tools(registry: Registry, wanted: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
-    """Name and print of each tool, or of the wanted ones."""
-    specs = [spec for spec in registry.specs() if spec.name not in _LEFT_OUT and (not wanted or spec.name in wanted)]
+    """Name and print of each tool, or of the wanted ones: with any of those that are found, also of the tool that finds them."""
+    if any(spec.name in wanted for spec in registry.findable()):
+        wanted = (*wanted, SEARCH.name)
+    specs = [spec for spec in registry.every() if spec.name not in _LEFT_OUT and (not wanted or spec.name in wanted)]
     return tuple((spec.name, printed(registry, spec)) for spec in specs)
 
 
@@ -34,7 +37,7 @@ def printed(registry: Registry, spec: ToolSpec) -> str:
 def held(session: Session, job: Job, gone: Sequence[str]) -> Session:
     """The session with the job's tools alone. `gone` are rules that do not hold any more."""
     registry, known = session.setting.registry, dict(job.tools)
-    now = {spec.name: printed(registry, spec) for spec in registry.specs()}
+    now = {spec.name: printed(registry, spec) for spec in registry.every()}
     registry.keep(lambda spec: known.get(spec.name) == now[spec.name])
     left = [name for name, was in job.tools if now.get(name) != was]
     notices = [f"The job's tool {name} is not what it was, so this run goes without it." for name in left]

@@ -53,6 +53,7 @@ class PluginSource:
     - `given` are plugins that are described already; they come after those of `files`.
     - `services` are addresses that the user's settings give to tools, by the tool's name; it reaches that host although it may lie
       on this machine or its network, and finds the address in `LOCALAGENT_SERVICE`. With an empty one the tool is not there.
+    - `listed` is as in `registry.ToolSource`, and may be set.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class PluginSource:
         given: Sequence[Plugin] = (),
         services: Mapping[str, str] | None = None,
     ) -> None:
+        self.listed = True
         self._files = list(files)
         self._given = list(given)
         self._workspace = Path(os.path.realpath(workspace))

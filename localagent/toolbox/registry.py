@@ -21,6 +21,8 @@ class ToolSource(Protocol):
     """Where tools come from.
 
     - `specs` is cheap and has a stable order.
+    - `listed` False (as an attribute; True where there is none): its tools are not shown with every request but found
+      when they fit, and may become others from one request to the next.
     - `call` yields live output as text and ends with exactly one `ToolResult`; a failure is a
       result, never an exception. Cancelling it (or closing the iterator) ends the tool at once.
     - It may have `completed(call) -> Completed`, which spells out what is then judged, shown and run, or raises a
@@ -39,23 +41,54 @@ class Registry:
     """
 
     def __init__(self, sources: Sequence[ToolSource], problems: Sequence[str] = ()) -> None:
-        self._sources = tuple(sources)
+        self._sources: tuple[ToolSource, ...] = ()
         self._tools: dict[str, tuple[ToolSpec, ToolSource]] = {}
-        problems = list(problems)
-        for source in sources:
-            for spec in source.specs():
-                if (taken := self._tools.get(spec.name)) is not None:
-                    problems.append(
-                        f"{spec.source}: the tool {spec.name!r} is not loaded, for {taken[0].source} "
-                        f"has one of that name. Give one of them another name."
-                    )
-                    continue
-                self._tools[spec.name] = (spec, source)
+        self._fits: Callable[[ToolSpec], bool] = lambda spec: True
         self.problems: tuple[str, ...] = tuple(problems)
+        for source in sources:
+            self.add(source)
+
+    def add(self, source: ToolSource) -> None:
+        """One more source, behind the others."""
+        self._sources = (*self._sources, source)
+        self._take(source)
+
+    @property
+    def sources(self) -> tuple[ToolSource, ...]:
+        return self._sources
 
     def specs(self) -> tuple[ToolSpec, ...]:
-        """Every tool, always in the same order."""
+        """The tools that every request shows, always the same in the same order."""
+        return tuple(spec for spec, source in self._tools.values() if _listed(source))
+
+    def findable(self) -> tuple[ToolSpec, ...]:
+        """The tools that are shown where they fit; in the same order as long as they are the same."""
+        return tuple(spec for spec, source in self._tools.values() if not _listed(source))
+
+    def every(self) -> tuple[ToolSpec, ...]:
+        """All of them."""
         return tuple(spec for spec, _ in self._tools.values())
+
+    def refresh(self) -> None:
+        """Take the findable tools as their sources have them now. The listed ones stay: the prompt begins with them."""
+        self._tools = {name: held for name, held in self._tools.items() if _listed(held[1])}
+        for source in self._sources:
+            if not _listed(source):
+                self._take(source)
+
+    def _take(self, source: ToolSource) -> None:
+        problems = []
+        for spec in source.specs():
+            if not self._fits(spec):
+                continue
+            if (taken := self._tools.get(spec.name)) is not None:
+                problems.append(
+                    f"{spec.source}: the tool {spec.name!r} is not loaded, for {taken[0].source} "
+                    f"has one of that name. Give one of them another name."
+                )
+                continue
+            self._tools[spec.name] = (spec, source)
+        self.problems = tuple(dict.fromkeys([*self.problems, *problems]))
 
     def spec(self, name: str) -> ToolSpec | None:
         found = self._tools.get(name)
@@ -83,7 +116,9 @@ class Registry:
         return any(renew(plugin) for source in self._sources if (renew := getattr(source, "renew", None)) is not None)
 
     def keep(self, fits: Callable[[ToolSpec], bool]) -> None:
-        """Give up the tools that do not fit."""
+        """Give up the tools that do not fit, for good."""
+        before = self._fits
+        self._fits = lambda spec: before(spec) and fits(spec)
         self._tools = {name: held for name, held in self._tools.items() if fits(held[0])}
 
     def release(self, call_id: str) -> None:
@@ -102,7 +137,7 @@ class Registry:
         """The call's live output and its result; an unknown name is a failed result."""
         found = self._tools.get(call.name)
         if found is None:
-            known = ", ".join(self._tools)
+            known = ", ".join(spec.name for spec in self.specs())
             yield ToolResult(call.id, (Text(f"There is no tool {call.name!r}. The tools are: {known}."),), "failed")
             return
         output = found[1].call(call)
@@ -113,3 +148,7 @@ class Registry:
             close = getattr(output, "aclose", None)
             if close is not None:
                 await close()
+
+
+def _listed(source: ToolSource) -> bool:
+    return bool(getattr(source, "listed", True))

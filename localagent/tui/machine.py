@@ -241,7 +241,7 @@ class Machine:
         if session is None:
             self.tell(t("The tools are not loaded yet."), "warning")
             return
-        specs = {one.name: one for one in session.setting.registry.specs()}
+        specs = {one.name: one for one in session.setting.registry.every()}
         if argument and argument not in specs:
             raise UsageError(t("There is no tool {name}.", name=argument), t("/tools lists them."))
         if argument:

@@ -62,7 +62,7 @@ class Trusting:
         if not await asyncio.to_thread(own.files):
             return []
         session = self._app.driver.session
-        specs = session.setting.registry.specs() if session is not None else ()
+        specs = session.setting.registry.every() if session is not None else ()
         folder = str(trusted.plugins_folder())
         taken = [spec.name for spec in specs if not spec.source.startswith(folder + os.sep)]
         unsandboxed = (await asyncio.to_thread(self._app.house.boundary)).name == "none"

@@ -28,12 +28,13 @@ from ..events import (
     ThinkingDelta,
     ToolFinished,
     ToolOutput,
+    ToolsOffered,
     ToolStarted,
     TurnEnded,
     TurnStarted,
 )
 from ..values import Message, Mode, PlanItem, Text, ToolCall, ToolResult
-from . import outdated
+from . import offers, outdated
 from .items import Asked, Ended, Item, Own, Planned, Said, Told, Tool, ToolState
 from .outdated import FilesChanged
 from .wording import plain_output
@@ -135,7 +136,7 @@ def reduce(view: View, event: Seen, at: float) -> View:
             return _message(view, event)
         case ToolStarted() | ToolOutput() | ApprovalAsked() | ApprovalGiven() | ChangesCommitted() | ToolFinished():
             return _tool_event(view, event, at)
-        case PlanUpdated() | Steered() | Rewound() | Notice() | Nudged() | TakenBack():
+        case PlanUpdated() | Steered() | Rewound() | Notice() | Nudged() | TakenBack() | ToolsOffered():
             return _told(view, event)
         case TurnEnded():
             return _ended(view, event, at)
@@ -151,7 +152,7 @@ def _words(message: Message) -> str:
     return first.text if isinstance(first, Text) else ""
 
 
-def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged | TakenBack) -> View:
+def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged | TakenBack | ToolsOffered) -> View:
     match event:
         case PlanUpdated():
             # The list says all that the card of the call would.
@@ -166,6 +167,8 @@ def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged |
         case Nudged() if event.files:
             # What the model is told of the person's own changes, the person is told too.
             return replace(view, items=(*view.items, Told(outdated.told(event))))
+        case ToolsOffered():
+            return replace(view, items=(*view.items, Told(offers.told(event))))
         case Nudged() | TakenBack():
             return view
 

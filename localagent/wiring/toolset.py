@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..agent.offering import Offering
 from ..errors import ConfigError, LocalAgentError
 from ..policy import rules
 from ..sandbox import closing, launch
@@ -44,7 +45,8 @@ async def registry(
     With `schedules` there is the tool `schedule`, with `plans` the tool `plan`, with an `office` that has channels
     those for messages. With `background` (the journal and the session's id) those for background commands come next;
     `masks` hides secrets in what these write. With `plugins` the user's own that are confirmed come last: what is wrong
-    with one of them is a problem of the registry.
+    with one of them is a problem of the registry. Plugins and `schedule` are found, not listed; where there is any tool to find,
+    `tool_search` is the last of those that are listed.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -87,17 +89,17 @@ async def registry(
     if plugins and own.files():
         given, problems = await _own(unsandboxed)
         mine = source_of((), given)
+        mine.listed = False
         problems += [problem for problem in await mine.load() if problem not in problems]
         sources.append(mine)
-    if not schedules:
-        return Registry(sources, problems)
-    from ..jobs import frozen
-    from ..jobs.scheduling import SCHEDULE, Scheduling
+    known = Registry(sources, problems)
+    if schedules:
+        from ..jobs import frozen
+        from ..jobs.scheduling import SCHEDULE, Scheduling
 
-    def jobs_tools() -> tuple[tuple[str, str], ...]:
-        return tuple(pair for pair in frozen.tools(known) if pair[0] != SCHEDULE.name)
-
-    known = Registry([*sources, Scheduling(workspace, jobs_tools)], problems)
+        known.add(Scheduling(workspace, lambda: tuple(pair for pair in frozen.tools(known) if pair[0] != SCHEDULE.name)))
+    if known.findable():
+        known.add(Offering(known))
     return known
 
 

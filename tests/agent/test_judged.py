@@ -120,6 +120,12 @@ def test_a_call_with_made_up_values_is_dropped_and_answered_without_tools() -> N
     assert done.message.generated is None
 
 
+def test_an_answer_without_tools_knows_no_offered_ones_either() -> None:
+    engine = Engine([(OSLO,), "Which city?"], yes=0.5, news=4.0)
+    _answer(engine, [_user("What is the weather like?")], Options(offered=(WEATHER,)))
+    assert [asked[2].offered for asked in engine.asked] == [(WEATHER,), ()]
+
+
 def test_where_nothing_speaks_for_a_call_none_is_drafted() -> None:
     engine = Engine(["Harald Fairhair."], yes=-8.0, news=0.0)
     said, _ = _answer(engine, [_user("Who was the first king of Norway?")])

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from localagent import wiring
+from localagent.agent import offering
 from localagent.commands import tools as command
 from localagent.errors import ConfigError, UsageError
+from localagent.jobs import frozen
 from localagent.policy import floor
 from localagent.policy.decide import Context
 from localagent.policy.rules import Rules
@@ -96,6 +98,24 @@ def test_a_confirmed_copy_that_was_tampered_with_does_not_run(folder: Path) -> N
     assert any("damaged" in problem for problem in known.problems) and known.spec("read_file") is not None
 
 
+def test_they_are_found_and_not_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = Path.cwd()
+    bare = asyncio.run(wiring.registry(here, here, plugins=True)).specs()
+    (folder / "hello.py").write_text(HELLO.format("Hello"))
+    own.confirm(look()[0])
+    known = asyncio.run(wiring.registry(here, here, plugins=True))
+    assert [spec.name for spec in known.findable()] == ["hello"] and known.specs() == (*bare, offering.SEARCH)
+    job = {name for name, _ in frozen.tools(known, ["hello"])}
+    assert job == {"hello", "tool_search"} and "hello" in dict(frozen.tools(known))
+    assert _command("list") == 0
+    told = capsys.readouterr().out
+    assert told.index("Always there:") < told.index("tool_search") < told.index("Found when they fit") < told.index("Greet.")
+    assert _command("search", "greet", "Ann", "with", "hello") == 0 and "offered" in capsys.readouterr().out
+    assert _command("search", "--json", "greet") == 0
+    assert [(row["name"], row["offered"]) for row in json.loads(capsys.readouterr().out)] == [("hello", False)]
+    assert _command("search", "pullover") == 1 and "None of the 1 tools fits." in capsys.readouterr().out
+
+
 def test_names_that_collide_are_refused(folder: Path) -> None:
     (folder / "a.py").write_text(HELLO.format("A"))
     (folder / "b.py").write_text(HELLO.format("B"))
@@ -138,7 +158,7 @@ def _command(*argv: str) -> int:
     parser = argparse.ArgumentParser()
     command.configure(parser)
     here = Path.cwd()
-    return command.run(parser.parse_args(argv), asyncio.run(wiring.registry(here, here)))
+    return command.run(parser.parse_args(argv), asyncio.run(wiring.registry(here, here, plugins=True)))
 
 
 def test_the_command_asks_a_person_at_a_terminal(folder: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:

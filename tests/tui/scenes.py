@@ -298,6 +298,12 @@ def _slow_run() -> Any:
     return made
 
 
+def _findable() -> Any:
+    made = tools(canteen_menu=(("compute",), lambda args: "curry"))
+    made.listed = False
+    return made
+
+
 _GREETING = (
     said("", call("write", path="hello.txt", content="Hello, world\nall of you\nbye\n"), call("look")),
     said("Done: `hello.txt` greets the world."),
@@ -306,9 +312,7 @@ DANGEROUS = "cd build && rm -rf ./cache; git push --force"
 SCENES: dict[str, Scene] = {
     "empty": Scene((), _nothing),
     "loading": Scene(([EngineProgress("loading", 0.45), ...],), _asking("Hello", "loading the model")),
-    "prefill": Scene(
-        ([PrefillProgress(512, 4096, 512), PrefillProgress(1024, 4096, 512), ...],), _asking("Go", "1,024")
-    ),
+    "prefill": Scene(([PrefillProgress(512, 4096, 512), PrefillProgress(1024, 4096, 512), ...],), _asking("Go", "1,024")),
     "streaming": Scene(([*said(ANSWER)[:-9], ...],), _asking("What is in the report?", "total")),
     "thinking": Scene(
         ([ThinkingDelta("The user wants the numbers.\nFirst I look at the files."), ...],),
@@ -329,12 +333,7 @@ SCENES: dict[str, Scene] = {
     ),
     "approval of many files": Scene((said("", call("many")),), _question),
     "denied": Scene((said("", call("write", path="a.txt")), said("Then I leave it.")), _denied),
-    "changed": Scene(
-        _GREETING,
-        _changed,
-        before=_two_files,
-        mode="auto",
-    ),
+    "changed": Scene(_GREETING, _changed, before=_two_files, mode="auto"),
     "changes": Scene(_GREETING, _browsing, before=_two_files, mode="auto"),
     "one step": Scene(_GREETING, _one_step, before=_two_files, mode="auto"),
     "changed since the step": Scene(_GREETING, _conflict, before=_two_files, mode="auto", size=(60, 20)),
@@ -378,6 +377,7 @@ SCENES: dict[str, Scene] = {
     "narrow plan": Scene(
         (*_PLANNED[:3], [*_PLANNED[3], ...]), _asking("Sum up the year", "Half of"), have=with_plan, size=(60, 18)
     ),
+    "tools offered": Scene((said("", call("canteen_menu")), said("Curry.")), _asking("The canteen menu?", "Curry"), have=_findable),
     "plan done": Scene((said("", planned(1)), said("", planned(4)), said("It is in `summary.csv`.")), _answered, have=with_plan),
     "steered": Scene(
         (

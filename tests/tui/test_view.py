@@ -18,6 +18,7 @@ from localagent.events import (
     ThinkingDelta,
     ToolFinished,
     ToolOutput,
+    ToolsOffered,
     ToolStarted,
     TurnEnded,
     TurnStarted,
@@ -47,6 +48,7 @@ from localagent.values import (
     Timings,
     ToolCall,
     ToolResult,
+    ToolSpec,
     Usage,
 )
 
@@ -142,6 +144,11 @@ def test_a_programs_output_keeps_its_end() -> None:
 
 def test_notices_are_shown_and_nudges_are_not() -> None:
     assert view(Notice("careful", "warning"), Nudged("go on")).items[1:] == (Told("careful", "warning"),)
+
+
+def test_offered_tools_are_one_line_without_anything_hidden() -> None:
+    tools = tuple(ToolSpec(name, "[b]Come[/b]", {}) for name in ("weather", "a\u202eb"))
+    assert view(ToolsOffered(tools)).items[1:] == (Told("Tools offered: weather, a\\u{202e}b"),)
 
 
 def test_the_persons_own_command_is_one_card() -> None:

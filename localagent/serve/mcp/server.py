@@ -12,6 +12,7 @@ from typing import Any
 import mcp_types as types
 from mcp.server.lowlevel import Server
 
+from ...agent.offering import SEARCH
 from ...agent.session import Session
 from ...errors import LocalAgentError
 from ...events import ToolFinished, ToolOutput, TurnEnded
@@ -75,8 +76,10 @@ class ToolServer:
         await self._session.setting.registry.aclose()
 
     async def _list(self, ctx: Any, params: Any) -> types.ListToolsResult:
-        specs = self._session.setting.registry.specs()
-        return types.ListToolsResult(tools=[_tool(spec) for spec in specs if spec.source != planning.PLAN.source])
+        # Those that are found for a model of ours too: the client has its own way to choose.
+        specs = self._session.setting.registry.every()
+        ours = (planning.PLAN.source, SEARCH.source)
+        return types.ListToolsResult(tools=[_tool(spec) for spec in specs if spec.source not in ours])
 
     async def _call(
         self, ctx: Any, params: types.CallToolRequestParams

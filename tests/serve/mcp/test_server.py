@@ -17,7 +17,8 @@ from localagent.commands import arguments
 from localagent.serve.mcp import asking, server
 from localagent.serve.mcp.caller import Caller
 from localagent.serve.mcp.server import ToolServer
-from localagent.store import settings
+from localagent.store import settings, trusted
+from localagent.toolbox import own
 from localagent.values import Decision, Outgoing, ToolCall
 
 Use = Callable[[Any], Awaitable[Any]]
@@ -74,6 +75,21 @@ def test_the_tools_are_listed_and_looking_asks_nothing(work: Path, mode: str) ->
 
     result = talk(work, use, None, mode)
     assert not result.is_error and "forty-two" in text(result)
+
+
+def test_plugins_are_listed_and_the_search_for_them_is_not(work: Path) -> None:
+    file = trusted.plugins_folder() / "hello.py"
+    file.parent.mkdir()
+    code = "from localagent import tool\n\n@tool(effects=['compute'])\ndef hello(who: str) -> str:\n    'Greet.'\n    return 'Hi ' + who\n"
+    file.write_text(code)
+    for one in asyncio.run(own.look(unsandboxed=False)):
+        own.confirm(one)
+
+    async def use(client: Any) -> Any:
+        assert {"hello", "tool_search"} & {tool.name for tool in (await client.list_tools()).tools} == {"hello"}
+        return await client.call_tool("hello", {"who": "Ann"})
+
+    assert "Hi Ann" in text(talk(work, use, None, "legacy"))
 
 
 @MODES
