@@ -37,9 +37,10 @@ def needs(name: str, commands: Iterable[str], at_terminal: Callable[[], bool]) -
         import asyncio
 
         from . import wiring
+        from .store import settings
 
-        here = wiring.folder(None)
-        return (asyncio.run(wiring.registry(here, here, plugins=True)),)
+        here, search = wiring.folder(None), settings.load().search_url or ""
+        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=True, search=search)),)
     return ()
 
 

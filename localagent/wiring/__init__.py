@@ -41,9 +41,6 @@ __all__ = [
 # Models of so many bytes, 7 billion weights at 4 bits, are offered the tool `plan`: smaller ones do not use it.
 _PLANS = 4_000_000_000
 
-# Listed with all requests it would cost what it is rarely worth: it is offered where it is searched for.
-_SCHEDULES = False
-
 _NO_BACKGROUND = (
     "Background commands are off: the sandbox here cannot keep them from git hooks and settings of other programs in the folder."
 )
@@ -87,7 +84,8 @@ async def for_do(
         office=office,
         plugins=True,
         plans=getattr(engine, "bytes", 0) >= _PLANS,
-        schedules=_SCHEDULES and not narrow and not job,
+        schedules=not narrow and not job,
+        search=chosen.search_url or "",
     )
     setting = Setting(
         engine=engine,
@@ -138,7 +136,8 @@ async def job_tools(workspace: Path) -> Registry:
     """The tools that a job which is made there would have."""
     from ..store import settings
 
-    return await registry(workspace, workspace, office=_office(settings.load()), plugins=True)
+    chosen = settings.load()
+    return await registry(workspace, workspace, office=_office(chosen), plugins=True, search=chosen.search_url or "")
 
 
 def _office(chosen: Settings) -> Office | None:

@@ -38,14 +38,17 @@ async def registry(
     plugins: bool = False,
     plans: bool = False,
     schedules: bool = False,
+    search: str = "",
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
     With `schedules` there is the tool `schedule`, with `plans` the tool `plan`, with an `office` that has channels
-    those for messages. With `background` (the journal and the session's id) those for background commands come next;
-    `masks` hides secrets in what these write. With `plugins` the user's own that are confirmed come last: what is wrong
-    with one of them is a problem of the registry. Plugins and `schedule` are found, not listed; where there is any tool to find,
+    those for messages, with `search` (the address of a service) the tool that searches the web. With `background` (the journal
+    and the session's id) those for background commands come next; `masks` hides secrets in what these write. With `plugins` the
+    user's own that are confirmed come last: what is wrong with one of them is a problem of the registry.
+
+    Plugins, `schedule` and the tools for the web are found, not listed. Where there are more to find than what we ship,
     `tool_search` is the last of those that are listed.
 
     Raises ConfigError if a shipped tool cannot be described.
@@ -57,8 +60,8 @@ async def registry(
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
     hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))
 
-    def source_of(files: Sequence[Path], given: Sequence[Plugin] = ()) -> PluginSource:
-        return PluginSource(
+    def source_of(files: Sequence[Path], given: Sequence[Plugin] = (), listed: bool = True) -> PluginSource:
+        made = PluginSource(
             files,
             given=given,
             workspace=workspace,
@@ -68,13 +71,16 @@ async def registry(
             closed=closed,
             hosts=lambda: (hosts[0], hosts[1]),
             mask=mask,
+            services={"search_web": search},
         )
+        made.listed = listed
+        return made
 
-    source = source_of(files)
-    problems = await source.load()
+    source, web = source_of(files), source_of([paths.shipped("tools") / _WEB], listed=False)
+    problems = [*await source.load(), *await web.load()]
     if problems:
         raise ConfigError(" ".join(problems))
-    sources: list[ToolSource] = [source, *([Planning()] if plans else [])]
+    sources: list[ToolSource] = [source, web, *([Planning()] if plans else [])]
     if mailing and office is not None and office.fetch is not None:
         from ..toolbox.mail import Mail
 
@@ -86,19 +92,20 @@ async def registry(
         if masks is not None:
             how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
         sources.append(Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how))
+    mine = None
     if plugins and own.files():
         given, problems = await _own(unsandboxed)
-        mine = source_of((), given)
-        mine.listed = False
+        mine = source_of((), given, listed=False)
         problems += [problem for problem in await mine.load() if problem not in problems]
         sources.append(mine)
     known = Registry(sources, problems)
+    foreign = bool(mine and mine.specs())
     if schedules:
         from ..jobs import frozen
         from ..jobs.scheduling import SCHEDULE, Scheduling
 
         known.add(Scheduling(workspace, lambda: tuple(pair for pair in frozen.tools(known) if pair[0] != SCHEDULE.name)))
-    if known.findable():
+    if foreign:
         known.add(Offering(known))
     return known
 

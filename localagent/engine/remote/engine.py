@@ -36,7 +36,7 @@ class RemoteEngine:
     async def stream(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncGenerator[Delta, None]:
-        known = gbnf.bind(specs, options.choices)
+        known = gbnf.bind([*specs, *options.offered], options.choices)
         thinking = options.thinking and self._entry.thinks
         sampling = options.sampling or (thinking and self._entry.thinking_sampling) or self._entry.sampling
         body = form.body(messages, known, replace(options, thinking=thinking), self._remote, sampling, self._memory)
