@@ -86,8 +86,8 @@ class Scheduling:
         now = self._clock()
         trigger, due = wishes.trigger(str(args.get("when", "")), self._folder, now)
         remind, files = bool(args.get("remind")), [str(one) for one in args.get("files") or ()]
-        if remind and files:
-            raise UsageError("A reminder writes no files.", "Leave out `files`, or set `remind` to false.")
+        # Words alone write no file: who names one wants the task done.
+        remind = remind and not files
         if len(files) > _MOST_FILES:
             raise UsageError(f"These are more than {_MOST_FILES} files.", "Name a folder with /** behind it.")
         allow = tuple((str(rules.parse(f"write({self._inside(name)})")), "") for name in files)

@@ -161,7 +161,7 @@ def test_without_a_yes_nothing_is_left(tmp_path: Path, answer: Answer) -> None:
     [
         ({"task": " ", "when": "18:30", "remind": True}, "task is empty"),
         ({"task": "x", "when": "soon", "remind": True}, "Say when as one of"),
-        ({"task": "x", "when": "18:30", "remind": True, "files": ["a"]}, "reminder writes no files"),
+        ({"task": "x", "when": "18:30", "remind": True, "files": ["../a"]}, "no file in"),
         ({"task": "x", "when": "18:30", "remind": False, "files": ["../a"]}, "no file in"),
         ({"task": "x", "when": "18:30", "remind": False, "files": ["/etc/passwd"]}, "no file in"),
         ({"task": "x", "when": "18:30", "remind": False, "files": ["."]}, "no file in"),
