@@ -76,7 +76,7 @@ async def _ask(args: argparse.Namespace) -> None:
     from localagent.store import settings
 
     chosen_settings = replace(settings.load(), threads=args.threads)
-    engine: Any = wiring.local_engine(chosen_settings, args.model, _missing)
+    engine: Any = wiring.chosen_engine(chosen_settings, args.model, _missing)
     done = {record["id"] for record in _read(args.out)}
     try:
         with args.out.open("a", encoding="utf-8") as out:

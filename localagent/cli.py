@@ -228,6 +228,7 @@ def _do(args: argparse.Namespace) -> int:
     # It takes as long as loading all that follows.
     launch.probe_soon()
     import asyncio
+    from dataclasses import replace
 
     from . import headless, wiring
     from .commands import goals
@@ -238,7 +239,9 @@ def _do(args: argparse.Namespace) -> int:
         goal, piped = goals.read(args.goal)
         chosen = settings.load()
         wiring.check(args)
-        engine = wiring.local_engine(chosen, args.model, lambda entry, chosen: _obtain(entry, chosen, args.pull))
+        if args.local_only:
+            chosen = replace(chosen, local_only=True)
+        engine = wiring.chosen_engine(chosen, args.model, lambda entry, chosen: _obtain(entry, chosen, args.pull))
 
         async def run() -> TurnEnded:
             session = await wiring.for_do(args, engine, chosen)

@@ -59,7 +59,7 @@ class Rooms:
         from .gateway.post import ChatPost
 
         chosen = await asyncio.to_thread(settings.load)
-        engine = await asyncio.to_thread(wiring.local_engine, chosen, self._model, _only_what_is_here)
+        engine = await asyncio.to_thread(wiring.chosen_engine, chosen, self._model, _only_what_is_here)
         grants, post = who.grants, self._office.post
         if post is not None:
             post = ChatPost.of(post, self._mailer, who)
@@ -122,7 +122,7 @@ def _made(defaults: Defaults, model: str | None) -> tuple[Gateway, Office]:
     }
     command.begins(list(receivers))
     # Said now, and not to the first who writes.
-    wiring.local_model(chosen, model, _only_what_is_here)
+    wiring.chosen_engine(chosen, model, _only_what_is_here)
     house = Rooms(defaults, model, office, mailer)
     return Gateway(Gate(), Inbox(), house, mailer, replies, receivers, command.say), office
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    import argparse
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from .agent.session import Session
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from .values import ToolSpec
 
 
-def needs(name: str, commands: Iterable[str], at_terminal: Callable[[], bool]) -> tuple[object, ...]:
+def needs(name: str, commands: Mapping[str, tuple[str, str]], at_terminal: Callable[[], bool]) -> tuple[object, ...]:
     """What a command is handed besides its arguments."""
-    given = {"completion": list(commands), "model": _bench, "bench": _bench, "serve": _server, "acp": _editor, "mcp": _tools}
+    given = {"completion": _parsers(commands), "model": _bench, "bench": _bench, "serve": _server, "acp": _editor, "mcp": _tools}
     if name in given:
         return (given[name],)
     if name == "jobs":
@@ -83,7 +84,7 @@ def _editor(model: str | None, mode: str | None) -> None:
 
     async def session(folder: str, resume: str | None) -> Session:
         chosen = settings.load()
-        engine = await asyncio.to_thread(wiring.local_engine, chosen, model, obtain)
+        engine = await asyncio.to_thread(wiring.chosen_engine, chosen, model, obtain)
         words = ["-", "--cwd", folder, *(["--resume", resume] if resume else []), *(["--mode", mode] if mode else [])]
         return await wiring.for_do(arguments.of_do(words), engine, chosen)
 
@@ -102,3 +103,22 @@ def _tools(words: Sequence[str]) -> None:
         return await wiring.for_do(arguments.of_do(words), caller, settings.load())
 
     running.run(session)
+
+
+def _parsers(commands: Mapping[str, tuple[str, str]]) -> Callable[[], Mapping[str, argparse.ArgumentParser]]:
+    """Makes the parser of each command."""
+
+    def made() -> dict[str, argparse.ArgumentParser]:
+        import argparse
+        from importlib import import_module
+
+        from .commands import arguments
+
+        found: dict[str, argparse.ArgumentParser] = {}
+        for name, (where, _) in commands.items():
+            found[name] = argparse.ArgumentParser(prog=name)
+            module = import_module(f".{where}", __package__) if where else arguments
+            (getattr(module, f"configure_{name}", None) or module.configure)(found[name])
+        return found
+
+    return made

@@ -69,7 +69,7 @@ class Terminal:
     async def engine_for(self, model: str | None) -> Engine:
         """The engine of a model that is here; the next session has it too."""
         wiring = await asyncio.to_thread(_wiring)
-        made = await asyncio.to_thread(wiring.local_engine, self._chosen, model, _only_what_is_here)
+        made = await asyncio.to_thread(wiring.chosen_engine, self._chosen, model, _only_what_is_here)
         self._engine, self._model, self.context = made, model, self._chosen.context
         return made
 
@@ -150,6 +150,11 @@ def _refuse(chosen: Settings, model: str | None) -> None:
     from .engine import catalogue, models
 
     try:
-        models.refuse_hosted(models.chosen(chosen, model, catalogue.load()))
+        entry = models.chosen(chosen, model, catalogue.load())
+        models.refuse_remote(entry, chosen)
+        if entry.hosted:
+            from .engine.remote import keys
+
+            keys.needed(entry)
     except ModelMissing:
         return

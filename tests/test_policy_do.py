@@ -79,7 +79,7 @@ def test_a_bad_file_stops_the_start(
     work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, mode: int, said: str
 ) -> None:
     lay(text).chmod(mode)
-    monkeypatch.setattr(wiring, "local_engine", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr(wiring, "chosen_engine", lambda *_: pytest.fail("it went on"))
     assert cli.main(["do", "x"]) == 7
     out, err = capsys.readouterr()
     assert out == "" and said in err and len(err.splitlines()) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from ..engine import catalogue, models, offers, reuse
 from ..engine.catalogue import Catalogue, Entry
 from ..errors import LocalAgentError, ModelMissing, StoreError, UsageError
 from ..store import settings as config
-from . import stopping
+from . import model_key, stopping
 from .pulling import Bar, Lines, ask, fetch, obtain, offer, say
 
 if TYPE_CHECKING:
@@ -49,6 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     checked = actions.add_parser("check", help="is the file what it should be, and does the model call tools well?")
     checked.add_argument("id", metavar="ID", nargs="?", help="default: the model in use")
     checked.add_argument("--json", action="store_true", help="for programs")
+    key = actions.add_parser("key", help="store the key of a provider of hosted models, or forget it")
+    key.add_argument("provider", metavar="PROVIDER", help="such as zai, openrouter, alibaba")
+    key.add_argument("--forget", action="store_true", help="remove it instead")
     removed = actions.add_parser("rm", help="delete a downloaded model")
     removed.add_argument("id", metavar="ID")
     removed.add_argument("--yes", action="store_true", help="do not ask")
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace, bench: Bench) -> int:
 
         chosen, known = config.load(), catalogue.load()
         return check.check(models.chosen(chosen, args.id, known), chosen, known, bench, as_json=args.json)
-    actions = {"list": _list, "pull": _pull, "use": _use, "info": _info, "rm": _rm}
+    actions = {"list": _list, "pull": _pull, "use": _use, "info": _info, "rm": _rm, "key": model_key.run}
     return actions[args.action](args, config.load(), catalogue.load())
 
 
@@ -100,8 +102,7 @@ def _row(entry: Entry, fit: Fit) -> list[str]:
     from ..engine.partial import size_text
 
     if entry.hosted:
-        key = entry.remote.key_env if entry.remote else ""
-        return [entry.id, "", "", "", f"hosted ({key} {'is' if os.environ.get(key) else 'not'} set)", entry.note]
+        return [entry.id, "", "", "", f"hosted ({model_key.told(entry)})", entry.note]
     size = size_text(entry.bytes) if entry.parts else ""
     return [entry.id, size, f"{gib(fit.need)} GiB", _verdict(fit), _where(entry), entry.note or _quant_note(entry)]
 
@@ -229,9 +230,9 @@ def _use(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
     print(f"{entry.id} is now the model in use.")
     if entry.hosted:
         remote = entry.remote
-        say(f"What you write will be sent to {remote.base_url}." if remote else "")
-        if remote and remote.key_env and not os.environ.get(remote.key_env):
-            say(f"Set {remote.key_env} to your key first.")
+        say(model_key.leaves(entry))
+        if remote and remote.key_env and not model_key.there(remote):
+            say(f"It needs your key first: localagent model key {remote.provider}")
     elif offers.here(entry) is None:
         say(f"It is not on this machine yet: localagent model pull {entry.id}")
     return _DONE
@@ -290,9 +291,7 @@ def _lines(entry: Entry, found: Fit, known: Catalogue) -> list[tuple[str, str]]:
         ("thinking", "can think" if entry.thinks else ""),
     ]
     if entry.remote is not None:
-        key = entry.remote.key_env
-        has_key = f"{key} ({'' if os.environ.get(key) else 'not '}set)"
-        return [*shown, ("hosted at", entry.remote.base_url), ("key", has_key)]
+        return [*shown, ("hosted at", entry.remote.base_url), ("key", model_key.told(entry)), ("note", model_key.leaves(entry))]
     if entry.repository:
         shown.append(("repository", f"{entry.repository} @ {entry.revision}"))
     for part in entry.parts:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..engine import catalogue, reuse
 from ..engine.catalogue import Entry
 from ..engine.partial import size_text
-from ..errors import LocalAgentError, ModelError, ModelMissing, StoreError
+from ..errors import LocalAgentError, ModelMissing, StoreError
 from ..store import settings as config
 
 if TYPE_CHECKING:
@@ -57,9 +57,6 @@ def obtain(entry: Entry, chosen: Settings, *, pull: bool, person: bool) -> tuple
     Returns the entry (another one only where the person picked it) and its file. ModelMissing
     names the commands that help.
     """
-    if entry.hosted:
-        hint = "`localagent model list` shows what fits."
-        raise ModelError(f"{entry.id} is hosted, and only models on this machine can be run.", hint)
     if pull:
         return entry, fetch(entry, chosen)
     if person:

@@ -7,7 +7,7 @@ user's disk is comes from `reuse`; what a machine can hold, from `fit`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import ModelMissing, UsageError
@@ -20,10 +20,11 @@ __all__ = ["Catalogue", "Entry", "Expect", "Memory", "Packages", "Part", "Remote
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Entries by id, in the order of the files."""
+    """Entries by id, in the order of the files. `providers` are the endpoints by their names."""
 
     entries: Mapping[str, Entry]
     default: str
+    providers: Mapping[str, Remote] = field(default_factory=dict)
 
     def get(self, id: str) -> Entry:
         """The entry of that id (in any case of letters). UsageError names the nearest ids."""
@@ -42,7 +43,10 @@ class Catalogue:
         raise UsageError(f"There is no model {id!r} in the catalogue.", hint)
 
     def find(self, wanted: str) -> Entry:
-        """By id, or by the path of a GGUF file (anything with a slash, or ending in .gguf)."""
+        """By id, by PROVIDER/MODEL, or by the path of a GGUF file (anything else with a slash, or ending in .gguf)."""
+        provider, slash, model = wanted.partition("/")
+        if slash and model and (remote := self.providers.get(provider.lower())) is not None and not Path(wanted).is_file():
+            return Entry(id=f"{provider.lower()}/{model}", name=model, thinks=bool(remote.thinking), remote=replace(remote, model=model))
         return entry_of_file(Path(wanted)) if is_path(wanted) else self.get(wanted)
 
     def variants(self, entry: Entry) -> list[Entry]:

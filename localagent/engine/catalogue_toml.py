@@ -26,8 +26,8 @@ class _All:
     default: Value | None = None
 
 
-def read(files: Sequence[Path]) -> tuple[Mapping[str, Entry], str]:
-    """(entries by id, the default's id). A later file adds, and replaces what it names again."""
+def read(files: Sequence[Path]) -> tuple[Mapping[str, Entry], str, Mapping[str, Remote]]:
+    """(entries by id, the default's id, endpoints by the names of their providers). A later file adds, and replaces what it names again."""
     known = _All()
     for where in files:
         _collect(_parsed(where), known)
@@ -40,7 +40,8 @@ def read(files: Sequence[Path]) -> tuple[Mapping[str, Entry], str]:
     default = known.default.value
     if not isinstance(default, str) or default not in entries:
         known.default.refuse(f"there is no model {default!r}")
-    return entries, default
+    remotes = {name: _remote(name, table, "") for name, table in known.providers.items() if "base_url" in table}
+    return entries, default, remotes
 
 
 def _parsed(where: Path) -> File:
@@ -138,15 +139,14 @@ def _hosted(id: str, table: Table, known: _All) -> Entry:
         table["provider"].refuse(f"there is no [provider.{name}]")
     if "base_url" not in provider:
         table["provider"].refuse(f"[provider.{name}] has no base_url")
-    remote = Remote(
-        provider["base_url"].value,
-        _get(provider, "key_env", ""),
-        _get(table, "model", id),
-        _get(provider, "thinking", ""),
-        _get(provider, "echo", ""),
-        name,
-    )
+    remote = _remote(name, provider, _get(table, "model", id))
     return Entry(id=id, remote=remote, **_common(id, table))
+
+
+def _remote(name: str, provider: Table, model: str) -> Remote:
+    told = (_get(provider, key, "") for key in ("key_env", "thinking", "echo"))
+    key_env, thinking, echo = told
+    return Remote(provider["base_url"].value, key_env, model, thinking, echo, name)
 
 
 def _local(id: str, table: Table, known: _All) -> Iterator[Entry]:

@@ -35,24 +35,34 @@ def choose(settings: Settings, wanted: str | None, known: Catalogue | None = Non
     return entry, path
 
 
-def ready(settings: Settings, wanted: str | None, obtain: Callable[[Entry, Settings], tuple[Entry, Path]]) -> tuple[Entry, Path]:
-    """The model the user chose and its file.
+def ready(settings: Settings, wanted: str | None, obtain: Callable[[Entry, Settings], tuple[Entry, Path]]) -> tuple[Entry, Path | None]:
+    """The model the user chose and its file, None for one behind an endpoint.
 
     `obtain` gets a model that is not here (or the one a person took instead), or raises ModelMissing. ModelError for
-    a model of another machine.
+    a model of another machine where the settings allow only those of this one.
     """
     entry, path = choose(settings, wanted)
-    refuse_hosted(entry)
+    if entry.hosted:
+        refuse_remote(entry, settings)
+        return entry, None
     return (entry, path) if path is not None else obtain(entry, settings)
 
 
-def refuse_hosted(entry: Entry) -> None:
-    """Raises ModelError for a model of another machine."""
-    if entry.hosted:
+def refuse_remote(entry: Entry, settings: Settings) -> None:
+    """Raises ModelError for a model of another machine where only those of this one may be used."""
+    from .remote import keys
+
+    if settings.local_only and entry.remote is not None and not keys.is_here(entry.remote):
         raise ModelError(
-            f"{entry.id} runs on another machine, and this version runs local models only.",
+            f"{entry.id} runs on another machine, and only models of this one may be used (local_only).",
             "Choose one with `localagent model list`.",
         )
+
+
+def refuse_hosted(entry: Entry) -> None:
+    """Raises ModelError for a model that has no file here."""
+    if entry.hosted:
+        raise ModelError(f"{entry.id} is no model on this machine.", "Choose one with `localagent model list`.")
 
 
 def chosen(settings: Settings, wanted: str | None, known: Catalogue) -> Entry:

@@ -140,7 +140,8 @@ class Machine:
         id, _, source = name.strip().partition(" ")
         offer = next((one for one in found if one.entry.id == id.lower()), None)
         if offer is not None and offer.entry.hosted:
-            self.tell(offered.hosted(offer), "warning")
+            if await self._use(name):
+                self.tell(offered.hosted(offer), "warning")
         elif offer is not None and offer.path is None:
             if source and source not in offer.entry.sources:
                 sources = ", ".join(offer.entry.sources)
@@ -159,18 +160,19 @@ class Machine:
         window = Reader(t("{model} is too big", model=offer.entry.id), lines, {"d": t("downloads it all the same")})
         self._app.push_screen(window, lambda key: self.soon(self.fetch(offer, source)) if key == "d" else None)
 
-    async def _use(self, name: str) -> None:
-        """Let a model answer from now on, in the conversation that runs."""
+    async def _use(self, name: str) -> bool:
+        """Let a model answer from now on, in the conversation that runs; whether it will."""
         if self._app.driver.session is None:
             self._open(name)
-            return
+            return True
         try:
             engine = await self._app.house.engine_for(name)
         except LocalAgentError as error:
             self.tell(str(error), "error")
-            return
+            return False
         self._app.driver.switch(engine)
         self.tell(t("{model} answers from the next request on.", model=engine.model))
+        return True
 
     def _open(self, name: str | None) -> None:
         self.lacking, self._told_lacking = "", False

@@ -48,7 +48,7 @@ def place(offer: Offer) -> str:
 def verdict(offer: Offer) -> str:
     """Whether it fits, in a word or two."""
     if offer.entry.hosted:
-        return t("not run by this version")
+        return t("what you write goes there")
     told = {
         "fits": t("fits"),
         "tight": t("tight"),
@@ -71,7 +71,9 @@ def detail(offer: Offer) -> str:
 
 
 def hosted(offer: Offer) -> str:
-    return t("{model} runs on another machine, and this version runs local models only.", model=offer.entry.id)
+    from ..engine.remote import keys
+
+    return keys.leaves(offer.entry) or t("{model} answers from an endpoint on this machine.", model=offer.entry.id)
 
 
 class ModelPicker(Picker):

@@ -21,7 +21,7 @@ from ..store import channels, credentials, mask_key, paths, transcript
 from ..store.journal import Journal
 from ..store.workspace import folder
 from ..values import Mode
-from .engines import Obtain, engine_of, judged_engine, local_engine, local_model
+from .engines import Obtain, chosen_engine, engine_of, judged_engine, local_model
 from .standing import holds, policy, stored
 from .toolset import holds_background, registry
 
@@ -34,8 +34,18 @@ if TYPE_CHECKING:
     from ..toolbox.registry import Registry
 
 __all__ = [
-    "check", "engine_of", "folder", "for_do", "for_job", "job_tools", "journal", "judged_engine", "local_engine", "local_model",
-    "registry", "schema",
+    "check",
+    "chosen_engine",
+    "engine_of",
+    "folder",
+    "for_do",
+    "for_job",
+    "job_tools",
+    "journal",
+    "judged_engine",
+    "local_model",
+    "registry",
+    "schema",
 ]  # fmt: skip
 
 # Models of so many bytes, 7 billion weights at 4 bits, are offered the tool `plan`: smaller ones do not use it.
@@ -98,6 +108,7 @@ async def for_do(
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
         notices=(
+            *_leaving(engine),
             *recovered,
             *laid.notices,
             *unreadable,
@@ -108,6 +119,12 @@ async def for_do(
         post=office.post if office is not None else None,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
+
+
+def _leaving(engine: Engine) -> tuple[str, ...]:
+    """What leaves this machine with such an engine."""
+    told = getattr(engine, "leaves", "")
+    return (told,) if told else ()
 
 
 async def for_job(job: Job, obtain: Obtain) -> Session:
@@ -123,7 +140,7 @@ async def for_job(job: Job, obtain: Obtain) -> Session:
         cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
         max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None,
     )  # fmt: skip
-    engine = local_engine(chosen, job.model or None, obtain)
+    engine = chosen_engine(chosen, job.model or None, obtain)
     try:
         session = await for_do(args, engine, chosen, job=True)
     except BaseException:

@@ -17,19 +17,30 @@ if TYPE_CHECKING:
 Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
 
 
-def local_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engine:
-    """The engine for the model the user chose, never for another that nobody agreed to."""
-    return engine_of(*local_model(chosen, wanted, obtain), chosen)
+def chosen_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engine:
+    """The engine for the model the user chose, never for another that nobody agreed to.
 
-
-def local_model(chosen: Settings, wanted: str | None, obtain: Obtain) -> tuple[Entry, Path]:
-    """The model the user chose and its file.
-
-    `obtain` gets a model that is not here (or the one a person took instead), or raises ModelMissing.
+    `obtain` gets a model that is not here (or the one a person took instead), or raises ModelMissing. ModelError for a model
+    of another machine that has no key, or where only those of this one may be used.
     """
     from ..engine import models
 
-    return models.ready(chosen, wanted, obtain)
+    entry, path = models.ready(chosen, wanted, obtain)
+    if path is not None:
+        return engine_of(entry, path, chosen)
+    from ..engine.remote import RemoteEngine, keys
+
+    return RemoteEngine(entry, keys.needed(entry))
+
+
+def local_model(chosen: Settings, wanted: str | None, obtain: Obtain) -> tuple[Entry, Path]:
+    """The model the user chose and its file. ModelError for one that has none here."""
+    from ..engine import models
+
+    entry, path = models.ready(chosen, wanted, obtain)
+    models.refuse_hosted(entry)
+    assert path is not None
+    return entry, path
 
 
 def engine_of(entry: Entry, path: Path, chosen: Settings) -> LocalEngine:

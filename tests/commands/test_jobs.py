@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import plistlib
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from localagent import cli
-from localagent.commands import completion, job_making
 from localagent.errors import UsageError
 from localagent.jobs import installing
 from localagent.store import lock, paths
@@ -145,12 +143,3 @@ def test_installing_asks_and_leaves_nothing_behind_where_it_is_refused(tmp_path:
     assert cli.main(["jobs", "uninstall", "--yes"]) == 3
     monkeypatch.setattr(installing, "tell", refuse)
     assert cli.main(["jobs", "install", "--yes"]) == 1 and not unit.path.exists()
-
-
-def test_completion_knows_every_option(capsys) -> None:
-    parser = argparse.ArgumentParser()
-    job_making.configure(parser)
-    known = {option for action in parser._actions for option in action.option_strings if option.startswith("--")} - {"--help"}
-    assert known <= set(completion._JOBS.split())
-    for shell in ("bash", "zsh", "fish"):
-        assert cli.main(["completion", shell]) == 0 and "--on-change" in capsys.readouterr().out

@@ -28,7 +28,7 @@ from tests.fakes import ScriptedEngine, call
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     made = ScriptedEngine()
-    monkeypatch.setattr(wiring, "local_engine", lambda chosen, wanted, obtain: made)
+    monkeypatch.setattr(wiring, "chosen_engine", lambda chosen, wanted, obtain: made)
     return made
 
 

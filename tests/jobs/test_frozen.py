@@ -44,7 +44,7 @@ def _job(folder: Path, **more) -> Job:
 
 
 def _run(job: Job, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, delta: str = "") -> tuple[running.Outcome, Run]:
-    monkeypatch.setattr(wiring, "local_engine", lambda chosen, wanted, obtain: engine)
+    monkeypatch.setattr(wiring, "chosen_engine", lambda chosen, wanted, obtain: engine)
     store = Jobs()
     store.add(job, 0.0)
     begun = store.begin(job.id, "it was due", delta, me(), START, after=None)
@@ -94,7 +94,7 @@ def test_a_tool_that_can_do_more_by_now_is_left_out(tmp_path: Path, monkeypatch)
 
 def test_a_rule_holds_for_the_program_it_was_made_for(tmp_path: Path, monkeypatch) -> None:
     job = _job(tmp_path, allow=(("run(make test)", "another program"),))
-    monkeypatch.setattr(wiring, "local_engine", lambda chosen, wanted, obtain: Listening("Done."))
+    monkeypatch.setattr(wiring, "chosen_engine", lambda chosen, wanted, obtain: Listening("Done."))
     session = asyncio.run(wiring.for_job(job, lambda entry, chosen: (entry, Path())))
     assert session.setting.policy("ask", (), 0).rules.allow == ()
     assert any("run(make test) is not what it was" in text for text in session.setting.notices)

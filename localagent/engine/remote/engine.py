@@ -13,7 +13,7 @@ from ...values import Message, Text, Timings, ToolSpec
 from .. import gbnf
 from ..base import Delta, Options, spelt
 from ..entry import Entry
-from . import form
+from . import form, keys
 from .form import Memory
 from .reading import Reading
 from .wire import Wire, _Final
@@ -22,13 +22,15 @@ from .wire import Wire, _Final
 class RemoteEngine:
     """Answers with `entry`'s model. `key` is its secret, "" where the endpoint wants none.
 
+    `leaves` says what is sent to another machine, "" for nothing.
+
     Nothing holds the endpoint to the tools' schemas: names and arguments are checked behind it like any model's.
     """
 
     def __init__(self, entry: Entry, key: str) -> None:
         if entry.remote is None:
             raise ValueError(f"{entry.id} is no model of an endpoint")
-        self.model = entry.id
+        self.model, self.leaves = entry.id, keys.leaves(entry)
         self._entry, self._remote = entry, entry.remote
         self._wire = Wire(entry.remote, key)
         self._memory = Memory()
