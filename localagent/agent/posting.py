@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import mimetypes
 import os
-import stat
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..channels.sender import Sender, me
-from ..errors import ToolError
+from ..errors import StoreError, ToolError
 from ..store import contacts
 from ..store.contacts import Contact
 from ..store.outbox import Entry, Outbox, fingerprint
+from ..store.pinned import open_real
 from ..values import Attachment, Outgoing, Receipt
 
 _MOST_BYTES = 25 * 1024 * 1024
@@ -111,34 +112,56 @@ class Post:
     def drafts(self, messages: Sequence[Outgoing], session: str, call: str) -> list[Entry]:
         return [self.outbox.draft(message, f"{session}/{call}/{n}/{fingerprint(message)}", session) for n, message in enumerate(messages)]
 
-    async def deliver(self, ids: Sequence[str]) -> AsyncGenerator[str | list[Entry], None]:
-        """Hold, send, wait: lines for the person, then the entries as they stand. Interrupted, what is still held is cancelled."""
+    async def deliver(self, agreed: Sequence[Entry]) -> AsyncGenerator[str | list[Entry], None]:
+        """Hold, send, wait: lines for the person, then the entries as they stand.
+
+        Where one is not what was agreed to any more, none goes out. However this ends before it is over (interrupted, closed,
+        a full disk), what is still held is cancelled.
+        """
         try:
-            for id in ids:
+            for entry in agreed:
                 # Not in a thread: an interruption would leave it behind, and it would hold what was taken back.
-                self.outbox.hold(id, self.hold_s, me())
+                self.outbox.hold(entry.id, self.hold_s, me(), seen=entry)
             if self.hold_s >= 1:
                 yield f"goes out in {self.hold_s:.0f} s\n"
             await asyncio.sleep(self.hold_s)
-            yield await self.sender.wait_for(list(ids))
-        except asyncio.CancelledError:
-            for id in ids:
-                if self.outbox.get(id).state in ("draft", "held"):
-                    self.outbox.cancel(id)
+            over = await self.sender.wait_for([entry.id for entry in agreed])
+        except BaseException:
+            for entry in agreed:
+                self._take_back(entry)
             raise
+        yield over
+
+    def _take_back(self, agreed: Entry) -> None:
+        """Cancel it, unless it is over or somebody has changed it meanwhile."""
+        with contextlib.suppress(StoreError):
+            now = self.outbox.get(agreed.id)
+            ours = now.state == "draft" == agreed.state or (now.state == "held" and now.owner in ("", me()))
+            if ours and now.message == agreed.message:
+                self.outbox.cancel(agreed.id)
+
+
+def pinned(messages: Sequence[Outgoing]) -> tuple[list[Outgoing], dict[str, str]]:
+    """The messages with the real paths of their files, and for each the path that was asked for.
+
+    What is judged from here on is what `with_files` opens, whatever links are changed meanwhile.
+    """
+    asked = {one.path: os.path.realpath(one.path) for message in messages for one in message.attachments}
+    made = [
+        replace(message, attachments=tuple(replace(one, path=asked[one.path]) for one in message.attachments)) for message in messages
+    ]
+    return made, {real: given for given, real in asked.items()}
 
 
 def with_files(message: Outgoing) -> Outgoing:
-    """The message with what its attachments are now. Raises ToolError."""
+    """The message with what its attachments are now, whose paths are real ones. Raises ToolError."""
     return replace(message, attachments=tuple(_looked_at(one) for one in message.attachments))
 
 
 def _looked_at(attachment: Attachment) -> Attachment:
     try:
-        with open(os.open(attachment.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        with open_real(attachment.path) as file:
             facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):
-                raise ToolError(f"{attachment.name} is no plain file and cannot be sent.")
             if facts.st_size > _MOST_BYTES:
                 raise ToolError(f"{attachment.name} has {facts.st_size:,} bytes; more than 25 MB cannot be sent.")
             digest = hashlib.file_digest(file, "sha256").hexdigest()
