@@ -225,4 +225,5 @@ def _is_address(kind: str, text: str) -> bool:
         return text[:1] in ("@", "!", "#") and ":" in text
     if kind == "telegram":
         return text.lstrip("-").isdigit() or (text.startswith("@") and ":" not in text)
-    return kind in ("ntfy", "webhook", "desktop")
+    # A topic or a receiver's own word can be anything: a name that is in no contact must not become one.
+    return kind == "desktop"

@@ -67,7 +67,8 @@ def _open(
     """Why to ask, each by its name and in words; empty where rules lift all of it."""
     found = [("repeated", told) for told in repeats.values()]
     for place, message in zip(places, messages, strict=True):
-        named = bool(message.name) or provenance.named(message.address, ctx.said or "")
+        said = ctx.said or ""
+        named = bool(message.name) or (provenance.named(message.address, said) and (message.address.isascii() or message.address in said))
         if not named and not _rule(place, ctx, exact=True):
             found.append(("stranger", f"{message.address} is in no contact, and does not come from your own words"))
     for file in files:

@@ -14,9 +14,10 @@ import pytest
 from localagent import events as e
 from localagent.agent import posting
 from localagent.agent.posting import Answerable, Post
+from localagent.agent.shown import message_lines
 from localagent.channels.base import Health
 from localagent.channels.sender import Sender
-from localagent.errors import StoreError
+from localagent.errors import StoreError, ToolError
 from localagent.policy import rules
 from localagent.policy.context import Context
 from localagent.store import contacts
@@ -384,3 +385,24 @@ def test_who_stops_listening_in_the_hold_has_taken_it_back(tmp_path):
 
     asyncio.run(left())
     assert world.outbox.get(entry.id).state == "cancelled"
+
+
+def test_a_domain_in_another_alphabet_is_shown_as_servers_know_it():
+    lines = message_lines(Outgoing("work", "anna@\u0430\u0440\u0440\u04cf\u0435.com", "Hi"))
+    assert "xn--80ak6aa92e.com" in lines[1] and "CAREFUL" in lines[1]
+    assert "CAREFUL" not in "".join(message_lines(Outgoing("work", "anna@example.org", "Hi")))
+
+
+def test_a_rule_or_a_word_for_an_address_is_not_for_its_look_alike(tmp_path):
+    world, person = _world(tmp_path, {"to": "\u212aate@x.org", "text": "Hi"}, allow=["send(work:kate@x.org)"])
+    world.run(person, "write to kate@x.org")
+    assert "in no contact" in person.asked[0][0].reason
+
+
+def test_a_name_in_no_contact_is_no_topic_and_no_word_for_a_receiver(tmp_path):
+    for kind in ("ntfy", "webhook"):
+        world, _ = _world(tmp_path)
+        post = replace(world.session.setting.post, channels=(("hook", kind),))
+        with pytest.raises(ToolError, match="is no contact and no address"):
+            post.resolved(Outgoing("", "", "Hi", name="Zoltan"))
+        assert post.resolved(Outgoing("hook", "", "Hi", name="alerts")).address == "alerts"
