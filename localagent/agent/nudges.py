@@ -23,11 +23,24 @@ _UNDONE = (
     "Nothing on the disk has changed so far. If the request needs a file or folder to be made or changed, do it now with a call; "
     "else answer without saying that something was changed."
 )
+_LOOKED = (
+    "So far you have only looked: nothing is saved, written or sent. The request was: {request}\n"
+    "If it wants something saved, written or sent, do it now with a call, with the values you have seen. Else give your answer again."
+)
+_DO_IT = "That is said, and not done. Make the call for it now."
+_REQUEST = 500
+_DEED = re.compile(
+    r"(?:^|[.,;:!?]\s+|\b(?:and|then|please|und|bitte|y|luego|et|puis)\s+)(?:"
+    r"save|store|write|put|add|send|reply|answer|respond|forward|tell \w+ (?:by|that)|speicher\w*|schreib\w*|send\w*|schick\w*|antwort\w*|"
+    r"beantwort\w*|guarda\w*|escrib\w*|env\w*|respond\w*|contest\w*|enregistr\w*|écri\w*|répon\w*)\b",
+    re.IGNORECASE,
+)
 _CLAIMED = re.compile(
     r"\bI(?:'ve| have)?(?: \w+)? "
     r"(?:wrote|written|created|made|moved|renamed|deleted|removed|added|appended|changed|replaced|updated|saved|copied|merged|sorted)\b",
     re.IGNORECASE,
 )
+_PROMISED = re.compile(r"\b(?:I(?:'ll| will| am going to| can| need to| should)|let me)\b", re.IGNORECASE)
 _FENCE = re.compile(r"```\w*\n.+?```", re.S)
 
 
@@ -44,17 +57,30 @@ def repeated(earlier: str) -> str:
 
 @dataclass(slots=True)
 class Nudges:
-    given: set[str] = field(default_factory=set)
+    """`insists`: the request asks for a deed, the model says that it is done, and it is not: its next answer is to be a call."""
 
-    def after(self, done: MessageDone, so_far: Tally) -> str | None:
-        """What to tell the model after an answer without calls; None lets the answer stand."""
+    given: set[str] = field(default_factory=set)
+    insists: bool = False
+
+    def after(self, done: MessageDone, so_far: Tally, request: str = "") -> str | None:
+        """What to tell the model after an answer without calls; None lets the answer stand. `request` is in the user's own words."""
         text = done.message.text.strip()
+        self.insists = False
         if not text:
             return self._once("empty", _EMPTY)
         if so_far.broken:
             return self._once("failed", _FAILED)
         if not so_far.changed and _CLAIMED.search(text):
+            if "claimed" not in self.given and _DEED.search(request):
+                self.insists = not so_far.denied and not so_far.questions
+                return self._once("claimed", _LOOKED.format(request=request[:_REQUEST]) if "looked" not in self.given else _UNDONE)
             return self._once("claimed", _UNDONE)
+        looked = so_far.calls and not so_far.receipts and not so_far.denied and not so_far.questions
+        if looked and not self.given and _DEED.search(request):
+            return self._once("looked", _LOOKED.format(request=request[:_REQUEST]))
+        if looked and "looked" in self.given and _DEED.search(request) and _PROMISED.search(text):
+            self.insists = True
+            return self._once("promised", _DO_IT)
         if so_far.calls == 0 and _FENCE.search(text):
             return self._once("described", _DESCRIBED)
         return None

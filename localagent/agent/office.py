@@ -81,7 +81,8 @@ class Office:
         if stored is None:
             return None
         message = stored.message
-        return Answerable(message.channel, message.chat or message.sender, message.subject, message.id, message.thread)
+        files = tuple(one.name for one in message.attachments)
+        return Answerable(message.channel, message.chat or message.sender, message.subject, message.id, message.thread, files)
 
     async def fetch(self) -> str:
         """Take in what is new on every channel that receives; what could not be reached, in words, "" where all was."""

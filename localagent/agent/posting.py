@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import mimetypes
 import os
@@ -26,13 +27,17 @@ _TICK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Answerable:
-    """A received message as an answer to it needs it: where it came from, and what keeps the conversation together."""
+    """A received message as an answer to it needs it: where it came from, and what keeps the conversation together.
+
+    `files` are the names of what is attached to it.
+    """
 
     channel: str
     address: str
     subject: str
     id: str
     thread: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class Post:
         made = self._to_contact(wish, contact, answered) if contact else self._to_address(wish, wish.name, answered)
         if answered is None or made.channel != answered.channel:
             return replace(made, reply_to="")
+        if contacts.same(made.address, answered.address):
+            made = replace(made, attachments=tuple(one for one in made.attachments if not _theirs(one, answered)))
         subject = made.subject or (answered.subject if answered.subject[:3].casefold() == "re:" else f"Re: {answered.subject}")
         return replace(made, reply_to=answered.id, thread=answered.thread, subject=subject if answered.subject else made.subject)
 
@@ -153,6 +160,17 @@ def pinned(messages: Sequence[Outgoing]) -> tuple[list[Outgoing], dict[str, str]
     return made, {real: given for given, real in asked.items()}
 
 
+def _theirs(attachment: Attachment, answered: Answerable) -> bool:
+    """Whether a file is only that of the message which is answered: who wrote it has it, and here it does not exist."""
+    return attachment.name in answered.files and not os.path.lexists(attachment.path)
+
+
+def left_out(wishes: Sequence[Outgoing], messages: Sequence[Outgoing]) -> list[str]:
+    """The names of files that were asked for and do not go along."""
+    pairs = zip(wishes, messages, strict=True)
+    return list(dict.fromkeys(one.name for wish, made in pairs for one in wish.attachments if one not in made.attachments))
+
+
 def with_files(message: Outgoing) -> Outgoing:
     """The message with what its attachments are now, whose paths are real ones. Raises ToolError."""
     return replace(message, attachments=tuple(_looked_at(one) for one in message.attachments))
@@ -166,7 +184,8 @@ def _looked_at(attachment: Attachment) -> Attachment:
                 raise ToolError(f"{attachment.name} has {facts.st_size:,} bytes; more than 25 MB cannot be sent.")
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ToolError(f"{attachment.name} cannot be read: {error.strerror}.") from None
+        hint = " Unless the user asked for a file, send it again with attachments=[]." if error.errno == errno.ENOENT else ""
+        raise ToolError(f"{attachment.name} cannot be read: {error.strerror}.{hint}") from None
     media_type = mimetypes.guess_type(attachment.name)[0] or "application/octet-stream"
     return replace(attachment, media_type=media_type, size=facts.st_size, sha256=digest)
 

@@ -31,6 +31,8 @@ async def send(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event
         return
     try:
         messages = [await asyncio.to_thread(post.resolved, wish) for wish in wishes]
+        if left := posting.left_out(wishes, messages):
+            life.result = replace(life.result, parts=(Text(f"Without {', '.join(left)}: whom you answer has sent that."),))
         messages, asked = await asyncio.to_thread(posting.pinned, messages)
         decision = sending.judge(messages, spec, hands.policy(), await asyncio.to_thread(post.repeats, messages), asked)
         if decision.verdict != "deny":

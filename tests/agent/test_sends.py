@@ -406,3 +406,18 @@ def test_a_name_in_no_contact_is_no_topic_and_no_word_for_a_receiver(tmp_path):
         with pytest.raises(ToolError, match="is no contact and no address"):
             post.resolved(Outgoing("", "", "Hi", name="Zoltan"))
         assert post.resolved(Outgoing("hook", "", "Hi", name="alerts")).address == "alerts"
+
+
+def test_the_file_of_a_message_is_not_sent_back_to_who_wrote_it(tmp_path):
+    args = {"to": "carl@example.net", "text": "Paid.", "reply_to": "m1", "files": ["menu.pdf", "mine.txt"]}
+    world, person = _world(tmp_path, args)
+    (world.workspace / "mine.txt").write_text("x")
+    post = world.session.setting.post
+    known = Answerable("work", "carl@example.net", "Lunch?", "<m1>", "", ("menu.pdf",))
+    world.session.setting = replace(world.session.setting, post=replace(post, received=lambda id: known))
+    result = results(world.run(person, "answer Carl and send mine.txt"))[0]
+    assert [one.name for one in world.channel.got[0].attachments] == ["mine.txt"]
+    assert result.text.splitlines()[0] == "Without menu.pdf: whom you answer has sent that."
+    world, person = _world(tmp_path, {**args, "to": "Anna"})
+    world.session.setting = replace(world.session.setting, post=replace(world.session.setting.post, received=lambda id: known))
+    assert "menu.pdf cannot be read" in results(world.run(person))[0].text
