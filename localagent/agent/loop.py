@@ -119,7 +119,8 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
             if turn.meanwhile() is not None:
                 tally.final = done.message.text.strip()
                 continue
-            hint = None if tally.conclude else nudged.after(done, tally, _request(turn))
+            names = [spec.name for spec in turn.hands.registry.specs()]
+            hint = None if tally.conclude else nudged.after(done, tally, _request(turn), names)
             if hint is None:
                 tally.final = done.message.text.strip()
                 async for event in _shaped(turn, tally, clock):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,23 +62,31 @@ class Nudges:
     given: set[str] = field(default_factory=set)
     insists: bool = False
 
-    def after(self, done: MessageDone, so_far: Tally, request: str = "") -> str | None:
-        """What to tell the model after an answer without calls; None lets the answer stand. `request` is in the user's own words."""
+    def after(self, done: MessageDone, so_far: Tally, request: str = "", tools: Collection[str] = ()) -> str | None:
+        """What to tell the model after an answer without calls; None lets the answer stand.
+
+        `request` is in the user's own words, `tools` are the names of those that may be called.
+        """
         text = done.message.text.strip()
         self.insists = False
         if not text:
             return self._once("empty", _EMPTY)
-        if so_far.broken:
-            return self._once("failed", _FAILED)
-        if not so_far.changed and _CLAIMED.search(text):
-            if "claimed" not in self.given and _DEED.search(request):
-                self.insists = not so_far.denied and not so_far.questions
-                return self._once("claimed", _LOOKED.format(request=request[:_REQUEST]) if "looked" not in self.given else _UNDONE)
-            return self._once("claimed", _UNDONE)
+        posted = [receipt.data.get("state") for receipt in so_far.receipts if receipt.kind == "sent"]
         looked = so_far.calls and not so_far.receipts and not so_far.denied and not so_far.questions
+        # A message of which nobody knows whether it went out is not to be sent again.
+        if so_far.broken and "failed" not in self.given and not {"unconfirmed", "sending", "held"}.intersection(posted):
+            return self._once("failed", f"{_FAILED}\nThe request was: {request[:_REQUEST]}" if request else _FAILED)
+        if not so_far.changed and _CLAIMED.search(text):
+            if looked and "claimed" not in self.given and _DEED.search(request):
+                self.insists = True
+                return self._once("claimed", _LOOKED.format(request=request[:_REQUEST]))
+            return self._once("claimed", _UNDONE)
         if looked and not self.given and _DEED.search(request):
             return self._once("looked", _LOOKED.format(request=request[:_REQUEST]))
-        if looked and "looked" in self.given and _DEED.search(request) and _PROMISED.search(text):
+        promised = "looked" in self.given and looked and _PROMISED.search(text)
+        # To name a call is not to make it.
+        named = "failed" in self.given and not so_far.denied and not posted and any("_" in name and name in text for name in tools)
+        if (promised or named) and _DEED.search(request):
             self.insists = True
             return self._once("promised", _DO_IT)
         if so_far.calls == 0 and _FENCE.search(text):

@@ -45,7 +45,8 @@ class Post:
     """`channels` are (name, kind) of those that can send, the usual one first. `received` finds a received message by its id.
 
     `hold_s` are the seconds in which a message can still be taken back. `told` gives a few lines about received messages
-    that a request seems to be about. `people` are names beside the contact book that a call may use.
+    that a request seems to be about. `people` are names beside the contact book that a call may use. `attached` finds in a text the name
+    of a file that came with a message, and the message's number.
     """
 
     outbox: Outbox
@@ -55,6 +56,7 @@ class Post:
     hold_s: float = 10.0
     told: Callable[[str], str] = lambda goal: ""
     people: tuple[str, ...] = ()
+    attached: Callable[[str], tuple[str, int] | None] = lambda text: None
 
     # ------------------------------------------------------------ who is meant
 

@@ -155,11 +155,11 @@ class Mail:
 def _next(found: Sequence[Stored]) -> str:
     """What can be done with them: a small model goes on with what it is told last."""
     number = str(found[0].number) if len(found) == 1 else "its number"
-    told = ["Nothing is saved, written or sent yet."]
+    told = ["write_file where something is to be written down"]
     if any(stored.message.attachments for stored in found):
-        told.append(f"If the user wants the file, call save_attachment with number={number} now.")
-    told.append(f"If the user wants an answer sent, call send_message with reply_to={number} now.")
-    return f"[{' '.join(told)} Else answer the user.]"
+        told.append(f"save_attachment with number={number} where the file is wanted")
+    told.append(f"send_message with reply_to={number} where an answer is to be sent")
+    return f"[Nothing is saved, written or sent yet. Next, as the user asked: {', '.join(told)}; else answer the user.]"
 
 
 def line(stored: Stored, shown: int = _SNIPPET) -> str:
@@ -169,7 +169,8 @@ def line(stored: Stored, shown: int = _SNIPPET) -> str:
     subject, text = _flat(message.subject)[:_SNIPPET], _flat(message.text)
     said = text if len(text) <= shown else f"{text[:shown]}… (read_message gives all)"
     about = f"{subject}: {said}" if subject and said else subject or said
-    return f"{stored.number}: received {_when(message.at)} from {_who(stored)}: {about}{files}"
+    # The time stands behind the text: before it, models take it for the one that the text is about.
+    return f"{stored.number}: from {_who(stored)}: {about}{files} (received {_when(message.at)})"
 
 
 def _who(stored: Stored) -> str:

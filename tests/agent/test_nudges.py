@@ -37,3 +37,23 @@ def test_who_did_something_or_was_refused_is_left_alone():
     sent = Tally(calls=1, receipts=[Receipt("sent", {"state": "sent"})])
     for so_far in (sent, Tally(calls=1, denied=["send(work:a@x.org)"]), Tally(calls=1, questions=1)):
         assert Nudges().after(_said("Done."), so_far, "Send Anna the news") is None
+
+
+def test_a_call_that_is_named_after_a_failure_is_to_be_made():
+    nudges, so_far = Nudges(), Tally(calls=1, broken=True)
+    request, tools = "Save her file into papers", ["save_attachment", "run"]
+    assert "call failed" in nudges.after(_said("It is not there."), so_far, request, tools)
+    assert "not done" in nudges.after(_said("Call save_attachment with number=3."), so_far, request, tools) and nudges.insists
+    nudges = Nudges()
+    nudges.after(_said("Zoe is no contact."), so_far, "Send Zoe hello", tools)
+    assert nudges.after(_said("Zoe is no contact; run the import."), so_far, "Send Zoe hello", tools) is None and not nudges.insists
+
+
+def test_nothing_makes_a_model_send_twice():
+    request, tools = "Answer her and add my number", ["send_message"]
+    for state in ("sent", "unconfirmed", "held"):
+        so_far = Tally(calls=1, receipts=[Receipt("sent", {"state": state})], broken=state != "sent")
+        nudges = Nudges()
+        for text in ("I have added the number.", "I will call send_message again.", "Call send_message."):
+            told = nudges.after(_said(text), so_far, request, tools)
+            assert not nudges.insists and "make it again" not in (told or "") and "nothing is saved, written or sent" not in (told or "")
