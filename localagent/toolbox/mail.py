@@ -155,9 +155,10 @@ class Mail:
 def _next(found: Sequence[Stored]) -> str:
     """What can be done with them: a small model goes on with what it is told last."""
     number = str(found[0].number) if len(found) == 1 else "its number"
-    told = ["write_file where something is to be written down"]
+    told = ["write_file where words of it are to be written down"]
     if any(stored.message.attachments for stored in found):
-        told.append(f"save_attachment with number={number} where the file is wanted")
+        # First, or the words take the place of the file.
+        told.insert(0, f"save_attachment with number={number} where the attached file is to be saved")
     told.append(f"send_message with reply_to={number} where an answer is to be sent")
     return f"[Nothing is saved, written or sent yet. Next, as the user asked: {', '.join(told)}; else answer the user.]"
 

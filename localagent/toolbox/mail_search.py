@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ..store.inbox import Inbox, Stored
 
 _WORD = re.compile(r"[^\W_]+(?:[.@_-][^\W_]+)*")
+_ADDRESS = re.compile(r"[^<>]*<([^<>]+)>\s*")
 _SHORT, _STEM, _ENDING = 2, 4, 3
 _COUNTED = 200
 _MOST_WORDS = 20
@@ -19,7 +20,8 @@ _MOST_WORDS = 20
 
 def search(inbox: Inbox, words: str, sender: str, limit: int, nearest: int) -> tuple[list[Stored], bool]:
     """At most `limit` messages that have all of it, the newest first, and True; else the `nearest` few and False."""
-    found = inbox.search(words, sender=sender, limit=limit)
+    # Senders are named as they are shown: "Anna Berg <anna@example.org>".
+    found = inbox.search(words, sender=_ADDRESS.sub(r"\1", sender).strip(), limit=limit)
     if found:
         return found, True
     scores: dict[int, float] = {}

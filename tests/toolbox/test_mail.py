@@ -60,6 +60,7 @@ def _numbers(result: ToolResult) -> list[str]:
         ({"words": "trains"}, ["2"]),
         ({"words": "drawer", "sender": "Emil's"}, ["3"]),
         ({"sender": "Emil Roth <emil@example.org>"}, ["3", "2"]),
+        ({"words": "train", "sender": "Emil Roth <emil@example.org>"}, ["2"]),
         ({"words": "zzz"}, ["4", "3", "2", "1"]),
         ({}, ["4", "3", "2", "1"]),
     ],
