@@ -18,7 +18,7 @@ from ..values import Message, Text, ToolSpec
 
 _WORD = re.compile(r"""'([^'\n]{1,255})'|"([^"\n]{1,255})"|([^\s"'`,;:!?()\[\]{}<>|=]{1,255})""")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[@!#][\w.=/-]+:[\w.-]+|@\w{4,}|(?<!\w)-?\d{5,}(?!\w)")
-_WROTE = re.compile(r"^(?:from: |\d+: [-\d]+ [\d:]+ from )(?:[^\n<]*<)?([^\s<>:]+(?::[^\s<>:]+)?)>?(?=$|:)", re.MULTILINE)
+_WROTE = re.compile(r"^(?:from: |\d+: (?:[-\d]+ [\d:]+ )?from )(?:[^\n<]*<)?([^\s<>:]+(?::[^\s<>:]+)?)>?(?=$|:)", re.MULTILINE)
 _NAME = re.compile(r"\b[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f][\w'-]+")
 _MOST = 500
 _READ = 60_000

@@ -24,7 +24,7 @@ from ..store.journal import Journal, reach
 from ..toolbox import schema
 from ..toolbox.registry import Registry
 from ..values import Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
-from . import asking, binding, placeholders, record, shown
+from . import asking, binding, hints, placeholders, record, shown
 from .answers import Answers
 from .asking import Approver, Desk, Life, Remember
 from .masks import Masks
@@ -94,6 +94,10 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncGenerator[Event, None]:
     if interrupted is not None and not life.settled:
         told = "Interrupted while it ran; what it did until then stands." if _beyond(life, hands) else _STOPPED
         result = replace(_result(call, "cancelled", told), receipts=result.receipts)
+    if result.status == "failed" and hands.post is not None:
+        names = [spec.name for spec in hands.registry.specs()]
+        if told := await asyncio.to_thread(hints.hint, call, result.text, names, hands.post.attached):
+            result = replace(result, parts=(*result.parts, Text(f"\n{hands.masks.mask(told)}")))
     seen = life.seen if result.status == "ok" else {}
     seconds = max(0.0, time.monotonic() - started - life.waited)
     yield ToolFinished(life.call, result, seconds, _marks(life, result, hands).names, seen)

@@ -96,7 +96,7 @@ def _spent(budget: Budget, tally: Tally) -> bool:
 
 
 async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
-    guard, nudged = LoopGuard(), nudges.Nudges()
+    guard, nudged, insist = LoopGuard(), nudges.Nudges(), False
     while not _spent(turn.budget, tally):
         while (told := turn.meanwhile()) is not None:
             # Who hears something new may make the same call again, and stumble again.
@@ -109,21 +109,24 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
             yield told
         if turn.offering is not None and (told := turn.offering.changed()) is not None:
             yield told
-        async for delta in _answer(turn, tally, clock):
+        async for delta in _answer(turn, tally, clock, insist):
             done = delta if isinstance(delta, MessageDone) else done
             yield delta
         if done is None:
             return
+        insist = False
         if not done.message.calls:
             if turn.meanwhile() is not None:
                 tally.final = done.message.text.strip()
                 continue
-            hint = None if tally.conclude else nudged.after(done, tally)
+            names = [spec.name for spec in turn.hands.registry.specs()]
+            hint = None if tally.conclude else nudged.after(done, tally, _request(turn), names)
             if hint is None:
                 tally.final = done.message.text.strip()
                 async for event in _shaped(turn, tally, clock):
                     yield event
                 return
+            insist = nudged.insists
             yield Nudged(hint)
             continue
         for call in done.message.calls:
@@ -135,8 +138,8 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
         tally.conclude = guard.repeats >= _REPEATS_BEFORE_CONCLUDING or guard.failures >= _FAILURES_BEFORE_CONCLUDING
 
 
-async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
-    """One answer of the model. When it goes round in circles it is asked once more, without any tool in sight."""
+async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> AsyncGenerator[Event, None]:
+    """One answer of the model, with `insist` a call. Where it goes round in circles it is asked once more, without any tool in sight."""
     if tally.conclude:
         messages, specs, options = context.conclusion(turn.history()[turn.begin :]), (), turn.options
     else:
@@ -144,6 +147,7 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
         people = turn.hands.post.people if turn.hands.post else ()
         named = choices.sets(turn.history(), [*specs, *options.offered], turn.hands.workspace, people)
         options = replace(options, choices={**options.choices, **named}) if named else options
+        options = replace(options, tool_choice="required") if insist and specs and options.tool_choice == "auto" else options
     stream = turn.engine.stream(messages, specs, options)
     async with aclosing(clock.each(stream)) as deltas:
         async for delta in deltas:
@@ -212,6 +216,13 @@ def _behind(event: ToolFinished, turn: Turn) -> Event | None:
     if spec is not None and spec.source == SEARCH.source and turn.offering is not None:
         return turn.offering.found(event.call.id)
     return None
+
+
+def _request(turn: Turn) -> str:
+    """The user's own words of this turn, as far as they are text."""
+    history = turn.history()
+    parts = history[turn.begin].parts[:1] if turn.begin < len(history) else ()
+    return parts[0].text if parts and isinstance(parts[0], Text) else ""
 
 
 def _goes_on(name: str, turn: Turn) -> bool:

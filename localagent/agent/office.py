@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..channels import registry, syncing
@@ -55,6 +55,7 @@ class Office:
             names = tuple((one.name, one.kind) for one in self._known.values())
             sender = Sender(self.outbox, self._channel, manner.pace(), changed)
             self.post = Post(self.outbox, sender, names, self._answerable, manner.hold_s, lambda goal: letters.told(goal, mail.line))
+            self.post = replace(self.post, attached=letters.attached)
 
     @property
     def known(self) -> dict[str, configured.Configured]:
@@ -81,7 +82,8 @@ class Office:
         if stored is None:
             return None
         message = stored.message
-        return Answerable(message.channel, message.chat or message.sender, message.subject, message.id, message.thread)
+        files = tuple(one.name for one in message.attachments)
+        return Answerable(message.channel, message.chat or message.sender, message.subject, message.id, message.thread, files)
 
     async def fetch(self) -> str:
         """Take in what is new on every channel that receives; what could not be reached, in words, "" where all was."""

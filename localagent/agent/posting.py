@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import hashlib
 import mimetypes
 import os
-import stat
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..channels.sender import Sender, me
-from ..errors import ToolError
+from ..errors import StoreError, ToolError
 from ..store import contacts
 from ..store.contacts import Contact
 from ..store.outbox import Entry, Outbox, fingerprint
+from ..store.pinned import open_real
 from ..values import Attachment, Outgoing, Receipt
 
 _MOST_BYTES = 25 * 1024 * 1024
@@ -25,13 +27,17 @@ _TICK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Answerable:
-    """A received message as an answer to it needs it: where it came from, and what keeps the conversation together."""
+    """A received message as an answer to it needs it: where it came from, and what keeps the conversation together.
+
+    `files` are the names of what is attached to it.
+    """
 
     channel: str
     address: str
     subject: str
     id: str
     thread: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,8 @@ class Post:
     """`channels` are (name, kind) of those that can send, the usual one first. `received` finds a received message by its id.
 
     `hold_s` are the seconds in which a message can still be taken back. `told` gives a few lines about received messages
-    that a request seems to be about. `people` are names beside the contact book that a call may use.
+    that a request seems to be about. `people` are names beside the contact book that a call may use. `attached` finds in a text the name
+    of a file that came with a message, and the message's number.
     """
 
     outbox: Outbox
@@ -49,6 +56,7 @@ class Post:
     hold_s: float = 10.0
     told: Callable[[str], str] = lambda goal: ""
     people: tuple[str, ...] = ()
+    attached: Callable[[str], tuple[str, int] | None] = lambda text: None
 
     # ------------------------------------------------------------ who is meant
 
@@ -65,6 +73,8 @@ class Post:
         made = self._to_contact(wish, contact, answered) if contact else self._to_address(wish, wish.name, answered)
         if answered is None or made.channel != answered.channel:
             return replace(made, reply_to="")
+        if contacts.same(made.address, answered.address):
+            made = replace(made, attachments=tuple(one for one in made.attachments if not _theirs(one, answered)))
         subject = made.subject or (answered.subject if answered.subject[:3].casefold() == "re:" else f"Re: {answered.subject}")
         return replace(made, reply_to=answered.id, thread=answered.thread, subject=subject if answered.subject else made.subject)
 
@@ -111,39 +121,73 @@ class Post:
     def drafts(self, messages: Sequence[Outgoing], session: str, call: str) -> list[Entry]:
         return [self.outbox.draft(message, f"{session}/{call}/{n}/{fingerprint(message)}", session) for n, message in enumerate(messages)]
 
-    async def deliver(self, ids: Sequence[str]) -> AsyncGenerator[str | list[Entry], None]:
-        """Hold, send, wait: lines for the person, then the entries as they stand. Interrupted, what is still held is cancelled."""
+    async def deliver(self, agreed: Sequence[Entry]) -> AsyncGenerator[str | list[Entry], None]:
+        """Hold, send, wait: lines for the person, then the entries as they stand.
+
+        Where one is not what was agreed to any more, none goes out. However this ends before it is over (interrupted, closed,
+        a full disk), what is still held is cancelled.
+        """
         try:
-            for id in ids:
+            for entry in agreed:
                 # Not in a thread: an interruption would leave it behind, and it would hold what was taken back.
-                self.outbox.hold(id, self.hold_s, me())
+                self.outbox.hold(entry.id, self.hold_s, me(), seen=entry)
             if self.hold_s >= 1:
                 yield f"goes out in {self.hold_s:.0f} s\n"
             await asyncio.sleep(self.hold_s)
-            yield await self.sender.wait_for(list(ids))
-        except asyncio.CancelledError:
-            for id in ids:
-                if self.outbox.get(id).state in ("draft", "held"):
-                    self.outbox.cancel(id)
+            over = await self.sender.wait_for([entry.id for entry in agreed])
+        except BaseException:
+            for entry in agreed:
+                self._take_back(entry)
             raise
+        yield over
+
+    def _take_back(self, agreed: Entry) -> None:
+        """Cancel it, unless it is over or somebody has changed it meanwhile."""
+        with contextlib.suppress(StoreError):
+            now = self.outbox.get(agreed.id)
+            ours = now.state == "draft" == agreed.state or (now.state == "held" and now.owner in ("", me()))
+            if ours and now.message == agreed.message:
+                self.outbox.cancel(agreed.id)
+
+
+def pinned(messages: Sequence[Outgoing]) -> tuple[list[Outgoing], dict[str, str]]:
+    """The messages with the real paths of their files, and for each the path that was asked for.
+
+    What is judged from here on is what `with_files` opens, whatever links are changed meanwhile.
+    """
+    asked = {one.path: os.path.realpath(one.path) for message in messages for one in message.attachments}
+    made = [
+        replace(message, attachments=tuple(replace(one, path=asked[one.path]) for one in message.attachments)) for message in messages
+    ]
+    return made, {real: given for given, real in asked.items()}
+
+
+def _theirs(attachment: Attachment, answered: Answerable) -> bool:
+    """Whether a file is only that of the message which is answered: who wrote it has it, and here it does not exist."""
+    return attachment.name in answered.files and not os.path.lexists(attachment.path)
+
+
+def left_out(wishes: Sequence[Outgoing], messages: Sequence[Outgoing]) -> list[str]:
+    """The names of files that were asked for and do not go along."""
+    pairs = zip(wishes, messages, strict=True)
+    return list(dict.fromkeys(one.name for wish, made in pairs for one in wish.attachments if one not in made.attachments))
 
 
 def with_files(message: Outgoing) -> Outgoing:
-    """The message with what its attachments are now. Raises ToolError."""
+    """The message with what its attachments are now, whose paths are real ones. Raises ToolError."""
     return replace(message, attachments=tuple(_looked_at(one) for one in message.attachments))
 
 
 def _looked_at(attachment: Attachment) -> Attachment:
     try:
-        with open(os.open(attachment.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        with open_real(attachment.path) as file:
             facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):
-                raise ToolError(f"{attachment.name} is no plain file and cannot be sent.")
             if facts.st_size > _MOST_BYTES:
                 raise ToolError(f"{attachment.name} has {facts.st_size:,} bytes; more than 25 MB cannot be sent.")
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ToolError(f"{attachment.name} cannot be read: {error.strerror}.") from None
+        hint = " Unless the user asked for a file, send it again with attachments=[]." if error.errno == errno.ENOENT else ""
+        raise ToolError(f"{attachment.name} cannot be read: {error.strerror}.{hint}") from None
     media_type = mimetypes.guess_type(attachment.name)[0] or "application/octet-stream"
     return replace(attachment, media_type=media_type, size=facts.st_size, sha256=digest)
 
@@ -202,4 +246,5 @@ def _is_address(kind: str, text: str) -> bool:
         return text[:1] in ("@", "!", "#") and ":" in text
     if kind == "telegram":
         return text.lstrip("-").isdigit() or (text.startswith("@") and ":" not in text)
-    return kind in ("ntfy", "webhook", "desktop")
+    # A topic or a receiver's own word can be anything: a name that is in no contact must not become one.
+    return kind == "desktop"

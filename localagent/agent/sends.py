@@ -31,7 +31,10 @@ async def send(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event
         return
     try:
         messages = [await asyncio.to_thread(post.resolved, wish) for wish in wishes]
-        decision = sending.judge(messages, spec, hands.policy(), await asyncio.to_thread(post.repeats, messages))
+        if left := posting.left_out(wishes, messages):
+            life.result = replace(life.result, parts=(Text(f"Without {', '.join(left)}: whom you answer has sent that."),))
+        messages, asked = await asyncio.to_thread(posting.pinned, messages)
+        decision = sending.judge(messages, spec, hands.policy(), await asyncio.to_thread(post.repeats, messages), asked)
         if decision.verdict != "deny":
             # Only now: a file that may not go out is not even opened.
             messages = [await asyncio.to_thread(posting.with_files, message) for message in messages]
@@ -70,11 +73,12 @@ async def send(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event
 
 
 async def _deliver(life: Life, hands: Hands, post: Post, drafts: Sequence[Entry]) -> AsyncGenerator[Event, None]:
-    ids = [entry.id for entry in drafts if not entry.message.draft]
+    agreed = [entry for entry in drafts if not entry.message.draft]
     interrupted: asyncio.CancelledError | None = None
     entries: list[Entry] = []
+    broken = ""
     try:
-        async with aclosing(post.deliver(ids)) as lines:
+        async with aclosing(post.deliver(agreed)) as lines:
             async for line in lines:
                 if isinstance(line, str):
                     yield ToolOutput(life.call.id, line)
@@ -83,11 +87,16 @@ async def _deliver(life: Life, hands: Hands, post: Post, drafts: Sequence[Entry]
     except asyncio.CancelledError as error:
         interrupted = error
     except LocalAgentError as error:
+        broken = str(error)
+    try:
+        entries = entries or [post.outbox.get(entry.id) for entry in agreed]
+    except LocalAgentError as error:
         # The outbox itself failed: what is known is what it says, if it says anything.
-        life.ends(_ended(life, "failed", f"It is not known what became of the message: {error}"))
+        life.ends(_ended(life, "failed", f"It is not known what became of the message: {broken or error}"))
+        if interrupted is not None:
+            raise interrupted from None
         return
-    entries = entries or [post.outbox.get(id) for id in ids]
-    life.ends(_told(life, entries))
+    life.ends(_told(life, entries, broken))
     for entry in entries:
         hands.record("sent", hands.masks.mask_in(record.sent(life.call, posting.receipt(entry))))
     if interrupted is not None:
@@ -100,9 +109,10 @@ def _refuse(post: Post, drafts: Sequence[Entry], why: str) -> None:
             post.outbox.refuse(entry.id, why)
 
 
-def _told(life: Life, entries: Sequence[Entry]) -> ToolResult:
-    good = all(entry.state in ("sent", "handed over", "draft") for entry in entries)
-    result = _ended(life, "ok" if good else "failed", "\n".join(posting.told(entry) for entry in entries))
+def _told(life: Life, entries: Sequence[Entry], broken: str = "") -> ToolResult:
+    good = not broken and all(entry.state in ("sent", "handed over", "draft") for entry in entries)
+    lines = [posting.told(entry) for entry in entries]
+    result = _ended(life, "ok" if good else "failed", "\n".join([*lines, *([broken] if broken else [])]))
     return replace(result, receipts=(*result.receipts, *(posting.receipt(entry) for entry in entries)))
 
 

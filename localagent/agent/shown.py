@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ..channels.email.address import checked
 from ..values import Attachment, Change, Outgoing, PlanItem, Proposal, Receipt, ToolCall, ToolResult
 
 _DIFF_BYTES = 400_000
@@ -154,6 +155,8 @@ def message_lines(message: Outgoing, bold: Callable[[str], str] = str) -> list[s
     who = f"{message.name} <{message.address}>" if message.name else f"{message.address}  (in no contact)"
     verb = "keep a draft for" if message.draft else "send to"
     lines = [f"{verb} {bold(visible(who, lines=False))} by {visible(message.channel, lines=False)}"]
+    if plain := _plain_domain(message.address):
+        lines.append(f"  CAREFUL: the domain has letters beyond ASCII; it is {plain}")
     if message.subject:
         lines.append(f"  subject: {visible(message.subject, lines=False)}")
     lines += [f"  attached: {_attachment(one)}" for one in message.attachments]
@@ -161,6 +164,17 @@ def message_lines(message: Outgoing, bold: Callable[[str], str] = str) -> list[s
     if forged:
         lines.append(f"  CAREFUL: letters of several scripts are mixed in {', '.join(map(ascii, forged[:5]))}")
     return [*lines, *("  | " + line for line in visible(message.text).split("\n"))]
+
+
+def _plain_domain(address: str) -> str:
+    """The domain of a mail address as servers know it, "" where it is written so: letters of one alphabet can look like another's."""
+    domain = address.rpartition("@")[2]
+    if "@" not in address or ":" in address or domain.isascii():
+        return ""
+    try:
+        return checked(address).rpartition("@")[2]
+    except ValueError:
+        return "no domain that mail can be sent to"
 
 
 def _attachment(one: Attachment) -> str:

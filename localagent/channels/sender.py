@@ -21,7 +21,7 @@ from .base import Channel
 
 _POLL_S = 0.1
 _AGAIN_S = (30.0, 120.0, 600.0)
-_HOUR_S = 3600.0
+_MINUTE_S, _HOUR_S = 60.0, 3600.0
 
 Channels = Callable[[str], Awaitable[Channel]]
 """The channel of a name. Raises ChannelError where there is none."""
@@ -40,10 +40,12 @@ class Pace:
     def later(self, now: float, recent: list[float]) -> tuple[float, str] | None:
         """When a message that is due now has to wait until, and why; None where it need not.
 
-        `recent` are the times of the last hour's messages, oldest first.
+        `recent` are the times of the last hour's messages, oldest first. Times to come are of a clock that was set back.
         """
+        recent = [at for at in recent if at <= now]
         if self.quiet is not None and (until := _quiet_until(now, self.quiet)) is not None:
-            return until, "quiet hours"
+            # On the days when the clocks change, their end may seem to be over.
+            return max(until, now + _MINUTE_S), "quiet hours"
         if 0 < self.per_hour <= len(recent):
             return recent[-self.per_hour] + _HOUR_S, f"more than {self.per_hour} messages in an hour"
         return None
@@ -124,7 +126,7 @@ class Sender:
                 await self._recover(entry)
             worked = False
             for entry in reversed(await asyncio.to_thread(self._outbox.entries, ("held",))):
-                if entry.due <= time.time() and entry.owner in ("", self._owner):
+                if _is_due(entry, time.time()) and entry.owner in ("", self._owner):
                     worked = await self._send(entry) or worked
             return worked
 
@@ -138,11 +140,11 @@ class Sender:
             channel = await self._channels(channel_name)
         except LocalAgentError as error:
             # Nothing was begun: it is over only because nobody could send it.
-            begun = await asyncio.to_thread(self._outbox.begin, entry.id)
+            begun = await asyncio.to_thread(self._outbox.begin, entry.id, entry)
             if begun is not None:
                 await self._note(begun, Sent("failed", detail=str(error)))
             return False
-        begun = await asyncio.to_thread(self._outbox.begin, entry.id)
+        begun = await asyncio.to_thread(self._outbox.begin, entry.id, entry)
         if begun is None:
             return False
         self._changed(begun)
@@ -185,6 +187,11 @@ class Sender:
             await self._attempt(channel, entry)
         else:
             await self._note(entry, lost)
+
+
+def _is_due(entry: Entry, now: float) -> bool:
+    """A clock that was set back since must not make it wait for the old one to come round."""
+    return entry.due <= now or entry.changed > now + _MINUTE_S
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ def _add(args: argparse.Namespace) -> int:
 
 def _remove(args: argparse.Namespace) -> int:
     known = contacts.load()
-    left = [one for one in known if not contacts.same(one.name, args.name)]
+    left = [one for one in known if contacts.folded(one.name) != contacts.folded(args.name)]
     if len(left) == len(known):
         raise UsageError(f"There is no contact {args.name!r}.", "`localagent contacts list` shows them.")
     contacts.save(left)

@@ -57,7 +57,7 @@ def send_now(made: Post, entry: Entry, *, quiet: bool = False) -> int:
 
 
 async def _through(made: Post, entry: Entry) -> Entry:
-    async for item in made.deliver([entry.id]):
+    async for item in made.deliver([entry]):
         if isinstance(item, str):
             print(visible(item.rstrip()) + "  (Ctrl+C takes it back)", file=sys.stderr)
         else:

@@ -57,7 +57,7 @@ class Teller:
             entry = office.post.outbox.draft(message, f"job/{job.id}/{job.made}/{run.number}", run.session)
             if entry.state != "draft":
                 return ""
-            async for item in office.post.deliver([entry.id]):
+            async for item in office.post.deliver([entry]):
                 if not isinstance(item, str) and item[0].state not in ("sent", "handed over", "held"):
                     return f"{item[0].state}: {item[0].detail}"
             return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -12,6 +13,7 @@ from ..store.jobs import Trigger
 from . import cron
 
 LEAST_S, MOST_S = 10.0, 366 * 86400.0
+_FURTHEST_S = 100 * 366 * 86400.0
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.ASCII)
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
@@ -45,9 +47,15 @@ def moment(text: str, now: float, zone: tzinfo) -> float:
         raise UsageError(f"{text!r} is no time.", "Write 18:30, or 2026-12-24 18:30.") from None
     if len(text.strip()) <= 10:
         raise UsageError(f"{text!r} has no time of day.", "Write 2026-12-24 18:30.")
-    at = given.timestamp() if given.tzinfo else cron.instant(given, zone)
+    try:
+        at = given.timestamp() if given.tzinfo else cron.instant(given, zone)
+    except (OverflowError, ValueError):
+        # The first and the last year of the calendar, for a zone in which they have another day.
+        at = now if given.year < 9999 else math.inf
     if at <= now:
         raise UsageError(f"{text!r} is over already.")
+    if at > now + _FURTHEST_S:
+        raise UsageError(f"{text!r} is more than a hundred years away.")
     return at
 
 

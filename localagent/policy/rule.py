@@ -183,6 +183,9 @@ def allows(rule: Rule, subject: Subject, place: Place) -> bool:
         glob = _glob(rule.object, place, False)
         ends = ("", _BENEATH) if subject.deep else ("",)
         return all(glob.fullmatch(form + end) for form in _forms(subject.text, place) for end in ends)
+    if rule.kind == "send" and not subject.text.isascii():
+        # Letters that fold to the same may be somebody else's: K and the sign of Kelvin.
+        return _text_matches(rule, subject.text) and rule.object.rpartition(":")[2] in ("*", subject.text.partition(":")[2])
     return _text_matches(rule, subject.text)
 
 

@@ -14,19 +14,25 @@ from .context import Context
 from .decide import Question, asking, denied, settle
 from .rule import Rule, Subject, allows
 
+_NONE: Mapping[str, str] = {}
 
-def judge(messages: Sequence[Outgoing], spec: ToolSpec, ctx: Context, repeats: Mapping[int, str]) -> Decision:
+
+def judge(
+    messages: Sequence[Outgoing], spec: ToolSpec, ctx: Context, repeats: Mapping[int, str], asked: Mapping[str, str] = _NONE
+) -> Decision:
     """Whether these messages, all of them, may be sent.
 
-    `repeats` says of a message (by its place) that the same one went out before, and when.
+    `repeats` says of a message (by its place) that the same one went out before, and when. `asked` gives for a file that is
+    reached by links the path that was asked for: both are judged, and one of them must be named by the user.
     """
     ctx = ctx.at_once()
     places = [Subject("send", f"{message.channel}:{message.address}") for message in messages]
     files = [Subject("read", one.path) for message in messages for one in message.attachments]
-    for file in files:
+    given = [Subject("read", path) for file in files if (path := asked.get(file.text, file.text)) != file.text]
+    for file in [*files, *given]:
         if reason := floor.reading(file.text, ctx):
             return Decision("deny", reason, "floor")
-    found = [Subject("tool", spec.name), *places, *files]
+    found = [Subject("tool", spec.name), *places, *files, *given]
     if refused := denied(found, ctx):
         return refused
     if ctx.mode == "plan":
@@ -35,7 +41,7 @@ def judge(messages: Sequence[Outgoing], spec: ToolSpec, ctx: Context, repeats: M
         return _drafts(files, found, spec, ctx)
     if first := asking(found, spec, ctx):
         return first
-    open_ones = _open(messages, places, files, ctx, repeats)
+    open_ones = _open(messages, places, files, ctx, repeats, asked)
     if not open_ones:
         rule = next((rule for place in places if (rule := _rule(place, ctx))), None)
         return Decision("allow", f"your rule {rule} allows it", str(rule))
@@ -56,11 +62,13 @@ def _open(
     files: Sequence[Subject],
     ctx: Context,
     repeats: Mapping[int, str],
+    asked: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """Why to ask, each by its name and in words; empty where rules lift all of it."""
     found = [("repeated", told) for told in repeats.values()]
     for place, message in zip(places, messages, strict=True):
-        named = bool(message.name) or provenance.named(message.address, ctx.said or "")
+        said = ctx.said or ""
+        named = bool(message.name) or (provenance.named(message.address, said) and (message.address.isascii() or message.address in said))
         if not named and not _rule(place, ctx, exact=True):
             found.append(("stranger", f"{message.address} is in no contact, and does not come from your own words"))
     for file in files:
@@ -68,7 +76,7 @@ def _open(
             continue
         if not ctx.inside(file.text):
             found.append(("outside", f"{file.text} is outside the workspace, and would go out"))
-        elif not provenance.path_named(file.text, ctx):
+        elif not any(provenance.path_named(path, ctx) for path in {file.text, asked.get(file.text, file.text)}):
             found.append(("unnamed", f"{file.text} would go out, and you did not name it"))
     unruled = [place.text for place in places if not _rule(place, ctx)]
     if unruled:

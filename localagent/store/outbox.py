@@ -16,12 +16,13 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from ..errors import StoreError
 from ..values import Attachment, Outgoing, Sent
@@ -94,9 +95,12 @@ class Outbox:
             self._insert(db, Entry(made, "draft", session, now, now, now), key)
         return self.get(made.id)
 
-    def hold(self, id: str, seconds: float, owner: str = "", detail: str = "") -> Entry:
-        """It may go out in `seconds` (agreed to by a person or a rule)."""
-        return self._move(id, "held", due=time.time() + seconds, owner=owner, detail=detail)
+    def hold(self, id: str, seconds: float, owner: str = "", detail: str = "", seen: Entry | None = None) -> Entry:
+        """It may go out in `seconds` (agreed to by a person or a rule).
+
+        `seen` is what was agreed to: StoreError where it has other words, or stands elsewhere, by now.
+        """
+        return self._move(id, "held", due=time.time() + seconds, owner=owner, detail=detail, seen=seen)
 
     def refuse(self, id: str, why: str) -> Entry:
         return self._move(id, "refused", detail=why)
@@ -120,12 +124,16 @@ class Outbox:
 
     # ------------------------------------------------------------ the sender's side
 
-    def begin(self, id: str) -> Entry | None:
-        """`sending`, on the disk before this returns; None where it is not held any more (cancelled, or taken)."""
+    def begin(self, id: str, seen: Entry | None = None) -> Entry | None:
+        """`sending`, on the disk before this returns; None where it is not held any more (cancelled, or taken).
+
+        None as well where it is not as it was `seen`: held anew, it has a time of its own.
+        """
         with self._open() as db:
             done = db.execute(
-                "update messages set state = 'sending', attempts = attempts + 1, changed = ? where id = ? and state = 'held'",
-                (time.time(), id),
+                "update messages set state = 'sending', attempts = attempts + 1, changed = ? "
+                "where id = ? and state = 'held' and changed = coalesce(?, changed)",
+                (time.time(), id, seen.changed if seen is not None else None),
             )
             return self._of(db, id) if done.rowcount else None
 
@@ -188,17 +196,23 @@ class Outbox:
                 f"delete from messages where changed < ? and state not in ({marks}, 'unconfirmed')", (before, *OPEN)
             ).rowcount
             used = {a["sha256"] for (text,) in db.execute("select message from messages") for a in json.loads(text)["attachments"]}
-        for file in self._files.iterdir() if self._files.is_dir() else ():
-            if file.name not in used and file.stat().st_mtime < before:
-                file.unlink(missing_ok=True)
+            # Within the transaction: a draft that comes meanwhile may count on a copy that is there.
+            for file in self._files.iterdir() if self._files.is_dir() else ():
+                if file.name not in used and file.stat().st_mtime < before:
+                    file.unlink(missing_ok=True)
         return gone
 
     # ------------------------------------------------------------ within
 
-    def _move(self, id: str, state: State, *, due: float | None = None, owner: str | None = None, detail: str = "") -> Entry:
+    def _move(
+        self, id: str, state: State, *, due: float | None = None, owner: str | None = None, detail: str = "", seen: Entry | None = None
+    ) -> Entry:
         begins = _LEAVES[state]
         with self._open() as db:
             entry = self._of(db, id)
+            if seen is not None and (entry.message, entry.state) != (seen.message, seen.state):
+                now = f"is {entry.state} now" if entry.state != seen.state else "has other words now"
+                raise StoreError(f"The message {entry.id[:8]} {now}, which is not what was agreed to.", "Look at it again.")
             if entry.state not in begins:
                 raise StoreError(f"The message {entry.id[:8]} is {entry.state}, so it cannot be {state}.")
             db.execute(
@@ -257,7 +271,7 @@ class Outbox:
             return kept
         self._files.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = self._files / f".{uuid.uuid4().hex}"
-        with open(attachment.path, "rb") as source, open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:
+        with _source(attachment) as source, open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:
             digest, size = hashlib.sha256(), 0
             while piece := source.read(_PIECE):
                 digest.update(piece)
@@ -273,6 +287,15 @@ class Outbox:
             raise StoreError(f"{attachment.name} {told}, so the message was not taken in.")
         os.replace(new, kept)
         return kept
+
+
+def _source(attachment: Attachment) -> IO[bytes]:
+    """The file, opened without waiting: a pipe that came in its place would keep the outbox busy for good."""
+    source = os.fdopen(os.open(attachment.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        source.close()
+        raise StoreError(f"{attachment.name} is no plain file, so the message was not taken in.")
+    return source
 
 
 def fingerprint(message: Outgoing) -> str:

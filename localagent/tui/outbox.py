@@ -94,7 +94,7 @@ class Letters:
 
     async def _through(self, post: Post, entry: Entry) -> None:
         try:
-            async for item in post.deliver([entry.id]):
+            async for item in post.deliver([entry]):
                 if not isinstance(item, str):
                     good = item[0].state in ("sent", "handed over")
                     self._tell(shown.visible(posting.told(item[0]), lines=False), "info" if good else "warning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import pytest
 
 from localagent import events as e
+from localagent.agent import posting
 from localagent.agent.posting import Answerable, Post
+from localagent.agent.shown import message_lines
 from localagent.channels.base import Health
 from localagent.channels.sender import Sender
+from localagent.errors import StoreError, ToolError
 from localagent.policy import rules
 from localagent.policy.context import Context
 from localagent.store import contacts
@@ -291,3 +295,129 @@ def test_without_a_channel_the_next_step_is_named(tmp_path):
     world.session.setting = replace(world.session.setting, post=None)
     result = results(world.run(person))[0]
     assert result.status == "failed" and "localagent channels add" in result.text
+
+
+def test_a_link_that_is_changed_behind_the_judgement_leads_nowhere(tmp_path, monkeypatch):
+    world, person = _world(tmp_path, {"to": "Anna", "text": "Here", "files": ["report.csv"]}, allow=["send(*)"])
+    report, key = world.workspace / "report.csv", tmp_path / "id_rsa"
+    report.write_text("1,2\n")
+    key.write_text("secret")
+    judged = posting.with_files
+
+    def swapped(message: Outgoing) -> Outgoing:
+        report.unlink()
+        report.symlink_to(key)
+        return judged(message)
+
+    monkeypatch.setattr(posting, "with_files", swapped)
+    result = results(world.run(person, "send Anna report.csv"))[0]
+    assert result.status == "failed" and "report.csv cannot be read" in result.text
+    assert world.channel.got == [] and world.outbox.entries() == []
+
+
+def test_a_folder_that_becomes_a_link_behind_the_judgement_leads_nowhere(tmp_path, monkeypatch):
+    world, person = _world(tmp_path, {"to": "Anna", "text": "Here", "files": ["out/report.csv"]}, allow=["send(*)"])
+    (world.workspace / "out").mkdir()
+    (world.workspace / "out" / "report.csv").write_text("1,2\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "report.csv").write_text("secret")
+    judged = posting.with_files
+
+    def swapped(message: Outgoing) -> Outgoing:
+        (world.workspace / "out").rename(tmp_path / "gone")
+        (world.workspace / "out").symlink_to(tmp_path / "other")
+        return judged(message)
+
+    monkeypatch.setattr(posting, "with_files", swapped)
+    assert results(world.run(person, "send Anna report.csv"))[0].status == "failed" and world.channel.got == []
+
+
+def test_a_link_is_judged_by_where_it_leads_and_named_by_either(tmp_path):
+    args = {"to": "Anna", "text": "Here", "files": ["latest.csv"]}
+    world, person = _world(tmp_path, args, allow=["send(*)"])
+    (world.workspace / "v3.csv").write_text("1,2\n")
+    (world.workspace / "latest.csv").symlink_to("v3.csv")
+    world.run(person, "send Anna latest.csv")
+    assert person.asked == [] and world.channel.got[0].attachments[0].name == "latest.csv"
+    world, person = _world(tmp_path, {**args, "text": "Again"}, allow=["send(*)"])
+    (world.workspace / "latest.csv").unlink()
+    (world.workspace / "latest.csv").symlink_to(tmp_path / "outside.csv")
+    (tmp_path / "outside.csv").write_text("3\n")
+    world.run(person, "send Anna latest.csv")
+    assert "outside.csv is outside the workspace" in person.asked[0][0].reason
+
+
+def test_words_changed_while_the_question_stood_do_not_go_out(tmp_path):
+    world, _ = _world(tmp_path, {"to": "Anna", "text": "Hello"})
+
+    async def person(call, decision, changes):
+        world.outbox.reword(world.outbox.entries()[0].id, text="Something else", subject="")
+        return Answer("allow")
+
+    result = results(world.run(person))[0]
+    assert world.channel.got == [] and result.status == "failed" and "has other words now" in result.text
+    assert world.outbox.entries()[0].state == "draft"
+
+
+def test_of_several_none_goes_out_where_one_was_taken_back_meanwhile(tmp_path):
+    world, _ = _world(tmp_path)
+    box, post = world.outbox, world.session.setting.post
+    first, second = (box.draft(Outgoing("work", f"{who}@example.org", "Hi"), who) for who in ("a", "b"))
+    box.cancel(second.id)
+
+    async def delivered() -> None:
+        async for _ in post.deliver([first, second]):
+            pass
+
+    with pytest.raises(StoreError, match="is cancelled now"):
+        asyncio.run(delivered())
+    assert box.get(first.id).state == "cancelled" and world.channel.got == []
+
+
+def test_who_stops_listening_in_the_hold_has_taken_it_back(tmp_path):
+    world, _ = _world(tmp_path)
+    post = replace(world.session.setting.post, hold_s=30.0)
+    entry = world.outbox.draft(Outgoing("work", "a@example.org", "Hi"), "k")
+
+    async def left() -> None:
+        async with aclosing(post.deliver([entry])) as lines:
+            await anext(lines)
+
+    asyncio.run(left())
+    assert world.outbox.get(entry.id).state == "cancelled"
+
+
+def test_a_domain_in_another_alphabet_is_shown_as_servers_know_it():
+    lines = message_lines(Outgoing("work", "anna@\u0430\u0440\u0440\u04cf\u0435.com", "Hi"))
+    assert "xn--80ak6aa92e.com" in lines[1] and "CAREFUL" in lines[1]
+    assert "CAREFUL" not in "".join(message_lines(Outgoing("work", "anna@example.org", "Hi")))
+
+
+def test_a_rule_or_a_word_for_an_address_is_not_for_its_look_alike(tmp_path):
+    world, person = _world(tmp_path, {"to": "\u212aate@x.org", "text": "Hi"}, allow=["send(work:kate@x.org)"])
+    world.run(person, "write to kate@x.org")
+    assert "in no contact" in person.asked[0][0].reason
+
+
+def test_a_name_in_no_contact_is_no_topic_and_no_word_for_a_receiver(tmp_path):
+    for kind in ("ntfy", "webhook"):
+        world, _ = _world(tmp_path)
+        post = replace(world.session.setting.post, channels=(("hook", kind),))
+        with pytest.raises(ToolError, match="is no contact and no address"):
+            post.resolved(Outgoing("", "", "Hi", name="Zoltan"))
+        assert post.resolved(Outgoing("hook", "", "Hi", name="alerts")).address == "alerts"
+
+
+def test_the_file_of_a_message_is_not_sent_back_to_who_wrote_it(tmp_path):
+    args = {"to": "carl@example.net", "text": "Paid.", "reply_to": "m1", "files": ["menu.pdf", "mine.txt"]}
+    world, person = _world(tmp_path, args)
+    (world.workspace / "mine.txt").write_text("x")
+    post = world.session.setting.post
+    known = Answerable("work", "carl@example.net", "Lunch?", "<m1>", "", ("menu.pdf",))
+    world.session.setting = replace(world.session.setting, post=replace(post, received=lambda id: known))
+    result = results(world.run(person, "answer Carl and send mine.txt"))[0]
+    assert [one.name for one in world.channel.got[0].attachments] == ["mine.txt"]
+    assert result.text.splitlines()[0] == "Without menu.pdf: whom you answer has sent that."
+    world, person = _world(tmp_path, {**args, "to": "Anna"})
+    world.session.setting = replace(world.session.setting, post=replace(world.session.setting.post, received=lambda id: known))
+    assert "menu.pdf cannot be read" in results(world.run(person))[0].text

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from datetime import datetime
 
 import pytest
 
+from localagent.channels import sender
 from localagent.channels.base import Health
 from localagent.channels.sender import Pace, Sender, alive, left_over, me
 from localagent.errors import ChannelError
@@ -193,3 +195,23 @@ def test_quiet_hours_reach_over_midnight():
 def test_a_process_is_known_by_its_beginning():
     assert alive(me())
     assert not alive("1:0") and not alive("") and not alive(f"{me()}9")
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up_for_a_year(box):
+    year = 365 * 86400.0
+    assert Pace(2).later(1000.0, [1000.0 + year, 1001.0 + year]) is None
+    entry = _held(box, seconds=10)
+    assert not sender._is_due(entry, time.time()) and sender._is_due(entry, time.time() - year)
+
+
+@pytest.mark.parametrize("now", ["2026-03-29 01:59:30", "2026-10-25 01:15:00"])
+def test_quiet_hours_never_end_in_the_past(monkeypatch, now):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        at = datetime.fromisoformat(f"{now}+00:00" if "10-25" in now else f"{now}+01:00").timestamp()
+        later = Pace(0, (22 * 3600, 2 * 3600 + 1800)).later(at, [])
+        assert later is not None and later[0] >= at + 60
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -129,3 +129,33 @@ def test_a_disk_that_refuses_is_said(tmp_path):
     (tmp_path / "outbox").write_text("a file")
     with pytest.raises(StoreError, match="cannot be used"):
         Outbox(tmp_path / "outbox").draft(_MESSAGE, "k")
+
+
+def test_a_yes_is_for_what_was_shown_alone(box):
+    shown = box.draft(_MESSAGE, "k")
+    box.reword(shown.id, text="Send me all your money.", subject="")
+    with pytest.raises(StoreError, match="other words now"):
+        box.hold(shown.id, 0, seen=shown)
+    other = box.draft(_MESSAGE, "k2")
+    box.cancel(other.id)
+    with pytest.raises(StoreError, match="is cancelled now"):
+        box.hold(other.id, 0, seen=other)
+    assert (box.get(shown.id).state, box.get(other.id).state) == ("draft", "cancelled")
+
+
+def test_what_was_held_anew_is_not_begun_by_who_saw_it_before(box):
+    entry = box.draft(_MESSAGE, "k")
+    before = box.hold(entry.id, 0, "1:2")
+    box.reword(entry.id, text="other", subject="")
+    again = box.hold(entry.id, 600, "3:4")
+    assert box.begin(entry.id, before) is None and box.begin(entry.id, again).state == "sending"
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_at_once(box, tmp_path):
+    one = _attached(tmp_path)
+    message = replace(_MESSAGE, attachments=(one,))
+    os.unlink(one.path)
+    os.mkfifo(one.path)
+    with pytest.raises(StoreError, match="no plain file"):
+        box.draft(message, "k")
+    assert box.entries() == []

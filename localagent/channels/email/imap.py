@@ -18,6 +18,7 @@ import imap_tools
 
 from . import wire
 from .account import Account, Server
+from .metered import meter
 
 _STEP_S = 60.0
 MOST_BYTES = 25 * 1024 * 1024
@@ -73,6 +74,7 @@ class Mailbox:
     def __init__(self, account: Account, server: Server, secret: str, cut: wire.Cut) -> None:
         self._told, self._cut = wire.hider(account.user, secret), cut
         self._box = _connected(server)
+        meter(self._box.client)
         cut.hold(self._box.client.sock)
         try:
             self._log_in(account, secret)

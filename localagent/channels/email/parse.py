@@ -17,6 +17,7 @@ from ...errors import StoreError
 from ...values import Attachment, Incoming
 from . import address, authentic, html, words
 from .account import Account
+from .bounds import bounded
 from .names import file_name
 
 Keep = Callable[[bytes, str, str], Attachment]
@@ -56,7 +57,9 @@ def incoming(raw: bytes, account: Account, channel: str, at: float, keep: Keep, 
 
 
 def _incoming(raw: bytes, account: Account, channel: str, at: float, keep: Keep, cut: bool) -> Incoming:
-    mail = message_from_bytes(raw)
+    read = bounded(raw)
+    mail = message_from_bytes(read)
+    cut = cut or len(read) < len(raw)
     sender = address.sender(_all(mail, "From"))
     found = _Found()
     _walk(mail, found, keep, 0)
@@ -139,8 +142,7 @@ def _notes(mail: Message, sender: address.Sender, cut: bool) -> list[str]:
 def _walk(part: Message, found: _Found, keep: Keep, depth: int) -> None:
     found.seen += 1
     if found.seen > _MOST_PARTS or depth > _DEEPEST:
-        if not any("parts" in note for note in found.notes):
-            found.notes.append("The mail has more parts than are read")
+        _too_many(found)
         return
     kind = part.get_content_type()
     if kind == "message/rfc822" or (depth > 0 and kind.startswith("message/")):
@@ -160,15 +162,23 @@ def _walk(part: Message, found: _Found, keep: Keep, depth: int) -> None:
         _file(part, kind, found, keep)
 
 
+def _too_many(found: _Found) -> None:
+    if not any("parts" in note for note in found.notes):
+        found.notes.append("The mail has more parts than are read")
+
+
 def _best(inner: list[Message], found: _Found, keep: Keep, depth: int) -> None:
     """One of the forms of the same: the plain text, the HTML where that is empty; files in any of them are files."""
-    before = len(found.plain)
+    if len(inner) > _MOST_PARTS:
+        _too_many(found)
+    before, inner = len(found.plain), inner[:_MOST_PARTS]
     texts = [one for one in inner if _is_text(one, one.get_content_type())]
     for one in sorted(texts, key=lambda part: part.get_content_type() != "text/plain"):
         if len(found.plain) == before:
             _walk(one, found, keep, depth + 1)
+    shown = {id(one) for one in texts}
     for one in inner:
-        if one in texts:
+        if id(one) in shown:
             continue
         if one.is_multipart() and len(found.plain) > before:
             # multipart/related: the HTML of it is the same text again, its pictures are files.

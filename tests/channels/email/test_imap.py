@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from localagent.channels.email import wire
+from localagent.channels.email import metered, wire
 from localagent.channels.email.account import account
 from localagent.channels.email.channel import Email
 from localagent.channels.email.imap import Position
@@ -209,3 +209,28 @@ def test_certificates_are_checked_but_on_this_machine() -> None:
 @pytest.mark.parametrize("cursor", ["", "5", "5:7", "x:y:z", "5:7:1 ", "-1:7:1", "5:7:1:1", "99999999999:1:1"])
 def test_a_cursor_that_is_none_begins_at_now(cursor: str) -> None:
     assert Position.read(cursor) is None
+
+
+class Flood(Poor):
+    """Announces, or sends, far more than anybody asked for."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def _answers(self, tag: str, command: str) -> list[bytes]:
+        return [self.answer] if command.startswith(("EXAMINE", "SELECT")) else super()._answers(tag, command)
+
+
+@pytest.mark.parametrize("answer", [b"* 1 FETCH (BODY {99999999999}\r\nx", b"* OK [ALERT] hello\r\n" * 20_000], ids=["length", "lines"])
+def test_a_server_cannot_fill_the_memory(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metered, "MOST_BYTES", 200_000)
+
+    async def run() -> None:
+        server = Flood(answer)
+        async with server.up(), aclosing(_box(server).receive("", wait=False)) as arrivals:
+            async for _ in arrivals:
+                pass
+
+    with pytest.raises(ChannelError, match="longer than is read"):
+        asyncio.run(asyncio.wait_for(run(), 10))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,27 @@ def test_a_full_disk_loses_no_mail() -> None:
 def test_names_of_files_lead_nowhere(given: str, name: str) -> None:
     assert file_name(given, "application/pdf", 3) == name
     assert len(file_name("日" * 300 + ".pdf", "application/pdf", 1).encode()) <= 240
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        (b"Content-Type: multipart/mixed; boundary=b\n\n", b"--b\n\n"),
+        (b"Content-Type: multipart/alternative; boundary=b\n\n", b"--b\n\nx\n"),
+        (b"", b"From: x@y.test\n"),
+        (b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(300)), b"hi\n"),
+    ],
+    ids=["parts", "alternatives", "headers", "nesting"],
+)
+def test_a_mail_made_to_cost_hours_costs_seconds(head: bytes, line: bytes) -> None:
+    raw = HEAD + head + line * (1_000_000 // len(line))
+    begun = time.process_time()
+    got = parse.incoming(raw, ME, "work", 5.0, attachments.keep)
+    assert time.process_time() - begun < 4
+    assert got.id.startswith("<1@b.test>")
+
+
+def test_a_mail_with_more_lines_than_are_read_says_so() -> None:
+    got = parse.incoming(HEAD + b"\n" + b"x\n" * 500_100, ME, "work", 5.0, attachments.keep)
+    assert got.sender == "ann@b.test" and "only its beginning was read" in got.text
+    assert "only its beginning" not in parse.incoming(HEAD + b"\n" + b"x\n" * 100_000, ME, "work", 5.0, attachments.keep).text
