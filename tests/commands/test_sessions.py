@@ -78,4 +78,4 @@ def test_bash_completes_actions_and_ids(capsys: pytest.CaptureFixture[str], tmp_
     assert completed("localagent", "sessions", "export", "2") == ["20260101-000000-a"]
     assert completed("localagent", "resume", "") == ["last", "20260101-000000-a"]
     assert completed("localagent", "do", "--resume", "20") == ["20260101-000000-a"]
-    assert completed("localagent", "sessions", "export", "x", "--f") == ["--folder", "--format", "--force"]
+    assert completed("localagent", "sessions", "export", "x", "--f") == ["--format", "--force"]
