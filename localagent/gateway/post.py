@@ -69,8 +69,10 @@ class ChatPost(Post):
     @classmethod
     def of(cls, post: Post, sender: Sender, pairing: Pairing) -> ChatPost:
         """Without received messages of others, where the chat may not see them."""
-        made = cls(post.outbox, sender, post.channels, post.received, post.hold_s, post.told, ("me",), pairing)
-        return made if pairing.grants.mail else replace(made, received=lambda id: None, told=lambda goal: "")
+        made = cls(post.outbox, sender, post.channels, post.received, post.hold_s, post.told, ("me",), post.attached, pairing)
+        if pairing.grants.mail:
+            return made
+        return replace(made, received=lambda id: None, told=lambda goal: "", attached=lambda text: None)
 
     def resolved(self, wish: Outgoing) -> Outgoing:
         """As in `Post`. Raises ToolError."""

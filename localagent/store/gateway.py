@@ -7,20 +7,20 @@ the agent begins with it, and as `done` or `cut` behind that: no message is begu
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import StoreError, UsageError
+from ..errors import UsageError
 from . import paths
+from .database import transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -226,26 +226,9 @@ class Gate:
             sql = f"update tasks set state = ?, changed = ? where number = ? and state in ({marks})"
             return bool(db.execute(sql, (state, time.time(), number, *begins)).rowcount)
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction that writes, committed and synced at its end."""
-        import sqlite3
-
-        db = None
-        try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600))
-            db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-            db.row_factory = sqlite3.Row
-            db.execute("pragma synchronous = full")
-            db.executescript(_SCHEMA)
-            db.execute("begin immediate")
-            yield db
-            db.execute("commit")
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"The list of pairings cannot be used: {error}.", f"It lies in {self.path}.") from error
-        finally:
-            if db is not None:
-                db.close()
+        return transaction(self.path, _SCHEMA, "The list of pairings")
 
 
 def _hash(salt: bytes, code: str) -> bytes:

@@ -6,20 +6,20 @@ stops us between. Several processes may use it at once. Everything in it is untr
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import StoreError
 from ..values import Attachment, Incoming
 from . import attachments, paths
-from .lock import locked
+from .database import Database
+
+if TYPE_CHECKING:
+    import sqlite3
 
 MOST_MB, MOST_DAYS = 1024, 365
 _VERSION = 1
@@ -75,14 +75,11 @@ class Inbox:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or paths.state_dir() / "inbox.db"
-        self._lock = threading.RLock()
-        self._made: sqlite3.Connection | None = None
+        hint = "Move it away; messages are fetched again where they still are."
+        self._db = Database(self.path, _SCHEMA, _VERSION, sync="NORMAL", damaged=hint)
 
     def close(self) -> None:
-        with self._lock:
-            if self._made is not None:
-                self._made.close()
-                self._made = None
+        self._db.close()
 
     def __enter__(self) -> Inbox:
         return self
@@ -95,14 +92,14 @@ class Inbox:
         return self.state(channel).cursor
 
     def state(self, channel: str) -> State:
-        with self._reading() as db:
+        with self._db.reading() as db:
             row = db.execute("SELECT cursor, reached, failed, reason FROM channels WHERE channel = ?", (channel,)).fetchone()
         return State(*row) if row else State()
 
     def take(self, channel: str, messages: Sequence[Incoming], cursor: str, now: float | None = None) -> tuple[Stored, ...]:
         """Store messages and the cursor behind them ("" leaves it as it is), all or nothing; those that are new come back."""
         at, made = time.time() if now is None else now, []
-        with self._writing() as db:
+        with self._db.writing() as db:
             for message in messages:
                 if (number := _insert(db, channel, message, at)) is not None:
                     made.append(Stored(number, message, at))
@@ -114,35 +111,35 @@ class Inbox:
 
     def failed(self, channel: str, reason: str, now: float | None = None) -> None:
         """The service could not be reached, or refused."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             _touch(db, channel)
             values = (time.time() if now is None else now, reason[:500], channel)
             db.execute("UPDATE channels SET failed = ?, reason = ? WHERE channel = ?", values)
 
     def get(self, number: int) -> Stored | None:
-        with self._reading() as db:
+        with self._db.reading() as db:
             row = db.execute(f"SELECT {_FIELDS} FROM messages WHERE number = ?", (number,)).fetchone()
             return _stored(db, row) if row else None
 
     def by_id(self, channel: str, id: str) -> Stored | None:
-        with self._reading() as db:
+        with self._db.reading() as db:
             row = db.execute(f"SELECT {_FIELDS} FROM messages WHERE channel = ? AND id = ?", (channel, id)).fetchone()
             return _stored(db, row) if row else None
 
     def after(self, number: int, limit: int = 200) -> list[Stored]:
         """What was stored behind that number, in this order."""
         sql = f"SELECT {_FIELDS} FROM messages WHERE number > ? ORDER BY number LIMIT ?"
-        with self._reading() as db:
+        with self._db.reading() as db:
             return [_stored(db, row) for row in db.execute(sql, (number, limit)).fetchall()]
 
     def last(self) -> int:
         """The number of the message that was stored last, 0 for none."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             return db.execute("SELECT coalesce(max(number), 0) FROM messages").fetchone()[0]
 
     def newest(self) -> int:
         """The highest number there ever was, 0 before the first message."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
         return int(row[0]) if row else 0
 
@@ -160,16 +157,16 @@ class Inbox:
         `sender` is a part of the address or name."""
         where, values = _conditions(words, sender, channel, since, before)
         sql = f"SELECT {_FIELDS} FROM messages WHERE {' AND '.join(where) or '1'} ORDER BY at DESC, number DESC LIMIT ?"
-        with self._reading() as db:
+        with self._db.reading() as db:
             return [_stored(db, row) for row in db.execute(sql, (*values, max(1, limit))).fetchall()]
 
     def count(self, channel: str = "") -> int:
-        with self._reading() as db:
+        with self._db.reading() as db:
             return db.execute("SELECT count(*) FROM messages WHERE ? IN ('', channel)", (channel,)).fetchone()[0]
 
     def forget(self, channel: str) -> int:
         """Remove a channel's messages, its cursor and its files; how many messages there were."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             gone = db.execute("DELETE FROM messages WHERE channel = ?", (channel,)).rowcount
             db.execute("DELETE FROM channels WHERE channel = ?", (channel,))
         self._sweep()
@@ -182,7 +179,7 @@ class Inbox:
             "SELECT number, length(text) + 500 + coalesce((SELECT sum(size) FROM attachments WHERE message = number), 0) AS size, at"
             " FROM messages"
         )
-        with self._writing() as db:
+        with self._db.writing() as db:
             gone = db.execute("DELETE FROM messages WHERE at < ? AND stored < ?", (at - days * 86400,) * 2).rowcount
             gone += db.execute(
                 "DELETE FROM messages WHERE number IN (SELECT number FROM (SELECT number, sum(size) OVER "
@@ -193,85 +190,13 @@ class Inbox:
         return gone
 
     def _sweep(self, now: float | None = None) -> None:
-        with self._writing() as db:
+        with self._db.writing() as db:
             # Within the transaction, so that nobody names a file meanwhile.
             named = {row[0] for row in db.execute("SELECT DISTINCT sha256 FROM attachments")}
             try:
                 attachments.sweep(named, now)
             except OSError as error:
                 raise StoreError(f"{attachments.folder()} cannot be cleared: {error.strerror}.") from None
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _said(self.path):
-            yield self._open()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _said(self.path):
-            db = self._open()
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    def _open(self) -> sqlite3.Connection:
-        if self._made is None:
-            # SQLite gives its other files the permissions of this one.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
-            if os.name != "nt":
-                os.chmod(self.path, 0o600)
-            db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            try:
-                # Two that turn a new file into a journalled one at once would find it locked, and not wait.
-                with locked(self.path.with_suffix(".lock"), poll_s=0.01):
-                    _prepare(db, self.path)
-            except BaseException:
-                db.close()
-                raise
-            self._made = db
-        return self._made
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA foreign_keys = ON")
-    if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-        db.execute("BEGIN IMMEDIATE")
-        for statement in _statements():
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {_VERSION}")
-        db.execute("COMMIT")
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version != _VERSION:
-        raise StoreError(f"{path} was written by another version of localagent ({version}).", "Use that one, or move the file away.")
-
-
-def _statements() -> Iterator[str]:
-    held = ""
-    for piece in _SCHEMA.split(";"):
-        held += piece + ";"
-        if sqlite3.complete_statement(held):
-            yield held
-            held = ""
-
-
-@contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
-    """What SQLite and the disk complain of, as one sentence with the next step."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        hint = "Another localagent is writing; try again." if "locked" in str(error) else ""
-        raise StoreError(f"{path} cannot be used: {error}.", hint) from None
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path} is damaged: {error}.", "Move it away; messages are fetched again where they still are.") from None
-    except OSError as error:
-        raise StoreError(f"{path} cannot be used: {error.strerror}.") from None
 
 
 def _touch(db: sqlite3.Connection, channel: str) -> None:

@@ -6,19 +6,19 @@ never lets the same occasion start it twice. `begin` also refuses a second run b
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import secrets
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import StoreError, UsageError
+from ..errors import UsageError
 from . import paths
-from .lock import locked
+from .database import Database
+
+if TYPE_CHECKING:
+    import sqlite3
 
 Kind = Literal["at", "every", "cron", "change", "output", "mail", "exit"]
 TIMED: tuple[Kind, ...] = ("at", "every", "cron")
@@ -121,27 +121,25 @@ class Jobs:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or paths.state_dir() / "jobs.db"
-        self._made: sqlite3.Connection | None = None
+        self._db = Database(self.path, _SCHEMA, _VERSION, damaged="Move it away, and add the jobs anew.")
 
     def close(self) -> None:
-        if self._made is not None:
-            self._made.close()
-            self._made = None
+        self._db.close()
 
     # ------------------------------------------------------------ jobs
 
     def add(self, job: Job, due: float, cursor: str = "") -> None:
-        with self._writing() as db:
+        with self._db.writing() as db:
             values = (job.id, json.dumps(asdict(job), ensure_ascii=False), due, cursor)
             db.execute("INSERT INTO jobs VALUES (?, ?, 'on', ?, ?, '', 0, 0)", values)
 
     def all(self) -> list[Kept]:
         """In the order they were made."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             return [_kept(row) for row in db.execute("SELECT * FROM jobs ORDER BY rowid")]
 
     def find(self, id: str) -> Kept | None:
-        with self._reading() as db:
+        with self._db.reading() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
             return _kept(row) if row else None
 
@@ -157,12 +155,12 @@ class Jobs:
 
     def remove(self, id: str) -> None:
         """The job and the record of its runs."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (id,))
             db.execute("DELETE FROM runs WHERE job = ?", (id,))
 
     def set_state(self, id: str, state: State, due: float | None = None, problem: str = "", cursor: str | None = None) -> None:
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "UPDATE jobs SET state = ?, due = coalesce(?, due), cursor = coalesce(?, cursor), problem = ?, retry_at = 0 WHERE id = ?",
                 (state, due, cursor, problem, id),
@@ -170,12 +168,12 @@ class Jobs:
 
     def looked(self, id: str, cursor: str, problem: str = "") -> None:
         """Nothing has happened that starts a run."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute("UPDATE jobs SET cursor = ?, problem = ? WHERE id = ?", (cursor, problem, id))
 
     def changed(self) -> int:
         """Another number whenever another process has written."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             return db.execute("PRAGMA data_version").fetchone()[0]
 
     # ------------------------------------------------------------ runs
@@ -187,7 +185,7 @@ class Jobs:
 
         None where there is a run of this job already, or the job is gone, or (with `after`) no longer on.
         """
-        with self._writing() as db:
+        with self._db.writing() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
             busy = db.execute("SELECT 1 FROM runs WHERE job = ? AND state = 'begun'", (id,)).fetchone()
             if row is None or busy or (after is not None and row[2] == "paused"):
@@ -200,7 +198,7 @@ class Jobs:
 
     def pass_over(self, id: str, state: Literal["skipped", "missed"], why: str, now: float, after: Callable[[Kept], Kept]) -> None:
         """An occasion that starts no run, with the job as `after` makes it."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
             if row is not None:
                 _put(db, after(_kept(row)))
@@ -208,7 +206,7 @@ class Jobs:
                 _prune(db, id)
 
     def in_session(self, number: int, session: str) -> None:
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute("UPDATE runs SET session = ? WHERE number = ?", (session, number))
 
     def finish(
@@ -216,7 +214,7 @@ class Jobs:
         *, cursor: str | None = None, retry_at: float = 0.0,
     ) -> None:  # fmt: skip
         """Over; with `retry_at` it is tried again then, with `cursor` the look begins there."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             told = json.dumps(dict(facts), ensure_ascii=False, default=str)
             values = (state, _text(said), _text(told), now, number)
             done = db.execute("UPDATE runs SET state = ?, said = ?, facts = ?, ended = ? WHERE number = ? AND state = 'begun'", values)
@@ -229,7 +227,7 @@ class Jobs:
 
     def cut_off(self, alive: Callable[[str], bool], now: float) -> list[Run]:
         """Runs whose process is gone are over; they come back, each once."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             found = [_run(row) for row in db.execute(f"SELECT {_RUN} FROM runs WHERE state = 'begun'")]
             gone = [run for run in found if not alive(run.owner)]
             for run in gone:
@@ -237,67 +235,20 @@ class Jobs:
             return gone
 
     def run(self, number: int) -> Run | None:
-        with self._reading() as db:
+        with self._db.reading() as db:
             row = db.execute(f"SELECT {_RUN} FROM runs WHERE number = ?", (number,)).fetchone()
             return _run(row) if row else None
 
     def runs(self, id: str = "", limit: int = 20) -> list[Run]:
         """The newest first; "" for those of all jobs."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             sql = f"SELECT {_RUN} FROM runs WHERE ? IN ('', job) ORDER BY number DESC LIMIT ?"
             return [_run(row) for row in db.execute(sql, (id, max(1, limit)))]
 
     def begun_since(self, id: str, since: float) -> int:
-        with self._reading() as db:
+        with self._db.reading() as db:
             sql = "SELECT count(*) FROM runs WHERE job = ? AND begun >= ? AND state NOT IN ('skipped', 'missed')"
             return db.execute(sql, (id, since)).fetchone()[0]
-
-    # ------------------------------------------------------------ the file
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with _said(self.path):
-            yield self._open()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _said(self.path):
-            db = self._open()
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    def _open(self) -> sqlite3.Connection:
-        if self._made is None:
-            # SQLite gives its journal the permissions of this file.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
-            if os.name != "nt":
-                os.chmod(self.path, 0o600)
-            db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
-            try:
-                # Two that turn a new file into a journalled one at once would find it locked, and not wait.
-                with locked(self.path.with_suffix(".lock"), poll_s=0.01):
-                    db.execute("PRAGMA journal_mode = WAL")
-                # What is said to be begun is on the disk.
-                db.execute("PRAGMA synchronous = FULL")
-                db.execute("BEGIN IMMEDIATE")
-                version = db.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
-                    for statement in _SCHEMA.split(";")[:-1]:
-                        db.execute(statement)
-                    db.execute(f"PRAGMA user_version = {_VERSION}")
-                db.execute("COMMIT")
-                if version not in (0, _VERSION):
-                    raise StoreError(f"{self.path} was written by another version of localagent ({version}).", "Use that one.")
-            except BaseException:
-                db.close()
-                raise
-            self._made = db
-        return self._made
 
 
 def new_id() -> str:
@@ -341,17 +292,3 @@ def _kept(row: tuple) -> Kept:
 
 def _run(row: tuple) -> Run:
     return Run(*row[:-1], json.loads(row[-1]))
-
-
-@contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
-    """What SQLite and the disk complain of, as one sentence with the next step."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        hint = "Another localagent is writing; try again." if "locked" in str(error) else ""
-        raise StoreError(f"{path} cannot be used: {error}.", hint) from None
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path} is damaged: {error}.", "Move it away, and add the jobs anew.") from None
-    except OSError as error:
-        raise StoreError(f"{path} cannot be used: {error.strerror}.") from None

@@ -12,14 +12,14 @@ what goes out is what was seen.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
@@ -27,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Literal
 from ..errors import StoreError
 from ..values import Attachment, Outgoing, Sent
 from . import paths
+from .database import transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -238,28 +239,9 @@ class Outbox:
         )
         db.execute(f"insert into messages values ({','.join('?' * len(values))})", values)
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction that writes, committed and synced at its end."""
-        import sqlite3
-
-        db = None
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = self.folder / "outbox.sqlite"
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            db = sqlite3.connect(file, timeout=10, isolation_level=None)
-            db.row_factory = sqlite3.Row
-            db.execute("pragma synchronous = full")
-            db.executescript(_SCHEMA)
-            db.execute("begin immediate")
-            yield db
-            db.execute("commit")
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"The outbox cannot be used: {error}.", f"It lies in {self.folder}.") from error
-        finally:
-            if db is not None:
-                db.close()
+        return transaction(self.folder / "outbox.sqlite", _SCHEMA, "The outbox")
 
     def _kept(self, attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
         return tuple(replace(one, path=str(self._keep(one))) for one in attachments)
