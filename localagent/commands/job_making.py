@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 from ..agent import binding
 from ..agent.shown import visible
 from ..errors import LocalAgentError, UsageError
-from ..jobs import cron, frozen, installing, looking, mailing, telling, times
+from ..jobs import cron, described, frozen, installing, looking, mailing, reminding, telling, times
 from ..policy import rules
 from ..store import channels, workspace
 from ..store.atomic import write_atomic
 from ..store.inbox import Inbox
 from ..store.jobs import Job, Jobs, Trigger, new_id
-from . import jobs_shown
 
 if TYPE_CHECKING:
     from ..toolbox.registry import Registry
@@ -68,12 +67,12 @@ def add(args: argparse.Namespace, store: Jobs, tools: Callable[[Path], Awaitable
     job = _with_tools(job, args.tool, registry)
     cursor = looking.World(_no_mail, Inbox()).beginning(job.trigger)
     if not args.yes:
-        print("\n".join(jobs_shown.told(job, due)))
+        print("\n".join(described.told(job, due)))
     if not args.yes and not agreed("Make this job? [y/N] ", "--yes makes it without"):
         print("No job was made.", file=sys.stderr)
         return 1
     store.add(job, due, cursor)
-    print(visible(f"{job.id}  {job.name}: {jobs_shown.when(job.trigger)}", lines=False))
+    print(visible(f"{job.id}  {job.name}: {described.when(job.trigger)}", lines=False))
     print("It starts by itself while `localagent jobs watch` runs (`localagent jobs install` sees to that).", file=sys.stderr)
     return 0
 
@@ -116,8 +115,9 @@ def made(args: argparse.Namespace, store: Jobs, now: float) -> tuple[Job, float]
         raise UsageError("--remind runs no model, so it needs no rules, tools or model.")
     if args.max_turns < 1:
         raise UsageError("--max-turns is at least 1.")
+    tell = args.tell or (reminding.way() if args.remind else "")
     job = Job(
-        new_id(), name, goal, str(folder), trigger, allow, tuple(args.deny), (), args.missed, args.tell, args.model,
+        new_id(), name, goal, str(folder), trigger, allow, tuple(args.deny), (), args.missed, tell, args.model,
         times.seconds(args.max_time), args.max_turns, now, args.remind,
     )  # fmt: skip
     return job, due

@@ -9,24 +9,21 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from ..agent.office import Manner
 from ..agent.session import Session
 from ..agent.shown import visible
-from ..channels.sender import alive, me
+from ..channels.sender import alive
 from ..engine.catalogue import Entry
 from ..errors import UsageError
-from ..jobs import looking, running, times, watcher
+from ..jobs import running, steering, times, watcher
 from ..jobs.clock import SystemClock
-from ..jobs.mailing import Postman
 from ..jobs.reminding import Reminding
 from ..jobs.telling import Teller
 from ..store import lock, paths, settings
-from ..store.inbox import Inbox
-from ..store.jobs import TIMED, Job, Jobs, Run
+from ..store.jobs import Job, Jobs, Run
 from ..store.settings import Settings
 from ..toolbox.registry import Registry
 from . import job_making, jobs_shown
@@ -84,31 +81,20 @@ def run(args: argparse.Namespace, for_job: Open, tools: Callable[[Path], Awaitab
 
 def _change(store: Jobs, what: str, id: str) -> int:
     kept = store.get(id)
-    job, now = kept.job, time.time()
+    job = kept.job
     if what == "rm":
         store.remove(job.id)
         print(visible(f"The job {job.name} is gone.", lines=False))
     elif what == "pause":
-        store.set_state(job.id, "paused")
+        steering.pause(store, kept)
         print(visible(f"{job.name} is paused: localagent jobs resume {job.id}", lines=False))
     else:
-        due = kept.due if job.trigger.kind == "at" else times.following(job.trigger, job.made, now)
-        if job.trigger.kind == "at" and due <= now:
-            raise UsageError(f"The time of {job.name} is over.", "`localagent jobs run` does it now.")
-        if kept.state != "paused":
-            raise UsageError(f"{job.name} is not paused.")
-        cursor = None if job.trigger.kind in TIMED else _world(time.time).beginning(job.trigger)
-        store.set_state(job.id, "on", due, cursor=cursor)
+        steering.go_on(store, kept, time.time())
         print(visible(f"{job.name} goes on.", lines=False))
     return 0
 
 
-def _world(clock: Callable[[], float]) -> looking.World:
-    inbox = Inbox()
-    return looking.World(Postman(inbox, clock).fetch, inbox)
-
-
-def _runner(for_job: Open) -> running.Runner:
+def runner(for_job: Open) -> running.Runner:
     """Nobody is asked to download a model: that would wait for an answer that does not come."""
     from . import pulling
 
@@ -131,14 +117,11 @@ def _say(line: str) -> None:
 
 
 def _run(store: Jobs, job: Job, for_job: Open) -> int:
-    now = time.time()
-    for run in store.cut_off(alive, now):
+    for run in store.cut_off(alive, time.time()):
         print(f"localagent: the run of {times.said(run.begun, '')} was cut off.", file=sys.stderr)
-    begun = store.begin(job.id, "by hand", "", me(), now, after=None)
-    if begun is None:
-        raise UsageError(f"A run of {job.name} is going on already.", f"`localagent jobs log {job.id}` shows it.")
+    begun = steering.begin(store, job)
     with _ending():
-        outcome = asyncio.run(_by_hand(store, job, begun, _runner(for_job)))
+        outcome = asyncio.run(_by_hand(store, job, begun, runner(for_job)))
     if outcome.said:
         print(visible(outcome.said) if sys.stdout.isatty() else outcome.said, flush=True)
     if error := (outcome.facts.get("error") or {}).get("message"):
@@ -149,15 +132,10 @@ def _run(store: Jobs, job: Job, for_job: Open) -> int:
 
 
 async def _by_hand(store: Jobs, job: Job, begun: Run, runner: running.Runner) -> running.Outcome:
-    outcome = running.Outcome("stopped")
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        outcome = await runner(job, begun, partial(store.in_session, begun.number))
-    finally:
-        watcher.finish(store, _world(time.time), job, begun, outcome, time.time())
-    return outcome
+    return await steering.carry_out(store, job, begun, runner)
 
 
 @contextlib.contextmanager
@@ -181,7 +159,7 @@ def _watch(store: Jobs, for_job: Open) -> int:
         on = sum(kept.state == "on" for kept in known)
         _say(f"watching {on} job{'s' if on != 1 else ''}; Ctrl+C ends it")
         with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(_watching(store, _runner(for_job)))
+            asyncio.run(_watching(store, runner(for_job)))
     return 0
 
 
@@ -189,7 +167,7 @@ async def _watching(store: Jobs, runner: running.Runner) -> None:
     from ..jobs.hints import Hints
 
     clock = SystemClock()
-    kit = watcher.Kit(store, clock, _world(clock.now), runner, _teller(), _say, Hints(clock))
+    kit = watcher.Kit(store, clock, steering.world(clock.now), runner, _teller(), _say, Hints(clock))
     task = asyncio.current_task()
     if task is not None:
         for sign in (signal.SIGINT, signal.SIGTERM):

@@ -11,56 +11,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ..agent.shown import receipt_line, visible
-from ..channels.sender import alive
 from ..jobs import times
-from ..store.jobs import TIMED, Job, Jobs, Kept, Run, Trigger
+from ..jobs.described import state, told, watched, when
+from ..store.jobs import TIMED, Jobs, Kept, Run
 from ..values import Receipt
-
-
-def when(trigger: Trigger) -> str:
-    """What sets it off, in words."""
-    match trigger.kind:
-        case "at":
-            return f"at {trigger.text} ({trigger.zone})"
-        case "every":
-            return f"every {times.span(trigger.seconds)}"
-        case "cron":
-            return f"cron {trigger.text} ({trigger.zone})"
-        case "change":
-            return f"when {trigger.text} changes"
-        case "output":
-            return f"when the output of `{trigger.text}` changes, looked at every {times.span(trigger.seconds)}"
-        case "exit":
-            return f"when process {trigger.pid} ends"
-        case "mail":
-            parts = [("from", trigger.sender), ("with", trigger.words), ("on", trigger.channel)]
-            return " ".join(["on new mail", *(f"{what} {text}" for what, text in parts if text)])
-
-
-def told(job: Job, due: float) -> list[str]:
-    """Everything that a person agrees to."""
-    if job.remind:
-        lines = [
-            f"{job.name}",
-            f"  reminds: {job.goal}",
-            f"  when:    {when(job.trigger)}" + (f"; next {times.said(due, job.trigger.zone)}" if due else ""),
-            f"  shown:   {f'by {job.tell}' if job.tell else 'on this desktop'}; no model runs",
-        ]
-        return [visible(line, lines=False) for line in lines]
-    lines = [
-        f"{job.name}",
-        f"  goal:    {job.goal}",
-        f"  when:    {when(job.trigger)}" + (f"; next {times.said(due, job.trigger.zone)}" if due else ""),
-        f"  folder:  {job.folder}",
-        f"  allowed: {', '.join(text for text, _ in job.allow) or 'only to read here, and to run programs on a copy'}",
-        *([f"  denied:  {', '.join(job.deny)}"] if job.deny else []),
-        f"  tools:   {', '.join(name for name, _ in job.tools) or 'none'}",
-        f"  missed:  {'one run for all that came' if job.missed == 'once' else 'no run for what came'} while nobody watched",
-        f"  at most: {times.span(job.max_time)}, {job.max_turns} answers of the model {job.model or 'that is chosen then'}",
-        *([f"  tells:   {job.tell} how each run ended"] if job.tell else []),
-        "  Nobody is asked while it runs: what the rules do not allow does not happen.",
-    ]
-    return [visible(line, lines=False) for line in lines]
 
 
 def listing(store: Jobs, as_json: bool) -> int:
@@ -77,26 +31,9 @@ def listing(store: Jobs, as_json: bool) -> int:
         print(visible(f"{job.id}  {job.name[:40]:40}  {_next(kept):18}  {when(job.trigger)}  ({how})", lines=False))
         if kept.problem:
             print(visible(f"        {kept.problem}", lines=False))
-    if any(kept.state == "on" for kept in known) and not _watched():
+    if any(kept.state == "on" for kept in known) and not watched():
         print("\nNobody watches them: `localagent jobs watch` (or `jobs install`) does.", file=sys.stderr)
     return 0
-
-
-def _watched() -> bool:
-    """Whether a process holds the lock of the watch, without waiting for it."""
-    from ..store import lock, paths
-
-    class Held(Exception):
-        pass
-
-    def held() -> None:
-        raise Held
-
-    try:
-        with lock.locked(paths.runtime_dir() / "jobs.lock", held):
-            return False
-    except Held:
-        return True
 
 
 def _next(kept: Kept) -> str:
@@ -105,13 +42,6 @@ def _next(kept: Kept) -> str:
     if kept.retry_at:
         return f"again {time.strftime('%H:%M', time.localtime(kept.retry_at))}"
     return times.said(kept.due, "")[:16] if kept.job.trigger.kind in TIMED else "waits"
-
-
-def state(run: Run) -> str:
-    """A run whose process is gone was cut off, whether or not that is written down yet."""
-    if run.state == "begun":
-        return "running" if alive(run.owner) else "cut off"
-    return run.state
 
 
 def show(kept: Kept, as_json: bool) -> int:

@@ -37,38 +37,37 @@ class Teller:
 
     async def __call__(self, job: Job, run: Run) -> None:
         """Once for each run, whatever happens: the outbox knows it by its number."""
-        if not job.tell:
+        if not job.tell or job.remind:
             return
         try:
-            told = await self._send(job, run)
+            state, detail = await sent(self._manner, job, run, words(job, run), f"{job.name}: {run.state}")
+            told = "" if state in ("sent", "handed over", "held") else f"{state}: {detail}"
         except LocalAgentError as error:
             told = str(error)
         if told:
             self._report(f"{job.name}: nobody was told by {job.tell}: {told}")
 
-    async def _send(self, job: Job, run: Run) -> str:
-        channel, _, address = job.tell.partition(":")
-        office = Office(self._manner)
-        try:
-            if office.post is None:
-                raise ConfigError("No channel is set up.", "`localagent channels add` does it.")
-            # To exactly what the rule names: no contact book between.
-            message = Outgoing(channel, address, words(job, run), f"Reminder: {job.name}" if job.remind else f"{job.name}: {run.state}")
-            entry = office.post.outbox.draft(message, f"job/{job.id}/{job.made}/{run.number}", run.session)
-            if entry.state != "draft":
-                return ""
+
+async def sent(manner: Manner, job: Job, run: Run, text: str, subject: str) -> tuple[str, str]:
+    """The state and detail of the one message of a run, to exactly the address that the job names. Raises LocalAgentError."""
+    channel, _, address = job.tell.partition(":")
+    office = Office(manner)
+    try:
+        if office.post is None:
+            raise ConfigError("No channel is set up.", "`localagent channels add` does it.")
+        # No contact book between.
+        entry = office.post.outbox.draft(Outgoing(channel, address, text, subject), f"job/{job.id}/{job.made}/{run.number}", run.session)
+        if entry.state == "draft":
             async for item in office.post.deliver([entry]):
-                if not isinstance(item, str) and item[0].state not in ("sent", "handed over", "held"):
-                    return f"{item[0].state}: {item[0].detail}"
-            return ""
-        finally:
-            await office.aclose()
+                if not isinstance(item, str):
+                    entry = item[0]
+        return entry.state, entry.detail
+    finally:
+        await office.aclose()
 
 
 def words(job: Job, run: Run) -> str:
-    """What is told: how it ended, and the answer; of a reminder its words alone."""
-    if job.remind and run.state == "done":
-        return job.goal
+    """What is told: how it ended, and the answer."""
     how = {
         "done": "Done.",
         "denied": "Done, but for what its rules do not allow.",

@@ -33,6 +33,7 @@ BACKOFF_S = (60.0, 300.0, 900.0)
 MOST_AN_HOUR = 60
 _RELOAD_S = 5.0
 _DISK_S = 30.0
+_UNSEEN = (-1, 0)
 
 Tell = Callable[[Job, Run], Any]
 """Awaited with a run that is over: lets whoever the job names know. Never raises."""
@@ -57,7 +58,7 @@ class Watcher:
         self._store = kit.store
         self._at_once = at_once
         self._jobs: dict[str, Kept] = {}
-        self._seen = -1
+        self._seen = _UNSEEN
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._looking: set[str] = set()
         self._looks: dict[str, float] = {}
@@ -103,13 +104,13 @@ class Watcher:
             return self.step(now)
         except StoreError as error:
             self._kit.report(str(error))
-            self._seen = -1
+            self._seen = _UNSEEN
             return now + _DISK_S
 
     def step(self, now: float) -> float:
         """Start all that is due; when the next thing may be."""
         if now > self._planned + GRACE_S or now < self._last - GRACE_S:
-            self._since, self._seen = now, -1
+            self._since, self._seen = now, _UNSEEN
             self._visited.clear()
         self._last = now
         self._load(now)

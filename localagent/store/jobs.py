@@ -7,13 +7,14 @@ never lets the same occasion start it twice. `begin` also refuses a second run b
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import UsageError
+from ..errors import StoreError, UsageError
 from . import paths
 from .database import Database
 
@@ -63,7 +64,7 @@ class Trigger:
 class Job:
     """What a person agreed to, and it never grows. `allow` are rules, each with what its program was ("" for none), `tools` the
     names with a print of what each may do. `tell` is CHANNEL:ADDRESS, "" for nobody. `max_time` is in seconds. With `remind`
-    the goal is only shown to the person, and no model runs."""
+    the goal is only shown to the person, and no model runs. `mark` is a file without which the job is not there: undo takes it."""
 
     id: str
     name: str
@@ -80,6 +81,11 @@ class Job:
     max_turns: int = 40
     made: float = 0.0
     remind: bool = False
+    mark: str = ""
+
+    @property
+    def there(self) -> bool:
+        return not self.mark or os.path.lexists(self.mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +142,14 @@ class Jobs:
     def all(self) -> list[Kept]:
         """In the order they were made."""
         with self._db.reading() as db:
-            return [_kept(row) for row in db.execute("SELECT * FROM jobs ORDER BY rowid")]
+            found = [_kept(row) for row in db.execute("SELECT * FROM jobs ORDER BY rowid")]
+        return [kept for kept in found if kept.job.there]
 
     def find(self, id: str) -> Kept | None:
         with self._db.reading() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
-            return _kept(row) if row else None
+            kept = _kept(row) if row else None
+        return kept if kept is not None and kept.job.there else None
 
     def get(self, named: str) -> Kept:
         """By the beginning of its id, or its name. Raises UsageError where it is none, or several."""
@@ -155,6 +163,15 @@ class Jobs:
 
     def remove(self, id: str) -> None:
         """The job and the record of its runs."""
+        if (kept := self.find(id)) is not None and kept.job.mark:
+            try:
+                os.unlink(kept.job.mark)
+            except OSError as error:
+                raise StoreError(f"{kept.job.mark} cannot be removed: {error.strerror}.") from None
+        self.drop(id)
+
+    def drop(self, id: str) -> None:
+        """The same for one whose mark is not there (yet)."""
         with self._db.writing() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (id,))
             db.execute("DELETE FROM runs WHERE job = ?", (id,))
@@ -171,10 +188,14 @@ class Jobs:
         with self._db.writing() as db:
             db.execute("UPDATE jobs SET cursor = ?, problem = ? WHERE id = ?", (cursor, problem, id))
 
-    def changed(self) -> int:
-        """Another number whenever another process has written."""
+    def changed(self) -> tuple[int, int]:
+        """Something else whenever another process has written, or undone."""
         with self._db.reading() as db:
-            return db.execute("PRAGMA data_version").fetchone()[0]
+            version = db.execute("PRAGMA data_version").fetchone()[0]
+        try:
+            return version, os.stat(marks(self.path)).st_ctime_ns
+        except OSError:
+            return version, 0
 
     # ------------------------------------------------------------ runs
 
@@ -188,7 +209,7 @@ class Jobs:
         with self._db.writing() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
             busy = db.execute("SELECT 1 FROM runs WHERE job = ? AND state = 'begun'", (id,)).fetchone()
-            if row is None or busy or (after is not None and row[2] == "paused"):
+            if row is None or not _kept(row).job.there or busy or (after is not None and row[2] == "paused"):
                 return None
             if after is not None:
                 _put(db, after(_kept(row)))
@@ -200,7 +221,7 @@ class Jobs:
         """An occasion that starts no run, with the job as `after` makes it."""
         with self._db.writing() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
-            if row is not None:
+            if row is not None and _kept(row).job.there:
                 _put(db, after(_kept(row)))
                 _insert(db, id, why, "", now, now, state, 0, "")
                 _prune(db, id)
@@ -249,6 +270,11 @@ class Jobs:
         with self._db.reading() as db:
             sql = "SELECT count(*) FROM runs WHERE job = ? AND begun >= ? AND state NOT IN ('skipped', 'missed')"
             return db.execute(sql, (id, since)).fetchone()[0]
+
+
+def marks(path: Path | None = None) -> Path:
+    """Where the marks of jobs lie (see `Job`)."""
+    return (path or paths.state_dir() / "jobs.db").with_name("jobs")
 
 
 def new_id() -> str:

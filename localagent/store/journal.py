@@ -87,6 +87,7 @@ class Journal:
         call: str,
         label: str,
         stop: threading.Event | None = None,
+        about: str = "",
     ) -> Step:
         """Carry out all of `changes`, or none.
 
@@ -96,14 +97,14 @@ class Journal:
         Conflict when a file is not what `before` says or exists where it must not; StoreError when a
         target is outside `roots` or protected, or the disk is full or not writable, or `stop` was set
         before the first change was made. Nothing is changed then. With what `reach` returned as
-        `roots`, a path that leads elsewhere by now is a Conflict too.
+        `roots`, a path that leads elsewhere by now is a Conflict too. `about`: see `Step`; files of our own may be named then.
         """
         if not changes:
             return Step(0, (), time.time(), label, session, call)
         with self._locked(stop=stop):
             number = max(self._steps.numbers(), default=0) + 1
             place = self._steps.place(number)
-            step = Step(number, tuple(changes), time.time(), label, session, call)
+            step = Step(number, tuple(changes), time.time(), label, session, call, about=about)
             record = Record(step)
             with _as_store_errors(str(self._folder)):
                 place.mkdir(mode=0o700, parents=True)
@@ -129,7 +130,7 @@ class Journal:
     ) -> None:
         try:
             with _as_store_errors(record.step.changes[0].path):
-                plan = Plan(record.step.changes, roots, open_roots, place, stop)
+                plan = Plan(record.step.changes, roots, open_roots, place, stop, own=bool(record.step.about))
                 record.ops = plan.make()
                 for op in record.ops:
                     for path in map(os.path.realpath, parents(op)):

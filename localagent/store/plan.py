@@ -29,6 +29,7 @@ _SPARE_BYTES = 1 << 20
 class Plan:
     """The operations for `changes` within `reach`, kept things going to the folder `place`.
 
+    `own`: what is changed is a file of ours, as nobody but the host asks for.
     Where `stop` is set, StoreError is raised: nothing has been touched until all is prepared.
     """
 
@@ -39,6 +40,7 @@ class Plan:
         roots: Roots,
         place: Path,
         stop: threading.Event | None = None,
+        own: bool = False,
     ) -> None:
         self._changes = changes
         self._pinned = reach if isinstance(reach, Pinned) else None
@@ -46,7 +48,7 @@ class Plan:
         self._stop = stop
         self._roots = roots
         self._place = place
-        self._floor = protected.Floor()
+        self._floor = None if own else protected.Floor()
         self._made: set[tuple[str, str]] = set()
         self._emptied = {os.path.abspath(c.path) for c in changes if c.kind in ("trash", "move")}
         self._sources: dict[tuple[str, str], tuple[str, str]] = {}
@@ -108,7 +110,7 @@ class Plan:
 
     def _allowed(self, root: str, path: str) -> None:
         full = os.path.join(root, path)
-        if reason := self._floor.refusal(full):
+        if self._floor is not None and (reason := self._floor.refusal(full)):
             raise StoreError(f"{full} must not be changed: {reason}.")
 
     def _add(self, change: Change, early: set[tuple[str, str]]) -> None:

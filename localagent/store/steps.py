@@ -24,7 +24,10 @@ IN_FLIGHT: tuple[State, ...] = ("preparing", "committing", "undoing", "redoing",
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One commit. `number` 0 is a commit of nothing, which is not recorded. `at` is a Unix time."""
+    """One commit. `number` 0 is a commit of nothing, which is not recorded. `at` is a Unix time.
+
+    `about` is the folder that a change to a file of our own is about, "" for all others.
+    """
 
     number: int
     changes: tuple[Change, ...]
@@ -33,11 +36,13 @@ class Step:
     session: str = ""
     call: str = ""
     state: State = "done"
+    about: str = ""
 
     def touches(self, folder: Path | str) -> bool:
-        """Whether it changed something in that folder or beneath it."""
+        """Whether it changed something in that folder or beneath it, or something of ours that is about it."""
         top = os.path.realpath(folder).rstrip("/")
-        return any(path == top or path.startswith(top + "/") for path in self._places())
+        places = [os.path.realpath(self.about)] if self.about else self._places()
+        return any(path == top or path.startswith(top + "/") for path in places)
 
     def concerns(self, path: str) -> bool:
         """Whether it changed what is at `path` itself (no link followed), in it, or a folder that it lies in."""

@@ -94,7 +94,7 @@ async def for_do(
         office=office,
         plugins=True,
         plans=getattr(engine, "bytes", 0) >= _PLANS,
-        schedules=not narrow and not job,
+        schedules=None if narrow or job else (steps, log.folder.name),
         search=chosen.search_url or "",
     )
     setting = Setting(

@@ -37,16 +37,16 @@ async def registry(
     office: Counter | None = None,
     plugins: bool = False,
     plans: bool = False,
-    schedules: bool = False,
+    schedules: tuple[Journal, str] | None = None,
     search: str = "",
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
-    With `schedules` there is the tool `schedule`, with `plans` the tool `plan`, with an `office` that has channels
-    those for messages, with `search` (the address of a service) the tool that searches the web. With `background` (the journal
-    and the session's id) those for background commands come next; `masks` hides secrets in what these write. With `plugins` the
-    user's own that are confirmed come last: what is wrong with one of them is a problem of the registry.
+    With `schedules` (as `background`) there is the tool `schedule`, with `plans` the tool `plan`, with an `office` that has
+    channels those for messages, with `search` (the address of a service) the tool that searches the web. With `background`
+    (the journal and the session's id) those for background commands come next; `masks` hides secrets in what these write.
+    With `plugins` the user's own that are confirmed come last: what is wrong with one of them is a problem of the registry.
 
     Plugins, `schedule` and the tools for the web are found, not listed. Where there are more to find than what we ship,
     `tool_search` is the last of those that are listed.
@@ -85,13 +85,15 @@ async def registry(
         from ..toolbox.mail import Mail
 
         sources.append(Mail(office.fetch, workspace))
+    at_work: ToolSource | None = None
     if background is not None and holds_background():
         from ..toolbox.background import Background
 
         how: dict[str, Any] = {}
         if masks is not None:
             how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
-        sources.append(Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how))
+        at_work = Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how)
+        sources.append(at_work)
     mine = None
     if plugins and own.files():
         given, problems = await _own(unsandboxed)
@@ -100,11 +102,16 @@ async def registry(
         sources.append(mine)
     known = Registry(sources, problems)
     foreign = bool(mine and mine.specs())
-    if schedules:
+    if schedules is not None:
         from ..jobs import frozen
         from ..jobs.scheduling import SCHEDULE, Scheduling
 
-        known.add(Scheduling(workspace, lambda: tuple(pair for pair in frozen.tools(known) if pair[0] != SCHEDULE.name)))
+        def for_jobs() -> tuple[tuple[str, str], ...]:
+            # What goes on in the background belongs to a person who is there.
+            lasting = {spec.name for spec in at_work.specs()} if at_work is not None else set()
+            return tuple(pair for pair in frozen.tools(known) if pair[0] not in {SCHEDULE.name, *lasting})
+
+        known.add(Scheduling(workspace, for_jobs, *schedules))
     if foreign:
         known.add(Offering(known))
     return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,23 +13,26 @@ import pytest
 from localagent import wiring
 from localagent.channels import desktop
 from localagent.commands import arguments
-from localagent.errors import UsageError
+from localagent.errors import ChannelError, StoreError, UsageError
 from localagent.events import ApprovalAsked, TurnEnded
-from localagent.jobs import reminding, running, scheduling, wishes
-from localagent.store import settings
-from localagent.store.jobs import Jobs, Run, Trigger
-from localagent.values import Answer, Sent, ToolCall
+from localagent.jobs import reminding, running, wishes
+from localagent.store import channels, settings
+from localagent.store.jobs import Job, Jobs, Run, Trigger, marks
+from localagent.values import Answer, Change, Sent, ToolCall
 from localagent.wiring import toolset
 from tests.fakes import ScriptedEngine, call
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # A Tuesday.
 NOW = datetime.fromisoformat("2026-12-01T10:00:00+01:00").timestamp()
+REMINDER = Job("abc123", "Call Anna", "Call Anna", "/", Trigger("at", "18:30", zone="UTC"), remind=True)
+RUN = Run(1, "abc123", "its time", "", 0, 0, "begun", 0, "", "", "", {})
 
 
 @pytest.fixture(autouse=True)
 def berlin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Europe/Berlin")
+    monkeypatch.setattr(desktop, "command", lambda *_: ["true"])
 
 
 @pytest.mark.parametrize(
@@ -111,9 +115,7 @@ def turn(folder: Path, answer: Answer, **args: object) -> tuple[list[ApprovalAsk
         session = await wiring.for_do(
             arguments.of_do(["-", "--cwd", str(folder)]), ScriptedEngine([call("schedule", **args)], "Done."), settings.load()
         )
-        registry = await toolset.registry(folder, folder, schedules=True)
-        from dataclasses import replace
-
+        registry = await toolset.registry(folder, folder, schedules=(session.setting.journal, session.id))
         session.setting = replace(session.setting, registry=registry)
         async for event in session.send("remind me tomorrow at nine to call Anna", approve):
             if isinstance(event, ApprovalAsked):
@@ -130,12 +132,13 @@ def turn(folder: Path, answer: Answer, **args: object) -> tuple[list[ApprovalAsk
 def test_a_reminder_is_made_as_it_was_shown(tmp_path: Path) -> None:
     asked, ended, heard = turn(tmp_path, Answer("allow"), task="Call Anna", when="tomorrow at 9", remind=True)
     (question,) = asked
-    assert "these words are shown to you, and no model runs" in question.decision.reason
+    assert "these words are shown to you on this desktop, and no model runs" in question.decision.reason
     assert question.call.args["when"].endswith(" 09:00:00") and question.call.args["task"] == "Call Anna"
     (kept,) = Jobs().all()
     assert (kept.job.goal, kept.job.remind, kept.job.tools, kept.job.trigger.text) == ("Call Anna", True, (), question.call.args["when"])
     (receipt,) = ended.receipts
     assert receipt.kind == "scheduled" and receipt.data["job"] == kept.job.id
+    assert "nobody watches jobs now" in question.decision.reason and "Europe/Berlin" in question.decision.reason
     assert f"jobs rm {kept.job.id}" in heard and "jobs watch" in heard
 
 
@@ -188,8 +191,41 @@ def test_a_reminder_shows_its_words_and_runs_no_model(monkeypatch: pytest.Monkey
         pytest.fail("a model would run")
 
     monkeypatch.setattr(desktop.Desktop, "send", send)
-    job, _ = scheduling.Scheduling(tmp_path, tuple)._job({"task": "Call Anna", "when": "in 1h", "remind": True})
-    run = Run(1, job.id, "its time", "", 0, 0, "begun", 0, "", "", "", {})
-    outcome = asyncio.run(reminding.Reminding(others)(job, run, lambda session: None))
-    assert (outcome.state, shown) == (state, ["Call Anna"])
+    outcome = asyncio.run(reminding.Reminding(others)(REMINDER, RUN, lambda session: None))
+    assert (outcome.state, outcome.again, shown) == (state, state == "failed", ["Call Anna"])
     assert ("no desktop" in str(outcome.facts)) is (state == "failed")
+
+
+def test_where_there_is_no_desktop_it_goes_to_the_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> list[str]:
+        raise ChannelError("The program notify-send is missing.", "Install it.")
+
+    monkeypatch.setattr(desktop, "command", none)
+    with pytest.raises(UsageError, match="notify-send is missing"):
+        reminding.way()
+    channels.add("work", "email", {"address": "me@example.org"})
+    assert reminding.way() == "work:me@example.org"
+
+
+def test_undo_takes_the_job_away_and_redo_brings_it_back(tmp_path: Path) -> None:
+    _, ended, _ = turn(tmp_path, Answer("allow"), task="Call Anna", when="in 1h", remind=True)
+    store, journal = Jobs(), wiring.journal()[0]
+    (kept,) = store.all()
+    assert ended.receipts[0].data["step"] == journal.steps()[0].number
+    before = store.changed()
+    assert journal.undo(within=tmp_path).conflicts == ()
+    assert store.all() == [] and store.find(kept.job.id) is None and store.changed() != before
+    assert store.begin(kept.job.id, "its time", "", "me", NOW, after=None) is None and store.runs() == []
+    journal.redo(within=tmp_path)
+    assert store.all() == [kept]
+    store.remove(kept.job.id)
+    assert not Path(kept.job.mark).exists() and journal.undo(within=tmp_path).conflicts
+
+
+def test_only_the_host_reaches_the_marks(tmp_path: Path) -> None:
+    mark = marks() / "abc.job"
+    mark.parent.mkdir()
+    (tmp_path / "x").write_text("x")
+    made = Change("write", str(mark), content=str(tmp_path / "x"), before="", size=1)
+    with pytest.raises(StoreError, match="belongs to localagent"):
+        wiring.journal()[0].commit([made], [str(mark)], session="", call="", label="")
