@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine.base import Engine
     from .engine.catalogue import Entry
     from .engine.offers import Offer
+    from .jobs.running import Runner
     from .sandbox.profile import Boundary
     from .store.settings import Settings
     from .tui.meters import Sample
@@ -81,6 +82,13 @@ class Terminal:
             engine = await self.engine_for(model or self._model)
         args = self._defaults(["-", *(["--resume", resume] if resume else []), "--mode", mode])
         return await wiring.for_do(args, engine, self._chosen)
+
+    async def runner(self) -> Runner:
+        """What carries out the run of a job, with the model that it names."""
+        from .commands import jobs
+
+        wiring = await asyncio.to_thread(_wiring)
+        return jobs.runner(wiring.for_job)
 
 
 def _wiring() -> ModuleType:

@@ -23,6 +23,7 @@ COMMANDS = (
     Command("plan", "fold or unfold the model's plan above the text"),
     Command("trust", "look at a plugin file of yours and have it on, or off", "[FILE]"),
     Command("outbox", "messages that went out, and those that did not: send, take back, reword"),
+    Command("jobs", "goals that start by themselves: when they come, how they ended; pause, run, take away"),
     Command("mode", "plan (look only), ask (changes ask) or auto (undoable changes do not)", "[plan|ask|auto]"),
     Command("model", "choose another model, fetch it if it is not here, and go on with this conversation", "[ID [SOURCE]]"),
     Command("new", "a new conversation"),

@@ -65,6 +65,7 @@ class Doing:
             "changes": self._changes,
             "trust": self._trust,
             "outbox": self._outbox,
+            "jobs": self._jobs,
             "mode": self._mode,
             "new": self._new,
             "theme": self._theme,
@@ -175,6 +176,12 @@ class Doing:
         post = session.setting.post if session is not None else None
         letters = outbox.Letters(Outbox(), post, self._app.run_worker, self._tell)
         self._app.push_screen(outbox.Messages(letters))
+
+    async def _jobs(self, _: str) -> None:
+        from . import jobs
+
+        app = self._app
+        await jobs.Works(app.push_screen, app.run_worker, self._tell, app.house.runner).open()
 
     async def _changes(self, _: str) -> None:
         from . import changes

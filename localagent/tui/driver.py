@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..agent.session import Session
     from ..engine.base import Engine
     from ..engine.offers import Offer
+    from ..jobs.running import Runner
     from .meters import Sample
 
 _DIFF_LINES = 400
@@ -69,6 +70,10 @@ class House(Protocol):
         ...
 
     async def session(self, resume: str | None, model: str | None, mode: Mode) -> Session: ...
+
+    async def runner(self) -> Runner:
+        """What carries out the run of a job."""
+        ...
 
 
 class Driver:

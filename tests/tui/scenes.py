@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from localagent.errors import EngineError
 from localagent.events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from localagent.store import meta
+from localagent.store.jobs import Job, Jobs, Trigger
 from localagent.toolbox.planning import Planning
 from localagent.values import Message, Mode, Text, Timings, ToolCall, Usage
 from tests.store.sessions_support import stored
@@ -269,6 +271,28 @@ def _earlier() -> None:
     meta.rename(stored("what takes the most space here?", folder=str(Path.home() / "music")), "Space on the disk")
 
 
+def _jobs() -> None:
+    """A job of the summer, whose last run was refused something, and a reminder that is over."""
+    folder = "/home/anna/papers"
+    news = Job("a1b2c3", "Sum up the new files", "Sum up what is new in in/", folder, Trigger("cron", "0 8 * * 1", zone="UTC"), made=1.0)
+    news = replace(news, allow=(("write(new.md)", ""),), tools=(("read_file", ""), ("write_file", "")))
+    told = Job("d4e5f6", "Call Anna", "Call Anna", folder, Trigger("at", "2026-01-01 09:00:00", zone="UTC"), made=2.0, remind=True)
+    with closing(Jobs()) as store:
+        store.add(news, 1_900_051_200.0)
+        store.add(told, 0.0)
+        store.set_state("d4e5f6", "done")
+        run = store.begin("a1b2c3", "it was due at 2026-01-01 08:00", "", "1:1", 1_780_000_000.0, after=None)
+        assert run is not None
+        store.finish(run.number, "denied", "Two files are new.", {"denied": ["write(x.md)"], "receipts": []}, 1_780_000_009.0)
+
+
+async def _of_jobs(pilot: Any) -> None:
+    await say(pilot, "/jobs")
+    await shows(pilot, "Call Anna")
+    await pilot.press("enter")
+    await shows(pilot, "Two files are new")
+
+
 async def _searching(pilot: Any) -> None:
     await say(pilot, "/sessions")
     await shows(pilot, "Space on the disk")
@@ -310,6 +334,7 @@ _GREETING = (
 )
 DANGEROUS = "cd build && rm -rf ./cache; git push --force"
 SCENES: dict[str, Scene] = {
+    "job": Scene((), _of_jobs, before=_jobs),
     "empty": Scene((), _nothing),
     "loading": Scene(([EngineProgress("loading", 0.45), ...],), _asking("Hello", "loading the model")),
     "prefill": Scene(([PrefillProgress(512, 4096, 512), PrefillProgress(1024, 4096, 512), ...],), _asking("Go", "1,024")),
