@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..agent import binding
 from ..agent.shown import visible
 from ..errors import LocalAgentError, UsageError
-from ..jobs import cron, described, frozen, installing, looking, mailing, reminding, telling, times
+from ..jobs import cron, described, frozen, installing, looking, mailing, reminding, telling, times, wishes
 from ..policy import rules
 from ..store import channels, workspace
 from ..store.atomic import write_atomic
@@ -33,7 +33,7 @@ _MOST_GOAL = 8000
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("goal", help="what to do each time")
     when = parser.add_mutually_exclusive_group(required=True)
-    when.add_argument("--at", metavar="TIME", help="once: 18:30, or '2026-12-24 18:30'")
+    when.add_argument("--at", metavar="TIME", help="once: 18:30, 'tomorrow 9:00', 'in 20m', '2026-12-24 18:30'")
     when.add_argument("--every", metavar="DURATION", help="again and again: 90s, 15m, 1h30m, 2d")
     when.add_argument("--cron", metavar="EXPR", help="minute hour day month weekday: '0 9 * * 1-5', or @daily")
     when.add_argument("--on-change", metavar="PATH", help="a file, or a file in a folder, is new, changed or gone")
@@ -73,8 +73,24 @@ def add(args: argparse.Namespace, store: Jobs, tools: Callable[[Path], Awaitable
         return 1
     store.add(job, due, cursor)
     print(visible(f"{job.id}  {job.name}: {described.when(job.trigger)}", lines=False))
-    print("It starts by itself while `localagent jobs watch` runs (`localagent jobs install` sees to that).", file=sys.stderr)
+    if not described.watched():
+        print("It starts by itself while `localagent jobs watch` runs (`localagent jobs install` sees to that).", file=sys.stderr)
+    if not job.remind and (missing := _no_model(job)):
+        print(f"localagent: its runs will fail until there is a model. {missing}", file=sys.stderr)
     return 0
+
+
+def _no_model(job: Job) -> str:
+    """Why a run of now would have no model, "" where there is one."""
+    from ..engine import models
+    from ..store import settings
+    from . import pulling
+
+    try:
+        models.ready(settings.load(), job.model or None, lambda entry, chosen: pulling.obtain(entry, chosen, pull=False, person=False))
+    except LocalAgentError as error:
+        return str(error)
+    return ""
 
 
 async def _tools_of(tools: Callable[[Path], Awaitable[Registry]], folder: Path) -> Registry:
@@ -176,7 +192,7 @@ def _timed(args: argparse.Namespace, kind: str, now: float) -> tuple[Trigger, fl
         return trigger, times.following(trigger, now, now)
     zone = args.tz or times.here()
     if kind == "at":
-        return Trigger("at", args.at, zone=zone), times.moment(args.at, now, times.zone(zone))
+        return wishes.moment(args.at, now, zone)
     times.zone(zone)
     cron.read(args.cron)
     trigger = Trigger("cron", args.cron, zone=zone)

@@ -37,7 +37,7 @@ def listing(store: Jobs, as_json: bool) -> int:
 
 
 def _next(kept: Kept) -> str:
-    if kept.state != "on":
+    if kept.state == "paused" or (kept.state != "on" and not kept.retry_at):
         return kept.state
     if kept.retry_at:
         return f"again {time.strftime('%H:%M', time.localtime(kept.retry_at))}"

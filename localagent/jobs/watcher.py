@@ -284,7 +284,8 @@ class Watcher:
             self._woken.set()
         over = self._store.run(run.number)
         again = f"; it is tried again in {times.span(retry_at - now)}" if retry_at else ""
-        self._kit.report(f"{job.name}: {outcome.state}{again}")
+        why = (outcome.facts.get("error") or {}).get("message", "")
+        self._kit.report(f"{job.name}: {outcome.state}{f' ({why})' if why else ''}{again}")
         if over is not None and not retry_at:
             await self._kit.tell(job, over)
 

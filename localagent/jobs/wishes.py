@@ -30,6 +30,16 @@ def trigger(text: str, folder: Path, now: float) -> tuple[Trigger, float]:
         return _again(match[1] or f"{ {'daily': 'day', 'hourly': 'hour', 'weekly': 'week'}[match[2]] }{match[3]}", zone, now)
     if len(said.split()) == 5 and not re.search("[a-z]{4}", said):
         return _cron(said, zone, now)
+    return _at(said, now, zone)
+
+
+def moment(text: str, now: float, zone: str) -> tuple[Trigger, float]:
+    """The same for a single moment, on the clock of that zone. Raises UsageError."""
+    times.zone(zone)
+    return _at(re.sub(r"^(?:on|at|once) ", "", " ".join(text.lower().split())).replace(" at ", " ").replace(",", ""), now, zone)
+
+
+def _at(said: str, now: float, zone: str) -> tuple[Trigger, float]:
     at = _once(said, now, zone)
     return Trigger("at", datetime.fromtimestamp(at, times.zone(zone)).strftime("%Y-%m-%d %H:%M:%S"), zone=zone), at
 

@@ -143,10 +143,10 @@ def standing(kept: Kept) -> str:
     """Whether and when it comes next."""
     if kept.state == "paused":
         return t("paused")
-    if kept.state == "done":
-        return t("does not come again")
     if kept.retry_at:
         return t("tried again {when}", when=_at(kept.retry_at))
+    if kept.state == "done":
+        return t("does not come again")
     return t("next {when}", when=_at(kept.due, kept.job.trigger.zone)) if kept.job.trigger.kind in TIMED else t("waits")
 
 
