@@ -1,7 +1,8 @@
 """Contacts out of what other programs export: vCard 2.1, 3.0 and 4.0, and the CSV of Google and Outlook.
 
 Pure reading of untrusted bytes. A contact is a name and its addresses by kind: `email`, `phone`, and of chat
-services those that this program can reach (`matrix`, `telegram`). Nothing is raised for what cannot be read: it is left out.
+services those that this program can reach (`matrix`, `telegram`). Nothing is raised for what cannot be read: it is left out,
+and said to whoever listens.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import csv
 import io
 import quopri
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -24,23 +25,32 @@ Contact = tuple[str, dict[str, list[str]]]
 """(name, {kind: [address, the preferred one first]})"""
 
 
+Left = Callable[[int, str, str], None]
+"""Hears what is left out: the number of its line in the file, why, and what it says."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """`group.NAME;PARAMETER=value:value` taken apart; name and parameters in upper case."""
+    """`group.NAME;PARAMETER=value:value` taken apart; name and parameters in upper case. `number` is that of its line."""
 
     name: str
     parameters: dict[str, list[str]]
     value: str
+    number: int = 0
 
 
-def read(data: bytes) -> list[Contact]:
+def read(data: bytes, left: Left = lambda line, why, what: None) -> list[Contact]:
     """The contacts in an exported file, whatever of these forms it has, in its order; without those that have no address."""
     data = data[:MOST_BYTES]
     text = _decoded(data)
-    found = _cards(data) if re.search(r"^\s*BEGIN\s*:\s*VCARD", text, re.IGNORECASE | re.MULTILINE) else _rows(text)
+    found = _cards(data, left) if re.search(r"^\s*BEGIN\s*:\s*VCARD", text, re.IGNORECASE | re.MULTILINE) else _rows(text, left)
     contacts: list[Contact] = []
-    for name, addresses in found:
-        if addresses and len(contacts) < MOST_CONTACTS:
+    for line, (name, addresses) in found:
+        if not addresses:
+            left(line, "no address", _one_line(name)[:_LONGEST_NAME])
+        elif len(contacts) >= MOST_CONTACTS:
+            left(line, f"more than {MOST_CONTACTS:,} contacts", _one_line(name)[:_LONGEST_NAME])
+        else:
             shown = _one_line(name)[:_LONGEST_NAME] or next(iter(addresses.values()))[0]
             contacts.append((shown, addresses))
     return contacts
@@ -65,50 +75,53 @@ def _one_line(text: str) -> str:
 # ---------------------------------------------------------------- vCard
 
 
-def _cards(data: bytes) -> Iterator[Contact]:
+def _cards(data: bytes, left: Left) -> Iterator[tuple[int, Contact]]:
     card: list[_Line] | None = None
-    depth = 0
-    for raw in _unfolded(data):
-        line = _line(raw)
+    depth = begun = 0
+    for number, raw in _unfolded(data):
+        line = _line(raw, number)
         if line is None:
+            left(number, "not understood", _one_line(raw[:200].decode("utf-8", "replace")))
             continue
         if line.name == "BEGIN" and line.value.strip().upper() == "VCARD":
             # A card inside a card (AGENT in 2.1) belongs to another person and is left out.
             depth += 1
+            begun = number if depth == 1 else begun
             card = [] if depth == 1 else card
         elif line.name == "END" and line.value.strip().upper() == "VCARD":
             depth = max(0, depth - 1)
             if depth == 0 and card is not None:
-                yield _contact(card)
+                yield begun, _contact(card, left)
                 card = None
         elif card is not None and depth == 1:
             card.append(line)
     if card:
-        yield _contact(card)
+        left(begun, "without an end", "")
+        yield begun, _contact(card, left)
 
 
-def _unfolded(data: bytes) -> Iterator[bytes]:
-    """Whole lines: what begins with a blank goes on, and so does quoted-printable that ends with =."""
+def _unfolded(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Whole lines, each with the number of its first: what begins with a blank goes on, and so does quoted-printable that ends with =."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         data = data.decode("utf-16", "replace").encode()
     held = b""
-    soft = False
-    for line in re.split(rb"\r\n|\n|\r", data.removeprefix(b"\xef\xbb\xbf")):
+    soft, begun = False, 1
+    for number, line in enumerate(re.split(rb"\r\n|\n|\r", data.removeprefix(b"\xef\xbb\xbf")), 1):
         if soft:
             held += b"\n" + line
         elif line[:1] in (b" ", b"\t") and held:
             held += line[1:]
         else:
             if held.strip():
-                yield held
-            held = line
+                yield begun, held
+            held, begun = line, number
         head = held.partition(b":")[0].upper()
         soft = b"QUOTED-PRINTABLE" in head and held.endswith(b"=")
     if held.strip():
-        yield held
+        yield begun, held
 
 
-def _line(raw: bytes) -> _Line | None:
+def _line(raw: bytes, number: int) -> _Line | None:
     head, value = _halves(raw)
     if value is None:
         return None
@@ -120,7 +133,7 @@ def _line(raw: bytes) -> _Line | None:
         key, said = (name, given) if equals else ("ENCODING" if _is_encoding(name) else "TYPE", name)
         values = [v.strip().strip('"').upper() for v in _parts(said.strip('"') if said.count('"') == 2 else said, ",")]
         parameters.setdefault(key.strip().upper(), []).extend(values)
-    return _Line(first.rpartition(".")[2].strip().upper(), parameters, _value(value, parameters))
+    return _Line(first.rpartition(".")[2].strip().upper(), parameters, _value(value, parameters), number)
 
 
 def _halves(raw: bytes) -> tuple[bytes, bytes | None]:
@@ -164,13 +177,16 @@ def _value(value: bytes, parameters: dict[str, list[str]]) -> str:
     return _decoded(value, charset)
 
 
-def _contact(card: list[_Line]) -> Contact:
+def _contact(card: list[_Line], left: Left) -> Contact:
     found: dict[str, list[tuple[int, str]]] = {}
     names: dict[str, str] = {}
     for line in card:
         if line.name in ("FN", "ORG", "NICKNAME", "N") and line.value.strip():
             names.setdefault(line.name, line.value)
-        for kind, address in _addresses(line):
+        given = list(_addresses(line))
+        if not given and line.name in ("EMAIL", "TEL") and line.value.strip():
+            left(line.number, "no mail address" if line.name == "EMAIL" else "no phone number", _one_line(line.value[:200]))
+        for kind, address in given:
             place = found.setdefault(kind, [])
             if address not in (known for _, known in place):
                 place.append((_rank(line), address))
@@ -245,7 +261,7 @@ _EMAIL_COLUMN = re.compile(r"(e-?mail|courriel|correo)( ?\d+| address| \d+ addre
 _PHONE_COLUMN = re.compile(r"(phone|mobile|home|business|primary|company main|car|other|telefon)( ?\d+| phone| - value| value)*( \d+)?")
 
 
-def _rows(text: str) -> Iterator[Contact]:
+def _rows(text: str, left: Left) -> Iterator[tuple[int, Contact]]:
     """Rows under the columns that Google, Outlook and Thunderbird write, found by their names."""
     first = text.partition("\n")[0]
     mark = max(",;\t", key=first.count)
@@ -256,17 +272,18 @@ def _rows(text: str) -> Iterator[Contact]:
         if not any(_is_email(column) for column in columns):
             return
         for row in rows:
-            yield _row(columns, row)
-    except csv.Error:
+            if any(cell.strip() for cell in row):
+                yield rows.line_num, _row(columns, row, rows.line_num, left)
+    except csv.Error as error:
         # What came before the damage has been given out.
-        return
+        left(rows.line_num, f"damaged, and nothing is read behind it ({error})", "")
 
 
 def _is_email(column: str) -> bool:
     return _EMAIL_COLUMN.fullmatch(column) is not None or column in ("primary email", "secondary email")
 
 
-def _row(columns: list[str], row: list[str]) -> Contact:
+def _row(columns: list[str], row: list[str], number: int, left: Left) -> Contact:
     cells = {column: cell.strip() for column, cell in zip(columns, row, strict=False) if column and cell.strip()}
     addresses: dict[str, list[str]] = {}
     for column, cell in cells.items():
@@ -277,6 +294,8 @@ def _row(columns: list[str], row: list[str]) -> Contact:
                 kind, address = "email", _email(each)
             elif _PHONE_COLUMN.fullmatch(column) and "label" not in column:
                 kind, address = "phone", _phone(each)
+            if kind and not address and each.strip():
+                left(number, "no mail address" if kind == "email" else "no phone number", _one_line(each[:200]))
             if address and address not in addresses.setdefault(kind, []):
                 addresses[kind].append(address)
     return _row_name(cells), {kind: found for kind, found in addresses.items() if found}

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..agent.shown import visible
@@ -32,6 +32,15 @@ class Plan:
     known: int
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What of the file is not taken over, and the number of its line."""
+
+    line: int
+    why: str
+    what: str
+
+
 def configure(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     taking = what.add_parser("import", help="take over the contacts of a vCard (.vcf) or CSV file")
     taking.add_argument("file", help="what another program exported; - for standard input")
@@ -45,17 +54,19 @@ def configure(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def take(args: argparse.Namespace) -> int:
     """Nothing that is in the book is taken away or changed: names and addresses are added."""
-    found = vcard.read(_bytes(args.file))
+    left: list[Refused] = []
+    found = vcard.read(_bytes(args.file), lambda line, why, what: left.append(Refused(line, why, what)))
     if not found:
         hint = "A vCard file begins with BEGIN:VCARD; a CSV file needs a first line with the names of its columns, one of them e-mail."
         raise UsageError(f"{args.file} holds no contact with an address.", hint)
     known = contacts.load()
     plan = planned(known, found)
     if args.json:
-        json.dump(_plain(plan), sys.stdout, ensure_ascii=False, indent=1)
+        json.dump(_plain(plan) | {"refused": [asdict(one) for one in left]}, sys.stdout, ensure_ascii=False, indent=1)
         print()
     else:
         _show(plan)
+        _show_refused(left)
     if args.dry_run or not (plan.new or plan.more):
         return 0
     if not args.yes and not _agreed(len(plan.new) + len(plan.more)):
@@ -123,6 +134,15 @@ def _bytes(name: str) -> bytes:
     if len(data) > vcard.MOST_BYTES:
         raise UsageError(f"{name} is larger than {vcard.MOST_BYTES >> 20} MB.", "Export fewer contacts at once, without their pictures.")
     return data
+
+
+def _show_refused(left: Sequence[Refused]) -> None:
+    if left:
+        print(f"{len(left):,} left out:")
+    for one in left[:_SHOWN]:
+        print(visible(f"- line {one.line:,}: {one.why}{f': {one.what}' if one.what else ''}", lines=False))
+    if len(left) > _SHOWN:
+        print(f"- … and {len(left) - _SHOWN:,} more; --json names all of them")
 
 
 def _show(plan: Plan) -> None:

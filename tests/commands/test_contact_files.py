@@ -42,6 +42,22 @@ KNOWN = [
 ]
 
 
+def test_what_is_left_out_is_named_by_its_line(tmp_path: Path, capsys) -> None:
+    (tmp_path / "a.vcf").write_text(CARDS.replace("EMAIL:anna@work.example", "EMAIL:not an\n  address\x1b[1m\nrubbish"))
+    (tmp_path / "a.csv").write_text('Name,E-mail\nAnna,a@example.org\n"B\no",@\n\nCarl,\n')
+    expected = {
+        "a.vcf": [(7, "not understood"), (5, "no mail address"), (15, "no address")],
+        "a.csv": [(4, "no mail address"), (4, "no address"), (6, "no address")],
+    }
+    for name, lines in expected.items():
+        assert cli.main(["contacts", "import", str(tmp_path / name), "--dry-run", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)["refused"]
+        assert [(one["line"], one["why"]) for one in told] == lines
+    assert cli.main(["contacts", "import", str(tmp_path / "a.vcf"), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "3 left out:" in out and "- line 5: no mail address: not an" in out and "\x1b" not in out
+
+
 @pytest.fixture
 def cards(tmp_path: Path) -> str:
     file = tmp_path / "cards.vcf"

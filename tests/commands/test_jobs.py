@@ -6,7 +6,10 @@ import json
 import os
 import plistlib
 import shlex
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +114,12 @@ def test_what_is_installed(tmp_path: Path) -> None:
     assert unit.path == tmp_path / ".config/systemd/user/localagent-jobs.service" and "secret" not in unit.text
     assert 'ExecStart="/opt/p y/\\"python$$\\"" "-m" "localagent" "jobs" "watch"' in unit.text
     assert 'Environment="LOCALAGENT_DATA_DIR=/da ta/100%%"' in unit.text and unit.on[-1][-1] == "localagent-jobs.service"
+    if analyze := shutil.which("systemd-analyze"):
+        plain = installing.service("linux", environment, tmp_path, sys.executable, True)
+        (file := tmp_path / plain.path.name).write_text(plain.text)
+        runtime = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+        done = subprocess.run([analyze, "--user", "verify", str(file)], env=runtime, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stderr) == (0, "")
     agent = installing.service("darwin", environment | {"XDG_DATA_HOME": "<&>"}, tmp_path, "/python", False)
     made = plistlib.loads(agent.text.encode())
     assert made["ProgramArguments"] == ["/python", "-m", "localagent", "jobs", "watch"] and made["RunAtLoad"] is True
