@@ -91,7 +91,8 @@ class Offering:
         changed = self._changed()
         if not self._registry.findable():
             return _offer(changed, changed)
-        found = [one.spec for one in await self._find(words) if one.sure]
+        found = [*self._registry.wished(words), *(one.spec for one in await self._find(words) if one.sure)]
+        found = list({spec.name: spec for spec in found}.values())
         return _offer([*changed, *self._fitting(found, [spec.name for spec in changed])], changed)
 
     def changed(self) -> ToolsOffered | None:

@@ -65,6 +65,10 @@ class Scheduling:
     def specs(self) -> list[ToolSpec]:
         return [SCHEDULE]
 
+    def fits(self, words: str) -> bool:
+        """Whether a request speaks of a later time, or of what comes again."""
+        return wishes.speaks_of_later(words)
+
     def completed(self, call: ToolCall) -> Completed:
         """The call with its time and files spelt out, and in words what it would leave. Raises UsageError."""
         job, due = self._job(call.args)

@@ -18,6 +18,27 @@ _UNITS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr
 _CLOCK = r"(?:at )?(\d{1,2})(?:[:.](\d{2}))?(?::\d{2})? ?(am|pm|o'clock|h)?"
 _DAY = "|".join([*_DAYS, *(day[:3] for day in _DAYS)])
 
+# Words for a later time, and for what comes again, in the languages that the app speaks. Too much costs some tokens; too little, the tool.
+_LATER = re.compile(
+    r"\bremind|\balarm\b|\bschedul|\b(?:every|each) (?:\d+ sec|(?:\d+ )?(?:minute|hour|day|night|morning|evening|week|month|"
+    rf"(?:{_DAY})\b))|\b(?:hourly|daily|weekly)\b|\btomorrow (?:at|morning|evening)|\bin (?:\d+|an?|half an) (?:min|hour|day|week)|"
+    r"\b(?:when|whenever|once|as soon as)\b.{1,80}\b(?:appears?|arrives?|changes?|shows up|is there|is new)\b|"
+    r"\berinner|\bwecker\b|\bjede[nrs]? (?:\d+ )?(?:tag|morgen|abend|nacht|woche|stunde|minute|monat|\w+tag\b|mittwoch)|"
+    r"\balle \d+ (?:minuten|stunden|tage)|\b(?:st\u00fcndlich|t\u00e4glich|w\u00f6chentlich)|\bmorgen (?:um|fr\u00fch|abend)|"
+    r"\bin (?:\d+|einer|einem) (?:minute|stunde|tag|woche)|\b(?:sobald|immer wenn)\b|"
+    r"\brecu[e\u00e9]rd|\brecordar|\balarma\b|\bcada (?:\d+ )?(?:minuto|hora|d\u00eda|noche|ma\u00f1ana|semana|mes|lunes|martes|"
+    r"mi\u00e9rcoles|jueves|viernes|s\u00e1bado|domingo)|\btodos los (?:d\u00edas|lunes|martes|mi\u00e9rcoles|jueves|viernes)|"
+    r"\bma\u00f1ana (?:a las|por la)|\bdentro de \d+|\bcuando\b.{1,80}\b(?:aparezca|llegue|cambie)|"
+    "\u63d0\u9192|\u95f9\u949f|\u5b9a\u65f6|\u6bcf(?:\u5929|\u5468|\u6708|\u665a|\u65e9|\u5c0f\u65f6|\u9694|\u5206\u949f)|"
+    "\u660e\u5929.{0,6}\u70b9|(?:\u5206\u949f|\u5c0f\u65f6)\u540e",
+    re.IGNORECASE,
+)
+_SPOKEN = 4000
+
+
+def speaks_of_later(words: str) -> bool:
+    return _LATER.search(words[:_SPOKEN]) is not None
+
 
 def trigger(text: str, folder: Path, now: float) -> tuple[Trigger, float]:
     """What sets it off and when that comes first, 0 for what is looked for. On this machine's clock. Raises UsageError."""

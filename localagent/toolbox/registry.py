@@ -65,6 +65,11 @@ class Registry:
         """The tools that are shown where they fit; in the same order as long as they are the same."""
         return tuple(spec for spec, source in self._tools.values() if not _listed(source))
 
+    def wished(self, words: str) -> tuple[ToolSpec, ...]:
+        """Those of them whose source says that a request in these words is for it (`fits`)."""
+        held = [(spec, getattr(source, "fits", None)) for spec, source in self._tools.values() if not _listed(source)]
+        return tuple(spec for spec, fits in held if fits is not None and fits(words))
+
     def every(self) -> tuple[ToolSpec, ...]:
         """All of them."""
         return tuple(spec for spec, _ in self._tools.values())

@@ -100,6 +100,30 @@ def test_files_and_nonsense(tmp_path: Path) -> None:
             wishes.trigger(said, tmp_path, NOW)
 
 
+@pytest.mark.parametrize(
+    ("words", "later"),
+    [
+        ("Remind me tomorrow at nine to call Anna", True),
+        ("every Monday at 8 summarise the folder", True),
+        ("when invoice.pdf appears, move it to paid/", True),
+        ("set an alarm in 20 minutes", True),
+        ("Erinnere mich morgen um neun, Anna anzurufen", True),
+        ("Jeden Montag um 8 eine Zusammenfassung", True),
+        ("Sobald rechnung.pdf da ist, verschieb sie", True),
+        ("recu\u00e9rdame ma\u00f1ana a las nueve llamar a Anna", True),
+        ("\u660e\u5929\u4e5d\u70b9\u63d0\u9192\u6211\u7ed9\u5b89\u5a1c\u6253\u7535\u8bdd", True),
+        ("what is in this folder?", False),
+        ("delete every second line of a.txt", False),
+        ("which files changed today?", False),
+        ("move each file into a folder of its month", False),
+        ("wenn es Dateien gibt, z\u00e4hle sie", False),
+        ("when " + "x" * 3_000_000, False),
+    ],
+)
+def test_it_is_offered_where_a_request_speaks_of_later(words: str, later: bool) -> None:
+    assert wishes.speaks_of_later(words) is later
+
+
 # ---------------------------------------------------------------- in a session
 
 
