@@ -147,14 +147,8 @@ def _floor_shape(change: Change, shape: Shape, ctx: Context) -> str:
 
 
 def _floor_link(change: Change, ctx: Context) -> str:
-    target = link_target(change, ctx)
+    target = subjects.link_target(change)
     return floor.writing(target, ctx) if target != "/dev/null" else ""
-
-
-def link_target(change: Change, ctx: Context) -> str:
-    """The absolute path that a link change would point to."""
-    folder = change.path.rpartition("/")[0] or "/"
-    return subjects.absolute(change.content or "", folder, "")
 
 
 def _goes_out(spec: ToolSpec) -> bool:
@@ -334,6 +328,9 @@ def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Que
         unnamed = outward.unnamed(call, spec, effect, touched, ctx)
         reason = f"{doing}{f' ({named})' if named else ''} always asks{marks}{unnamed}"
         found.append(Question(reason, effect, touched, tool_rule=effect != "send" and not marks and not unnamed))
+        if effect == "persist" and (later := subjects.later(call, ctx)):
+            reason = f"{later[0].text} would be written later, without you"
+            found.append(Question(reason, "persist", later, tool_rule=False))
     if found and not _touches_files(spec) and (files := outward.handed_out(call, spec, ctx)):
         reason = f"{files[0].text} would go out, and you did not name it"
         found.append(Question(reason, "outside", files, tool_rule=False))
@@ -359,9 +356,9 @@ def questions_after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], c
         found.append(
             Question(f"{read_outside[0].text} is outside the workspace", "outside", read_outside, tool_rule=False)
         )
-    leading_out = [c for c in changes if c.kind == "link" and not ctx.inside(link_target(c, ctx))]
+    leading_out = [c for c in changes if c.kind == "link" and not ctx.inside(subjects.link_target(c))]
     if leading_out:
-        target = link_target(leading_out[0], ctx)
+        target = subjects.link_target(leading_out[0])
         found.append(
             Question(
                 f"a link to {target} leads out of the workspace",

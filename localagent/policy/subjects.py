@@ -87,6 +87,18 @@ def persistence(call: ToolCall, spec: ToolSpec) -> Subject:
     return Subject("persist", kind if isinstance(kind, str) and kind else spec.name)
 
 
+def link_target(change: Change) -> str:
+    """The absolute path that a link change would point to."""
+    folder = change.path.rpartition("/")[0] or "/"
+    return absolute(change.content or "", folder, "")
+
+
+def later(call: ToolCall, ctx: Context) -> tuple[Subject, ...]:
+    """The `files` that something which runs later may write."""
+    named = _texts(call.args.get("files"))
+    return tuple(Subject("write", absolute(text, ctx.workspace, ctx.home)) for text in named)
+
+
 def written(changes: Sequence[Change]) -> list[Subject]:
     """Every path that these changes create, alter or take away, as write subjects."""
     return [Subject("write", path) for path in dict.fromkeys(p for change in changes for p in touched(change))]

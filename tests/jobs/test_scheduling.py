@@ -15,10 +15,12 @@ from localagent.channels import desktop
 from localagent.commands import arguments
 from localagent.errors import ChannelError, StoreError, UsageError
 from localagent.events import ApprovalAsked, TurnEnded
-from localagent.jobs import reminding, running, wishes
+from localagent.jobs import reminding, running, scheduling, wishes
+from localagent.policy import decide, rules
+from localagent.policy.context import Context
 from localagent.store import channels, settings
 from localagent.store.jobs import Job, Jobs, Run, Trigger, marks
-from localagent.values import Answer, Change, Sent, ToolCall
+from localagent.values import Answer, Change, Decision, Sent, ToolCall
 from localagent.wiring import toolset
 from tests.fakes import ScriptedEngine, call
 
@@ -181,6 +183,19 @@ def test_without_a_yes_nothing_is_left(tmp_path: Path, answer: Answer) -> None:
     _, ended, heard = turn(tmp_path, answer, task="x", when="every hour", remind=True)
     assert Jobs().all() == [] and "Not allowed" in heard
     assert ended.denied == (() if answer.by_person else ("persist(schedule)",))
+
+
+def test_a_rule_for_jobs_does_not_let_them_write_too() -> None:
+    def decided(*allow: str, **args: object) -> Decision:
+        ctx = Context("ask", "/w", rules.Rules(allow=tuple(map(rules.parse, allow))), boundary=True, untrusted_seen=True)
+        return decide.before(ToolCall("1", "schedule", {"task": "x", "when": "18:30", "remind": False, **args}), scheduling.SCHEDULE, ctx)
+
+    assert decided("persist(schedule)").verdict == "allow"
+    assert decided("persist(schedule)", files=["a.md", "b.md"]).verdict == "ask"
+    assert decided("persist(schedule)", "write(a.md)", files=["a.md", "b.md"]).verdict == "ask"
+    assert decided("persist(schedule)", "write(*.md)", files=["**"]).verdict == "ask"
+    assert decided("persist(schedule)", "write(*.md)", files=["a.md", "b.md"]).verdict == "allow"
+    assert decided("write(*.md)", files=["a.md"]).verdict == "ask"
 
 
 @pytest.mark.parametrize(
