@@ -24,6 +24,8 @@ from localagent.engine.prefix import Prefix
 from localagent.engine.protocol import Request
 from localagent.engine.worth import FORCED, Worth
 
+pytestmark = pytest.mark.slow
+
 TIMES = int(os.environ.get("LOCALAGENT_TEST_GUESSES", "1"))
 WORDS = [
     "function",

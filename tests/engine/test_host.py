@@ -17,6 +17,8 @@ from localagent.engine import local, protocol
 from localagent.engine.base import CallGrammar, Sampling, Template, Trigger, Untrusted
 from localagent.engine.protocol import Request
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = CallGrammar((Trigger("a", "root ::= " + "[a-z]{2000} " * 10),), "a")
 LONG = tuple(Untrusted(f"{i} word " * 10) for i in range(300))
 

@@ -21,6 +21,8 @@ from localagent.engine.partial import Partial, part_path
 from localagent.errors import DownloadError
 from localagent.store.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 SLICE = 20_000
 BODY = b"GGUF" + (3).to_bytes(4, "little") + bytes(16) + os.urandom(30_000)
 TRAP = "raise SystemExit('this code must never run')\n"

@@ -25,6 +25,8 @@ from localagent.errors import EngineError, ModelError, ModelMissing, PromptTooLo
 from localagent.events import EngineProgress, MessageDone, PrefillProgress, TextDelta
 from localagent.values import Generated, Message, Text, ToolSpec
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = CallGrammar((Trigger("a", "root ::= " + "[a-z]{2000} " * 10),), "a")
 SYSTEM = Message("system", (Text("You help. " * 40),))

@@ -20,6 +20,8 @@ from localagent.engine.base import Template, Untrusted
 from localagent.engine.grammars import Grammars
 from localagent.engine.protocol import Request
 
+pytestmark = pytest.mark.slow
+
 CANCELS = int(os.environ.get("LOCALAGENT_TEST_CANCELS", "8"))
 LENGTH = 4
 

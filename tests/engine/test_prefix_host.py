@@ -21,6 +21,8 @@ from localagent.events import MessageDone
 from localagent.store import paths
 from localagent.values import Generated, Message, Text
 
+pytestmark = pytest.mark.slow
+
 HISTORY = (Message("system", (Text("You help. " * 60),)), Message("user", (Text("hello"),)))
 
 

@@ -18,6 +18,8 @@ from localagent.engine.snapshots import shared
 from localagent.events import MessageDone
 from localagent.values import Message, Text, ToolResult, ToolSpec
 
+pytestmark = pytest.mark.slow
+
 LONG = os.environ.get("LOCALAGENT_TEST_TURNS") == "20"
 
 

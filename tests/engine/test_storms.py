@@ -24,6 +24,8 @@ from localagent.engine.runner import Job, Runner
 from localagent.errors import EngineError
 from localagent.values import Message, Text
 
+pytestmark = pytest.mark.slow
+
 TIMES = int(os.environ.get("LOCALAGENT_TEST_STORMS", "2"))
 WAIT_S = 120.0
 CLOSE = {"hybrid": 0.3, "dense": 0.8}

@@ -18,6 +18,8 @@ from localagent.engine.tune import Result, Setting
 from localagent.engine.weights import Layer, Weights
 from localagent.errors import EngineError
 
+pytestmark = pytest.mark.slow
+
 CORES = Cores(4, 8, 4)
 SHAPE = Weights(tuple(Layer(GIB // 8, 4096) for _ in range(8)), GIB // 8, GIB // 8, 4096, 16, 32000, 32768, True)
 CPU = Machine(16 * GIB, 12 * GIB, 0, (), CORES)

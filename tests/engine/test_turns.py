@@ -19,6 +19,8 @@ from localagent.engine.runner import Job, Runner
 from localagent.engine.yielding import Yielding
 from localagent.values import Generated
 
+pytestmark = pytest.mark.slow
+
 WORDS = CallGrammar((Trigger("a", 'root ::= ([a-z]{3} " "){20} "."'),), "a", once=True)
 LONG = (Template("<|im_start|>"), Untrusted("".join(f"{n} of them. " for n in range(140))), Template("<|im_end|>\n"))
 OTHER = (Template("<|im_start|>"), Untrusted("something else " * 30), Template("<|im_end|>\n"))

@@ -13,6 +13,8 @@ from localagent.engine.runner import Runner
 from localagent.engine.worth import Worth
 from tests.engine.test_turns import OTHER, WORDS, Asked, _alone, _interrupted, _job
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=[15])
 def guessing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
