@@ -313,6 +313,8 @@ def _marks(life: Life, result: ToolResult, hands: Hands) -> marks.Marks:
     if not life.ran:
         return marks.Marks()
     secret = marks.Marks(private=bool(hands.masks.placeholders(result.text)))
+    if hands.registry.foreign(life.call.name):
+        secret |= marks.Marks(untrusted=True, speaks=marks.speaks(result.text))
     return marks.of_result(hands.registry.spec(life.call.name), result.text) | secret
 
 

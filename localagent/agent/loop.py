@@ -129,12 +129,8 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
             insist = nudged.insists
             yield Nudged(hint)
             continue
-        for call in done.message.calls:
-            if done.cut and call is done.message.calls[-1]:
-                yield _unrun(call, nudges.CUT)
-                continue
-            async for event in _call(call, turn, tally, guard, clock):
-                yield event
+        async for event in _calls(done, turn, tally, guard, clock):
+            yield event
         tally.conclude = guard.repeats >= _REPEATS_BEFORE_CONCLUDING or guard.failures >= _FAILURES_BEFORE_CONCLUDING
 
 
@@ -177,6 +173,23 @@ async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
                     raise EngineError("The answer did not fit the schema within its token limit.", "Ask for less.")
             if not isinstance(delta, Logprobs):
                 yield delta
+
+
+async def _calls(
+    done: MessageDone, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock
+) -> AsyncGenerator[Event, None]:
+    """All calls of an answer; then what the host says of their results, for a call and its result are not parted."""
+    words: list[str] = []
+    for call in done.message.calls:
+        if done.cut and call is done.message.calls[-1]:
+            yield _unrun(call, nudges.CUT)
+            continue
+        async for event in _call(call, turn, tally, guard, clock):
+            yield event
+            if isinstance(event, ToolFinished) and event.result.status == "ok":
+                words.append(turn.hands.masks.mask(turn.hands.registry.word(event.call)))
+    for word in dict.fromkeys(filter(None, words)):
+        yield Nudged(word)
 
 
 async def _call(

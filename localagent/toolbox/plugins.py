@@ -40,8 +40,8 @@ class PluginSource:
     """The tools of `files`, described by `load`.
 
     - `workspace` is what the tools work on; `scratch` holds the contents of proposed changes
-      and staged copies, `spill` the outputs that are too long to show; `extra_readable` are
-      further paths that tools which read may read.
+      and staged copies, `spill` the outputs that are too long to show; `extra_readable` gives
+      further paths that tools which read may read, asked at each call.
     - `closed` gives absolute globs of what no tool may see though it lies in the workspace, or a
       function that does, asked at each call; what is named like a place for keys is closed anyway.
     - What a result's `requests` point to lies in the scratch folder until `release` or `close`.
@@ -63,7 +63,7 @@ class PluginSource:
         workspace: Path,
         scratch: Path,
         spill: Path,
-        extra_readable: Sequence[str] = (),
+        extra_readable: Callable[[], Sequence[str]] = tuple,
         closed: Callable[[], Sequence[str]] | Sequence[str] = (),
         unsandboxed: bool = False,
         mask: Callable[[str], str] = str,
@@ -77,7 +77,7 @@ class PluginSource:
         self._workspace = Path(os.path.realpath(workspace))
         self._scratch = Path(os.path.realpath(scratch))
         self._spill = Path(os.path.realpath(spill))
-        self._extra = tuple(extra_readable)
+        self._extra = extra_readable
         self._patterns = closed
         self._unsandboxed = unsandboxed
         self._mask = mask
@@ -143,7 +143,7 @@ class PluginSource:
         """The tool's own code, and what its worker would see and may use."""
         spec, plugin = self._tools[call.name]
         closed = self._closed(_Job(call, spec, plugin, self._scratch))
-        facts = (spec, plugin.source, closed, self._unsandboxed, self._extra, link.limits(spec.timeout))
+        facts = (spec, plugin.source, closed, self._unsandboxed, tuple(self._extra()), link.limits(spec.timeout))
         return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def code(self, name: str) -> str:
@@ -235,7 +235,7 @@ class PluginSource:
         if "net" in effects:
             allowed = (*allowed, *reaching.hosts(job.call, job.spec))
         if effects & _FILE_EFFECTS:
-            readable = (str(self._spill), *self._extra, *proposals.named_paths(job.spec, job.call, self._workspace))
+            readable = (str(self._spill), *self._extra(), *proposals.named_paths(job.spec, job.call, self._workspace))
         if view is not None:
             binds, closed = view.binds, (*closed, *view.secrets)
         elif effects & {"read:fs", "write:fs"}:

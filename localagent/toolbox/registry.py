@@ -25,6 +25,8 @@ class ToolSource(Protocol):
       when they fit, and may become others from one request to the next.
     - `call` yields live output as text and ends with exactly one `ToolResult`; a failure is a
       result, never an exception. Cancelling it (or closing the iterator) ends the tool at once.
+    - It may have `word(call) -> str`, what the host says to the model behind a result, `foreign(name) -> bool`, whether texts of others
+      stand in a tool's results whatever its effects, and `folders()`, folders of ours that may be read for the sake of its tools.
     - It may have `completed(call) -> Completed`, which spells out what is then judged, shown and run, or raises a
       LocalAgentError whose words the model gets.
     """
@@ -119,6 +121,20 @@ class Registry:
     def renew(self, plugin: Any) -> bool:
         """Whether a source runs this version of its plugin from now on (see `PluginSource.renew`)."""
         return any(renew(plugin) for source in self._sources if (renew := getattr(source, "renew", None)) is not None)
+
+    def word(self, call: ToolCall) -> str:
+        """What the host has to say behind a result of this call, "" for nothing."""
+        word = getattr(self._tools[call.name][1], "word", None) if call.name in self._tools else None
+        return str(word(call)) if word is not None else ""
+
+    def foreign(self, name: str) -> bool:
+        """Whether texts of others stand in this tool's results, whatever its effects are."""
+        foreign = getattr(self._tools[name][1], "foreign", None) if name in self._tools else None
+        return foreign is not None and bool(foreign(name))
+
+    def readable(self) -> tuple[str, ...]:
+        """Folders of ours that the tools and the model may read."""
+        return tuple(folder for source in self._sources for folder in getattr(source, "folders", tuple)())
 
     def keep(self, fits: Callable[[ToolSpec], bool]) -> None:
         """Give up the tools that do not fit, for good."""

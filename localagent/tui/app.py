@@ -24,6 +24,7 @@ from .driver import Driver, House
 from .machine import Machine
 from .pinned import Plan
 from .prompt import Prompt
+from .skills import Skills
 from .transcript import Transcript
 from .trust import Trusting
 from .view import requests
@@ -82,6 +83,7 @@ class LocalAgentApp(App[None]):
         self.driver = Driver(house, self._approve, self._changed, self.machine.first.no_model)
         self.doing = Doing(self)
         self.watching = Watching(self)
+        self.skills = Skills(self)
         self.trusting = Trusting(self)
         self.questions: list[Question] = []
         self._first = (resume, model)

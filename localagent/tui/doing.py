@@ -64,6 +64,7 @@ class Doing:
             "plan": self._plan,
             "changes": self._changes,
             "trust": self._trust,
+            "skills": self._app.skills.command,
             "outbox": self._outbox,
             "jobs": self._jobs,
             "mode": self._mode,

@@ -29,6 +29,7 @@ from .chooser import Ask, Chooser
 from .doing import Doing
 from .driver import Driver, House
 from .machine import Machine
+from .skills import Skills
 from .telling import Telling
 from .trust import Trusting
 from .windows import Picker, Reader
@@ -59,6 +60,7 @@ class Plain:
         self.house = house
         self.driver = Driver(house, self._approve, self._changed)
         self.doing = Doing(self)  # type: ignore[arg-type]
+        self.skills = Skills(self)  # type: ignore[arg-type]
         self.trusting = Trusting(self)  # type: ignore[arg-type]
         self.machine = Machine(self)  # type: ignore[arg-type]
         self._telling = Telling(str(house.folder))

@@ -45,6 +45,7 @@ class Trusting:
         self._watch = Watch(str(trusted.plugins_folder().parent), in_loop(self._heard))
         self._watch.start()
         self._app.run_worker(self._offer(), group="trust", exclusive=True)
+        self._app.run_worker(self._app.skills.offer(), group="skills", exclusive=True)
 
     def stop(self) -> None:
         if self._watch is not None:
@@ -54,6 +55,9 @@ class Trusting:
         top = os.path.realpath(trusted.plugins_folder())
         if paths is None or any(path == top or path.startswith(top + os.sep) for path in paths):
             self._app.run_worker(self._offer(), group="trust", exclusive=True)
+        skills = os.path.realpath(trusted.plugins_folder().parent / "skills")
+        if paths is None or any(path == skills or path.startswith(skills + os.sep) for path in paths):
+            self._app.run_worker(self._app.skills.offer(), group="skills", exclusive=True)
 
     async def look(self) -> list[Own]:
         """The files as they are now. Raises ConfigError."""

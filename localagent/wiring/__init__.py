@@ -102,7 +102,7 @@ async def for_do(
         registry=known,
         journal=steps,
         workspace=workspace,
-        policy=policy(workspace, log.spill, allow, kept, replace(laid, deny=(*deny, *laid.deny))),
+        policy=policy(workspace, log.spill, allow, kept, replace(laid, deny=(*deny, *laid.deny)), known.readable),
         options=Options(thinking=args.think, priority=int(job)),
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,

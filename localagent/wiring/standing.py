@@ -45,6 +45,7 @@ def policy(
     allow: Sequence[rules.Rule],
     stored: Sequence[tuple[rules.Rule, str]],
     laid: policies.Laid,
+    more: Callable[[], Sequence[str]] = tuple,
 ) -> Callable[[Mode, tuple[str, ...], int], Context]:
     """The rules as they are at this moment: the command line's, the policy files', the stored grants', the session's own."""
     boundary = launch.probe().name != "none"
@@ -62,7 +63,7 @@ def policy(
             boundary=boundary,
             home=os.path.realpath(os.path.expanduser("~")),
             protected=protected,
-            readable=(str(spill),),
+            readable=(str(spill), *more()),
             resolve=os.path.realpath,
             count=_files_beneath,
             folder=os.path.isdir,

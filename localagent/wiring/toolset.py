@@ -15,6 +15,7 @@ from ..toolbox import own
 from ..toolbox.planning import Planning
 from ..toolbox.plugins import PluginSource
 from ..toolbox.registry import Registry, ToolSource
+from ..toolbox.skills import SkillSource
 
 if TYPE_CHECKING:
     from ..agent.masks import Masks
@@ -46,9 +47,10 @@ async def registry(
     With `schedules` (as `background`) there is the tool `schedule`, with `plans` the tool `plan`, with an `office` that has
     channels those for messages, with `search` (the address of a service) the tool that searches the web. With `background`
     (the journal and the session's id) those for background commands come next; `masks` hides secrets in what these write.
-    With `plugins` the user's own that are confirmed come last: what is wrong with one of them is a problem of the registry.
+    With `plugins` the user's own that are confirmed come last, then the skills that were agreed to: what is wrong with one of them
+    is a problem of the registry.
 
-    Plugins, `schedule` and the tools for the web are found, not listed. Where there are more to find than what we ship,
+    Plugins, skills, `schedule` and the tools for the web are found, not listed. Where there are more to find than what we ship,
     `tool_search` is the last of those that are listed.
 
     Raises ConfigError if a shipped tool cannot be described.
@@ -59,6 +61,8 @@ async def registry(
     unsandboxed = launch.probe().name == "none"
     closed = [closing.absolute(rule.object, str(workspace)) for rule in deny if rule.kind == "read"]
     hosts = tuple(tuple(rule.object for rule in given if rule.kind == "net") for given in (allow, deny))
+
+    skills = SkillSource(workspace) if plugins else None
 
     def source_of(files: Sequence[Path], given: Sequence[Plugin] = (), listed: bool = True) -> PluginSource:
         made = PluginSource(
@@ -72,6 +76,7 @@ async def registry(
             hosts=lambda: (hosts[0], hosts[1]),
             mask=mask,
             services={"search_web": search},
+            extra_readable=skills.folders if skills is not None else tuple,
         )
         made.listed = listed
         return made
@@ -100,8 +105,12 @@ async def registry(
         mine = source_of((), given, listed=False)
         problems += [problem for problem in await mine.load() if problem not in problems]
         sources.append(mine)
+    if skills is not None:
+        sources.append(skills)
+        skills.specs()
+        problems += skills.problems
     known = Registry(sources, problems)
-    foreign = bool(mine and mine.specs())
+    foreign = any(source is not None and source.specs() for source in (mine, skills))
     if schedules is not None:
         from ..jobs import frozen
         from ..jobs.scheduling import SCHEDULE, Scheduling
