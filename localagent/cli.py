@@ -56,6 +56,7 @@ COMMANDS = {
     "channels": ("commands.channels", "add, list, try and remove the channels that messages go through"),
     "tools": ("commands.tools", "list the tools and what each may do; confirm plugins of your own"),
     "skills": ("commands.skills", "instructions that the agent follows where they fit: list, check, add and confirm them"),
+    "hooks": ("commands.hooks", "commands of yours that hear what the agent does and may refuse it: list, try, confirm"),
     "message": ("commands.message", "send a message to a contact"),
     "contacts": ("commands.contacts", "list, add and remove the people that messages go to"),
     "outbox": ("commands.outbox", "show what was sent, and send, cancel or edit what was not"),

@@ -171,11 +171,13 @@ TurnStatus = Literal["done", "failed", "time", "budget", "denied", "cancelled"]
 class Nudged:
     """The host's own word to the model in the middle of a turn; it stands in the history under role `host`.
 
-    `files` are those it says were changed by others: absolute path -> what is there now (see `agent.reads`).
+    `files` are those it says were changed by others: absolute path -> what is there now (see `agent.reads`). `marks` is what the
+    session has seen with it (see `policy.marks`).
     """
 
     text: str
     files: Mapping[str, str] = field(default_factory=dict)
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

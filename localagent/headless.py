@@ -330,7 +330,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
             task.uncancel()
     finally:
         await session.setting.registry.aclose()
-        await session.setting.engine.close()
+        await session.close()
     ended = session.ended or TurnEnded("cancelled")
     _finish(session, ended, form, tools, folder, quiet)
     return ended

@@ -40,7 +40,8 @@ class Life:
 
     `call` is what everybody sees, `real` the same with secrets put back for the tool. `result` is final
     once `settled`; `edited` is the call that a person made of it. `bound` is the hash of what was asked about,
-    `waited` the seconds that answers took. `note` is in words what the call comes to. `seen` are the files that the tool
+    `waited` the seconds that answers took. `note` is in words what the call comes to. `edited_by` says
+    who made `edited`, `told` what hooks tell the model of it. `seen` are the files that the tool
     reads, as they were before it did.
     """
 
@@ -55,6 +56,8 @@ class Life:
     seen: Mapping[str, str] = field(default_factory=dict)
     waited: float = 0.0
     note: str = ""
+    edited_by: str = "The user"
+    told: str = ""
 
     def __post_init__(self) -> None:
         self.real = self.call
@@ -119,7 +122,8 @@ def _hidden(decision: Decision, masks: Masks) -> Decision:
 def _with_rules(
     decision: Decision, call: ToolCall, spec: ToolSpec, changes: Sequence[Proposal], ctx: Context
 ) -> Decision:
-    if any(isinstance(one, Outgoing) for one in changes):
+    # What a hook asks, no rule answers: it would ask again.
+    if decision.rule == "hook" or any(isinstance(one, Outgoing) for one in changes):
         return decision
     changes = [one for one in changes if isinstance(one, Change)]
     kept = rules.remembered(call, spec, changes, ctx)

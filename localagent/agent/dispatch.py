@@ -24,9 +24,10 @@ from ..store.journal import Journal, reach
 from ..toolbox import schema
 from ..toolbox.registry import Registry
 from ..values import Decision, Receipt, Status, Text, ToolCall, ToolResult, ToolSpec
-from . import asking, binding, hints, placeholders, record, shown
+from . import asking, binding, hints, hooked, placeholders, record, shown
 from .answers import Answers
 from .asking import Approver, Desk, Life, Remember
+from .hooks import Hooks
 from .masks import Masks
 from .reads import Reads
 from .tally import receipt
@@ -48,6 +49,7 @@ class Hands:
     `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided,
     `lost` how many files a commit has deleted, `record` every decision and effect. `masks` hides secrets,
     `answers` knows what was asked in this run, `reads` which files the model has seen, `post` sends (None: nothing can be sent).
+    `hooks` are the user's own commands that are told of it.
     """
 
     registry: Registry
@@ -65,6 +67,7 @@ class Hands:
     reads: Reads = field(default_factory=Reads)
     dry_run: bool = False
     post: Post | None = None
+    hooks: Hooks = field(default_factory=Hooks)
 
     @property
     def desk(self) -> Desk:
@@ -87,8 +90,9 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncGenerator[Event, None]:
     finally:
         hands.registry.release(call.id)
     if life.edited is not None and interrupted is None:
-        async for event in dispatch(life.edited, hands):
-            yield _told_of_edit(event) if isinstance(event, ToolFinished) else event
+        again = hands if life.edited_by == "The user" else replace(hands, hooks=hands.hooks.after_edit())
+        async for event in dispatch(life.edited, again):
+            yield _told_of_edit(event, life.edited_by) if isinstance(event, ToolFinished) else event
         return
     result = _masked(life.result, hands.masks)
     if interrupted is not None and not life.settled:
@@ -100,7 +104,14 @@ async def dispatch(call: ToolCall, hands: Hands) -> AsyncGenerator[Event, None]:
             result = replace(result, parts=(*result.parts, Text(f"\n{hands.masks.mask(told)}")))
     seen = life.seen if result.status == "ok" else {}
     seconds = max(0.0, time.monotonic() - started - life.waited)
-    yield ToolFinished(life.call, result, seconds, _marks(life, result, hands).names, seen)
+    seen_marks = _marks(life, result, hands)
+    if interrupted is None:
+        try:
+            result, more = await hooked.after(life, result, hands.registry.spec(life.call.name), hands)
+            seen_marks |= more
+        except asyncio.CancelledError as error:
+            interrupted = error
+    yield ToolFinished(life.call, result, seconds, seen_marks.names, seen)
     if interrupted is not None:
         raise interrupted
 
@@ -113,10 +124,9 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
         return
     if not await _prepared(life, spec, hands):
         return
-    decision = decide.before(life.real, spec, hands.policy())
-    if decision.verdict == "ask":
-        decision = replace(decision, reason=f"{decision.reason}: {life.note}" if life.note else decision.reason)
-        life.bound = await asyncio.to_thread(_bind, life, spec, hands)
+    decision = await _judged(life, spec, hands)
+    if life.edited is not None:
+        return
     async with aclosing(asking.settle(life, spec, decision, (), hands.desk)) as events:
         async for event in events:
             yield event
@@ -151,6 +161,15 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
     if "run" in spec.effects and life.result.status in ("ok", "failed"):
         life.result = _with_effect(life.result, str(hands.workspace))
     life.settled = True
+
+
+async def _judged(life: Life, spec: ToolSpec, hands: Hands) -> Decision:
+    """What rules and hooks say before the call."""
+    decision = await hooked.before(life, spec, decide.before(life.real, spec, hands.policy()), hands)
+    if decision.verdict == "ask" and life.edited is None:
+        life.bound = await asyncio.to_thread(_bind, life, spec, hands)
+        return replace(decision, reason=f"{decision.reason}: {life.note}" if life.note else decision.reason)
+    return decision
 
 
 async def _prepared(life: Life, spec: ToolSpec, hands: Hands) -> bool:
@@ -318,10 +337,10 @@ def _marks(life: Life, result: ToolResult, hands: Hands) -> marks.Marks:
     return marks.of_result(hands.registry.spec(life.call.name), result.text) | secret
 
 
-def _told_of_edit(finished: ToolFinished) -> ToolFinished:
+def _told_of_edit(finished: ToolFinished, who: str) -> ToolFinished:
     """The model hears which call it was in the end: it would take the result for that of its own."""
     made = json.dumps(dict(finished.call.args), ensure_ascii=False, default=str)
-    told = Text(f"\n[The user changed this call; what was judged and run is {finished.call.name} with {made}]")
+    told = Text(f"\n[{who} changed this call; what was judged and run is {finished.call.name} with {made}]")
     return replace(finished, result=replace(finished.result, parts=(*finished.result.parts, told)))
 
 

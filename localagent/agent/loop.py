@@ -34,7 +34,7 @@ from ..events import (
 )
 from ..toolbox import planning
 from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
-from . import choices, context, nudges
+from . import choices, context, hooked, nudges
 from .budget import Budget, Clock, OutOfTime
 from .dispatch import Hands, dispatch
 from .guard import LoopGuard
@@ -119,19 +119,27 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
             if turn.meanwhile() is not None:
                 tally.final = done.message.text.strip()
                 continue
-            names = [spec.name for spec in turn.hands.registry.specs()]
-            hint = None if tally.conclude else nudged.after(done, tally, _request(turn), names)
+            hint = await _going_on(done, turn, tally, nudged)
             if hint is None:
                 tally.final = done.message.text.strip()
                 async for event in _shaped(turn, tally, clock):
                     yield event
                 return
-            insist = nudged.insists
-            yield Nudged(hint)
+            insist = nudged.insists and not hint.marks
+            yield hint
             continue
         async for event in _calls(done, turn, tally, guard, clock):
             yield event
         tally.conclude = guard.repeats >= _REPEATS_BEFORE_CONCLUDING or guard.failures >= _FAILURES_BEFORE_CONCLUDING
+
+
+async def _going_on(done: MessageDone, turn: Turn, tally: Tally, nudged: nudges.Nudges) -> Nudged | None:
+    """What a model hears that has nothing more to call, None where that is the end."""
+    hint = None if tally.conclude else nudged.after(done, tally, _request(turn), [spec.name for spec in turn.hands.registry.specs()])
+    if hint is not None:
+        return Nudged(hint)
+    reason = await turn.hands.hooks.stopping(done.message.text.strip(), turn.hands.policy().mode)
+    return hooked.going_on(reason) if reason else None
 
 
 async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> AsyncGenerator[Event, None]:
@@ -188,6 +196,7 @@ async def _calls(
             yield event
             if isinstance(event, ToolFinished) and event.result.status == "ok":
                 words.append(turn.hands.masks.mask(turn.hands.registry.word(event.call)))
+        turn.hands.hooks.check()
     for word in dict.fromkeys(filter(None, words)):
         yield Nudged(word)
 
@@ -209,6 +218,8 @@ async def _call(
             match event:
                 case ApprovalAsked():
                     asked = event
+                    told = f"localagent asks whether it may use {event.call.name}: {event.decision.reason}"
+                    turn.hands.hooks.notify(told, turn.hands.policy().mode)
                 case ApprovalGiven() if event.answer.verdict == "deny" and not event.answer.by_person and asked:
                     tally.denied.extend(asked.decision.missing or ("",))
                 case ToolFinished():

@@ -13,7 +13,7 @@ from ..events import Event, ToolOutput
 from ..policy import sending
 from ..store.outbox import Entry
 from ..values import Status, Text, ToolResult, ToolSpec
-from . import asking, posting, record
+from . import asking, hooked, posting, record
 from .asking import Life
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ async def send(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event
             life.result = replace(life.result, parts=(Text(f"Without {', '.join(left)}: whom you answer has sent that."),))
         messages, asked = await asyncio.to_thread(posting.pinned, messages)
         decision = sending.judge(messages, spec, hands.policy(), await asyncio.to_thread(post.repeats, messages), asked)
+        decision = await hooked.before_send(messages, decision, hands)
         if decision.verdict != "deny":
             # Only now: a file that may not go out is not even opened.
             messages = [await asyncio.to_thread(posting.with_files, message) for message in messages]
@@ -101,6 +102,7 @@ async def _deliver(life: Life, hands: Hands, post: Post, drafts: Sequence[Entry]
         hands.record("sent", hands.masks.mask_in(record.sent(life.call, posting.receipt(entry))))
     if interrupted is not None:
         raise interrupted
+    await hooked.after_send(entries, hands)
 
 
 def _refuse(post: Post, drafts: Sequence[Entry], why: str) -> None:

@@ -37,10 +37,11 @@ from ..store.journal import Journal
 from ..store.transcript import Transcript
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Text, ToolResult
-from . import binding, context, loop, offering, place, retold
+from . import binding, context, hooked, loop, offering, place, retold
 from .answers import Answers
 from .budget import Budget
 from .dispatch import Approver, Hands
+from .hooks import Hooks
 from .masks import Masks
 from .place import Place
 from .reads import Reads, news
@@ -57,7 +58,8 @@ class Setting:
     `policy` makes the rules' context for (mode, rules granted in this session, files that the turn
     has deleted so far). `schema` is the JSON Schema of
     the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
-    `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent).
+    `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent);
+    `hooks` are the user's own commands that are told what happens.
     """
 
     engine: Engine
@@ -73,6 +75,7 @@ class Setting:
     masks: Masks = field(default_factory=lambda: Masks(mask_key.load()))
     record: Recorder = audit.append
     post: Post | None = None
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 class Session:
@@ -122,13 +125,19 @@ class Session:
         self.ended, self._lost, self._open, self.stored = None, 0, True, ()
         started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), around, place.seen(around).names, seen)
         try:
+            heard = await self.setting.hooks.opening(text, self.mode)
             yield self._record(started)
-            for notice in self.setting.notices:
+            begin = len(self.history) - 1
+            for notice in (*self.setting.notices, *self.setting.hooks.overheard()):
                 yield self._record(Notice(notice, "warning"))
+            if heard:
+                yield self._record(hooked.opened(heard))
             if (offered := await self.offering.fitting(text)) is not None:
                 yield self._record(offered)
-            async with aclosing(loop.run(self._turn(approve, len(self.history) - 1))) as events:
+            async with aclosing(loop.run(self._turn(approve, begin))) as events:
                 async for event in events:
+                    for notice in self.setting.hooks.overheard():
+                        yield self._record(Notice(notice, "warning"))
                     yield self._record(event)
         except (asyncio.CancelledError, GeneratorExit):
             if self.ended is None:
@@ -143,6 +152,11 @@ class Session:
         finally:
             self._open = False
             self._catch_up()
+
+    async def close(self, reason: str = "other") -> None:
+        """The session is over: its hooks hear that, and its engine is let go of."""
+        await self.setting.hooks.close(self.mode, reason)
+        await self.setting.engine.close()
 
     def steer(self, text: str) -> bool:
         """The person's words for the turn that runs: the model gets them before its next answer. False where none runs."""
@@ -232,6 +246,7 @@ class Session:
             reads=self.reads,
             dry_run=s.dry_run,
             post=s.post,
+            hooks=s.hooks,
         )
         history, new_id = (lambda: self.history), self._new_call_id
         told = (self._news, self._meanwhile)
@@ -270,6 +285,7 @@ class Session:
             case Rewound():
                 self._go_back(event)
             case Nudged():
+                self.marks |= Marks.of(event.marks)
                 self.history.append(Message("host", (Text(event.text),)))
             case ToolsOffered():
                 if not event.call_id:

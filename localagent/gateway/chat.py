@@ -102,7 +102,7 @@ class Chat:
         if self._worker is not None:
             await asyncio.wait({self._worker})
         if self._session is not None:
-            await self._session.setting.engine.close()
+            await self._session.close()
 
     def cut_off(self, stored: Stored) -> None:
         """Tell that an earlier process ended in the middle of this request; it is not run again by itself."""

@@ -75,7 +75,7 @@ class Sessions:
             return _failed("bug", f"{type(error).__name__}: {error}")
         finally:
             await session.setting.registry.aclose()
-            await session.setting.engine.close()
+            await session.close()
         return outcome(session.ended or TurnEnded("cancelled"))
 
 

@@ -131,6 +131,8 @@ class Driver:
         shown_now = await asyncio.to_thread(replayed, made.stored) if resume else View()
         made.stored = ()
         self.session, self.mode = made, made.mode
+        if before is not None:
+            self._begin(before.setting.hooks.close(before.mode, "clear"))
         # What was said before the session was there (a notice, a command of the person's own) stays, at the end.
         kept = () if before is not None else self.view.items
         self.view = replace(
@@ -233,7 +235,7 @@ class Driver:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.session is not None:
-            await self.session.setting.engine.close()
+            await self.session.close()
 
     def _next(self) -> None:
         if self.session is not None and not self.running and self.queue:

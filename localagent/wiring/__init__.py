@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 from ..agent import policies
 from ..agent import session as sessions
 from ..agent.budget import Budget
+from ..agent.hooks import Hooks
 from ..agent.masks import Masks
 from ..agent.session import Session, Setting
 from ..engine.base import Engine, Options
 from ..errors import UsageError
 from ..policy import rules
-from ..store import channels, credentials, mask_key, paths, transcript
+from ..store import channels, credentials, hooksfile, mask_key, paths, transcript
 from ..store.journal import Journal
 from ..store.workspace import folder
 from ..values import Mode
@@ -70,7 +71,7 @@ async def for_do(
     workspace = folder(args.cwd)
     mode = cast("Mode", args.mode or ("auto" if args.yes else chosen.mode))
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
-    laid = policies.load(workspace)
+    laid, mine, theirs = policies.load(workspace), hooksfile.load(), hooksfile.load_project(workspace)
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
     if resumed:
@@ -113,10 +114,15 @@ async def for_do(
             *laid.notices,
             *unreadable,
             *known.problems,
+            *mine.notices,
+            *theirs.notices,
             *([_NO_BACKGROUND] if chosen.background and not job and not holds_background() else []),
         ),
         masks=masks,
         post=office.post if office is not None else None,
+        hooks=Hooks(
+            (*mine.hooks, *theirs.hooks), workspace, log.folder.name, str(log.folder / "transcript.jsonl"), masks.mask, resumed is not None
+        ),
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
@@ -182,6 +188,7 @@ def check(args: argparse.Namespace) -> None:
     for rule in (*args.allow, *args.deny):
         rules.parse(rule)
     policies.own()
+    hooksfile.load()
     if args.resume:
         transcript.find(args.resume)
     schema(args.output_schema)

@@ -150,7 +150,7 @@ class EditorAgent:
         await asyncio.gather(*turns, *self._later, return_exceptions=True)
         for live in self._live.values():
             await live.session.setting.registry.aclose()
-            await live.session.setting.engine.close()
+            await live.session.close()
 
     # ------------------------------------------------------------ within
 

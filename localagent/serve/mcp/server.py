@@ -74,6 +74,7 @@ class ToolServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._session.setting.registry.aclose()
+        await self._session.close()
 
     async def _list(self, ctx: Any, params: Any) -> types.ListToolsResult:
         # Those that are found for a model of ours too: the client has its own way to choose.
