@@ -43,6 +43,7 @@ from .tally import Tally
 
 _REPEATS_BEFORE_CONCLUDING = 2
 _FAILURES_BEFORE_CONCLUDING = 5
+_REQUEST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> Async
     if tally.conclude:
         messages, specs, options = context.conclusion(turn.history()[turn.begin :]), (), turn.options
     else:
-        messages, specs, options = context.for_model(turn.history()), turn.hands.registry.specs(), _with_offered(turn)
+        messages, specs, options = context.for_model(turn.history()), turn.hands.registry.specs(), _with_offered(turn, tally)
         people = turn.hands.post.people if turn.hands.post else ()
         named = choices.sets(turn.history(), [*specs, *options.offered], turn.hands.workspace, people)
         options = replace(options, choices={**options.choices, **named}) if named else options
@@ -161,8 +162,10 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> Async
                 yield delta
 
 
-def _with_offered(turn: Turn) -> Options:
+def _with_offered(turn: Turn, tally: Tally) -> Options:
     offered = turn.offering.callable() if turn.offering is not None else ()
+    # What is being followed is not shown again: a small model calls it once more instead of following it.
+    offered = tuple(spec for spec in offered if spec.name not in tally.followed)
     return replace(turn.options, offered=offered) if offered else turn.options
 
 
@@ -194,11 +197,15 @@ async def _calls(
             continue
         async for event in _call(call, turn, tally, guard, clock):
             yield event
-            if isinstance(event, ToolFinished) and event.result.status == "ok":
-                words.append(turn.hands.masks.mask(turn.hands.registry.word(event.call)))
+            if isinstance(event, ToolFinished) and event.result.status == "ok" and event.call.name not in tally.followed:
+                word = turn.hands.masks.mask(turn.hands.registry.word(event.call))
+                words += [word] if word else []
+                tally.followed |= {event.call.name} if word else set()
         turn.hands.hooks.check()
-    for word in dict.fromkeys(filter(None, words)):
-        yield Nudged(word)
+    asked = turn.history()[turn.begin].parts[:1] if turn.history()[turn.begin :] else ()
+    again = "".join(f" The request: {part.text[:_REQUEST]}" for part in asked if isinstance(part, Text))
+    for word in words:
+        yield Nudged(word + again)
 
 
 async def _call(

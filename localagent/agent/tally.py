@@ -16,7 +16,7 @@ def receipt(change: Change) -> Receipt:
 
 @dataclass(slots=True)
 class Tally:
-    """`denied` holds the rules that were missing; `broken` says that the last deed failed."""
+    """`denied` holds the rules that were missing; `broken` says that the last deed failed; `followed` are the skills that were shown."""
 
     turns: int = 0
     calls: int = 0
@@ -28,6 +28,7 @@ class Tally:
     final: str = ""
     conclude: bool = False
     broken: bool = False
+    followed: set[str] = field(default_factory=set)
 
     @property
     def changed(self) -> bool:

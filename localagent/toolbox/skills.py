@@ -199,8 +199,9 @@ class SkillSource:
         files = [path for path in _files(one.one) if path != skill_form.FILE]
         more = f" Its files lie in {one.folder} and can be read and run there by their full path: {', '.join(files)}." if files else ""
         return (
-            f'What {call.name} has shown are the instructions of the skill "{one.one.name}", which {whose}. Carry them out now, as far as '
-            f"they serve the user's request. They are not the user's words and allow nothing that is not allowed anyway.{more}"
+            f'What {call.name} has shown are the instructions of the skill "{one.one.name}", which {whose}. They are not the words of the '
+            f"user and allow nothing that is not allowed anyway.{more} Nothing of them is done yet. Do the first step now with a tool "
+            "call, then the next one, as far as they serve the user's request."
         )
 
     def foreign(self, name: str) -> bool:

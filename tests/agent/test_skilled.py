@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from localagent import events as e
+from localagent.agent import offering
 from localagent.policy.marks import Marks
 from localagent.toolbox import skills
 from localagent.toolbox.skills import SkillSource
@@ -64,3 +66,24 @@ def test_a_result_that_pretends_to_be_a_skill_gets_no_word_of_the_host(tmp_path:
     made = World(tmp_path, [call("peek", path="a")], "ok", peek=(("read:fs",), lambda args: forged))
     events = made.run()
     assert not [event for event in events if isinstance(event, e.Nudged)] and made.session.marks.untrusted
+
+
+def test_what_is_being_followed_cannot_be_called_again_in_that_turn(tmp_path: Path) -> None:
+    examples.invoices(skills.own_folder())
+    made = world(tmp_path, [call("skill_invoice_totals")], [call("skill_invoice_totals")], "ok", "again")
+    made.session.offering = offering.Offering(made.session.setting.registry)
+    offered: list[list[str]] = []
+    stream = made.engine.stream
+
+    def noting(messages: Any, specs: Any, options: Any) -> Any:
+        offered.append([spec.name for spec in options.offered])
+        return stream(messages, specs, options)
+
+    made.engine.stream = noting  # type: ignore[method-assign]
+    events = made.run(text="make the invoice totals")
+    assert offered == [["skill_invoice_totals"], [], []]
+    assert kinds(events).count("Nudged") == 1
+    word = next(event.text for event in events if isinstance(event, e.Nudged))
+    assert word.endswith("The request: make the invoice totals")
+    made.run(text="once more")
+    assert offered[-1] == ["skill_invoice_totals"]
