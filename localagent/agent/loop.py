@@ -202,10 +202,8 @@ async def _calls(
                 words += [word] if word else []
                 tally.followed |= {event.call.name} if word else set()
         turn.hands.hooks.check()
-    asked = turn.history()[turn.begin].parts[:1] if turn.history()[turn.begin :] else ()
-    again = "".join(f" The request: {part.text[:_REQUEST]}" for part in asked if isinstance(part, Text))
     for word in words:
-        yield Nudged(word + again)
+        yield Nudged(f"{word} The request: {_request(turn)[:_REQUEST]}")
 
 
 async def _call(

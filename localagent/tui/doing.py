@@ -64,7 +64,7 @@ class Doing:
             "plan": self._plan,
             "changes": self._changes,
             "trust": self._trust,
-            "skills": self._app.skills.command,
+            "skills": self._skills,
             "outbox": self._outbox,
             "jobs": self._jobs,
             "mode": self._mode,
@@ -198,6 +198,9 @@ class Doing:
 
     async def _trust(self, argument: str) -> None:
         await self._app.trusting.command(argument)
+
+    async def _skills(self, argument: str) -> None:
+        await self._app.skills.command(argument)
 
     # ------------------------------------------------------------ sessions and settings
 
