@@ -41,7 +41,7 @@ def needs(name: str, commands: Mapping[str, tuple[str, str]], at_terminal: Calla
         from .store import settings
 
         here, search = wiring.folder(None), settings.load().search_url or ""
-        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=True, search=search)),)
+        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=(wiring.journal()[0], ""), search=search)),)
     return ()
 
 
