@@ -54,7 +54,7 @@ class Connection:
         mask: Callable[[str], str] = str,
         roots: tuple[str, ...] = (),
         heard: Callable[[Manifest], Awaitable[None]] | None = None,
-        start_s: float = START_S,
+        start_s: float | None = None,
     ) -> None:
         self.name = name
         self._identity = identity
@@ -63,7 +63,7 @@ class Connection:
         self._mask = mask
         self._roots = roots
         self._heard = heard
-        self._start_s = start_s
+        self._start_s = start_s or START_S
         self._task: asyncio.Task[None] | None = None
         self._client: Client | None = None
         self._line = Line()

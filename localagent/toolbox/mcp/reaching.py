@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +57,8 @@ def connection(
 
     roots = (workspace,) if not server.url and {"read:fs", "write:fs"} & set(server.granted.effects) else ()
     roots += () if server.url else tuple(map(os.path.expanduser, (*server.granted.read, *server.granted.write)))
-    more: Mapping[str, Any] = {} if start_s is None else {"start_s": start_s}
     return owner.Connection(
-        server.name, server.identity, opened, log=mcp_known.log(server.name), mask=mask, roots=roots, heard=heard, **more
+        server.name, server.identity, opened, log=mcp_known.log(server.name), mask=mask, roots=roots, heard=heard, start_s=start_s
     )
 
 

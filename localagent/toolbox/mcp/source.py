@@ -91,19 +91,28 @@ class McpSource:
 
     def wrong(self, call: ToolCall) -> list[str]:
         """What of a call's arguments does not fit the server's own schema."""
-        tool = self._tools[call.name]
-        return shaping.wrong(tool.definition.schema, call.args) if tool.definition is not None else []
+        tool = self._tools.get(call.name)
+        return shaping.wrong(tool.definition.schema, call.args) if tool is not None and tool.definition is not None else []
 
     def fingerprint(self, call: ToolCall) -> str:
-        return self.code(call.name) + reaching.print_of(self._tools[call.name].server, self._unsandboxed)
+        tool = self._tools.get(call.name)
+        return self.code(call.name) + reaching.print_of(tool.server, self._unsandboxed) if tool is not None else ""
 
     def code(self, name: str) -> str:
         """A print of the tool as it was confirmed, and of what is started for it."""
-        tool = self._tools[name]
+        tool = self._tools.get(name)
+        if tool is None:
+            return ""
         return tool.server.identity + (tool.definition.sha256 if tool.definition is not None else RESOURCE)
 
     async def call(self, call: ToolCall) -> AsyncGenerator[str | ToolResult, None]:
-        tool = self._tools[call.name]
+        # What was turned off, or is another one now, is so at once.
+        self._look()
+        tool = self._tools.get(call.name)
+        if tool is None:
+            told = f"{call.name} cannot be called now: the user has turned its MCP server off, or has yet to look at what it offers."
+            yield ToolResult(call.id, (Text(told),), "failed")
+            return
         progress: asyncio.Queue[str] = asyncio.Queue()
         work = asyncio.ensure_future(self._run(tool, call, progress))
         told = 0

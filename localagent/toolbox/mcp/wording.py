@@ -10,7 +10,7 @@ from typing import Any
 
 LONGEST = 2000
 _CONTROL = re.compile(
-    r"<(?=[|/]?(?:im_|end|start|tool|think|begin|system|user|assistant))|<(?=\|)|(?<=\|)>|\[(?=/?(?:INST|TOOL))", re.IGNORECASE
+    r"<(?=[|/]?(?:im_|end|start|tool|think|begin|system|user|assistant))|<(?=\|)|\|(?=>)|\[(?=/?(?:INST|TOOL))", re.IGNORECASE
 )
 _DEPTH = 40
 
