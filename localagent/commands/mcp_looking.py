@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,15 @@ from ..sandbox import launch
 from ..store import credentials, mcp_known, paths
 from ..store import mcp as config
 from ..store.mcp import Server
-from ..toolbox.mcp import telling
+from ..toolbox.mcp import looking, telling
 
 if TYPE_CHECKING:
     from ..store.mcp_known import Manifest
-    from ..toolbox.mcp.owner import Connection
 
 
 def probe(args: argparse.Namespace) -> int:
     server = config.one(args.name)
-    manifest = asyncio.run(look(server))
+    manifest = asyncio.run(looking.look(server))
     known = mcp_known.saw(server.name, manifest)
     if args.json:
         tools = [
@@ -51,7 +51,7 @@ def trust(args: argparse.Namespace) -> int:
         if not args.yes and not _asked("Start it? [y/N] "):
             print("It stays off.")
             return 1
-    manifest = asyncio.run(look(server))
+    manifest = asyncio.run(looking.look(server))
     before = mcp_known.load(server.name).confirmed
     mcp_known.saw(server.name, manifest)
     _say(telling.offered(manifest, before))
@@ -81,9 +81,9 @@ def login(args: argparse.Namespace) -> int:
         async with signing.Loopback(_open) as waiting:
             # The client that was registered before knows another port.
             credentials.forget(server.credentials, signing.TOKENS, signing.CLIENT)
-            url = filled(server, _here()).url
+            url = filled(server, os.path.realpath(".")).url
             auth = signing.auth(server.credentials, url, redirect=waiting.redirect, ask=waiting.ask, answer=waiting.wait)
-            return await look(server, auth=auth, start_s=signing.WAIT_S)
+            return await looking.look(server, auth=auth, start_s=signing.WAIT_S)
 
     manifest = asyncio.run(sign_in())
     mcp_known.saw(server.name, manifest)
@@ -106,7 +106,7 @@ def prompt(args: argparse.Namespace) -> int:
     async def ask() -> str:
         from ..toolbox.mcp import results
 
-        connection = await _connection(server)
+        connection = await looking.connected(server)
         try:
             found = await connection.prompt(args.prompt, values, server.granted.timeout)
             return results.prompt(found, paths.cache_dir() / "mcp")
@@ -143,43 +143,6 @@ def own(name: str) -> str:
     from ..toolbox.mcp import holding
 
     return str(holding.own_folder(name))
-
-
-async def look(server: Server, **how: Any) -> Manifest:
-    """What it offers now. Raises LocalAgentError."""
-    connection = await _connection(server, **how)
-    try:
-        return await connection.begin()
-    finally:
-        await connection.aclose()
-
-
-async def _connection(server: Server, **how: Any) -> Connection:
-    from ..toolbox.mcp import reaching
-
-    unsandboxed = (await asyncio.to_thread(launch.probe)).name == "none"
-    return await asyncio.to_thread(
-        lambda: reaching.connection(server, _here(), unsandboxed=unsandboxed, mask=_mask, closed=_closed if server.command else (), **how)
-    )
-
-
-def _here() -> str:
-    import os
-
-    return os.path.realpath(".")
-
-
-def _closed() -> tuple[str, ...]:
-    from ..sandbox import closing
-
-    return closing.found(_here())
-
-
-def _mask(text: str) -> str:
-    for secret in sorted(credentials.noted(), key=len, reverse=True):
-        if len(secret) > 3:
-            text = text.replace(secret, "[secret]")
-    return text
 
 
 def _open(url: str) -> None:

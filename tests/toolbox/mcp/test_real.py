@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from localagent.commands import mcp_looking
 from localagent.sandbox import launch
 from localagent.store import mcp, mcp_known
 from localagent.store.mcp import Granted, Server
 from localagent.toolbox import search
+from localagent.toolbox.mcp import looking
 from localagent.toolbox.mcp.source import McpSource
 from localagent.values import ToolResult
 from tests.toolbox.mcp.conftest import Place
@@ -37,7 +37,7 @@ def server(name: str, *args: str, **granted: Any) -> Server:
 
 def confirmed(made: Server) -> Server:
     mcp.add(made)
-    mcp_known.confirm(made.name, asyncio.run(mcp_looking.look(made)))
+    mcp_known.confirm(made.name, asyncio.run(looking.look(made)))
     return made
 
 

@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from localagent.commands import mcp_looking
 from localagent.errors import LocalAgentError
 from localagent.policy import decide
 from localagent.policy.decide import Context
 from localagent.policy.rules import Rules, parse
 from localagent.store import credentials, mcp, mcp_known
 from localagent.store.mcp import Server
-from localagent.toolbox.mcp import login
+from localagent.toolbox.mcp import login, looking
 from localagent.toolbox.mcp.source import McpSource
 from localagent.values import ToolCall, ToolResult
 from tests.toolbox.mcp import scripted
@@ -110,7 +109,7 @@ def test_headers_are_sent_and_the_host_is_asked_about(tmp_path: Path) -> None:
             credentials.store("mcp:web", "Authorization", "tok-123")
             server = Server("web", url=f"{web.url}/mcp", headers={"Authorization": "Bearer ${secret:Authorization}"})
             mcp.add(server)
-            mcp_known.confirm("web", await mcp_looking.look(server))
+            mcp_known.confirm("web", await looking.look(server))
             source = McpSource(tmp_path, tmp_path / "spill")
             (spec,) = source.specs()
             assert (spec.effects, spec.hosts) == (("net",), (web.url.removeprefix("http://"),))
@@ -139,11 +138,11 @@ def test_signing_in_from_beginning_to_end(tmp_path: Path, monkeypatch: pytest.Mo
             server = Server("web", url=f"{web.url}/mcp")
             mcp.add(server)
             with pytest.raises(LocalAgentError, match="sign in"):
-                await mcp_looking.look(server, auth=login.auth(server.credentials, server.url))
+                await looking.look(server, auth=login.auth(server.credentials, server.url))
             tasks: list[Any] = []
             async with login.Loopback(lambda url: tasks.append(asyncio.ensure_future(browser(url)))) as waiting:
                 auth = login.auth(server.credentials, server.url, redirect=waiting.redirect, ask=waiting.ask, answer=waiting.wait)
-                manifest = await mcp_looking.look(server, auth=auth)
+                manifest = await looking.look(server, auth=auth)
             await asyncio.gather(*tasks)
             mcp_known.confirm("web", manifest)
             assert (await _call(McpSource(tmp_path, tmp_path / "spill"), text="hi")).text == "HI"
@@ -168,7 +167,7 @@ def test_a_redirect_to_another_host_is_not_followed() -> None:
             web._answer = lambda *_: (307, {"Location": f"{other.url}/mcp"}, {})  # type: ignore[method-assign]
             server = Server("web", url=f"{web.url}/mcp", headers={"X-Key": "mine"})
             with pytest.raises(LocalAgentError, match="could not be used"):
-                await mcp_looking.look(server)
+                await looking.look(server)
             assert web.seen and not other.seen
 
     asyncio.run(work())
