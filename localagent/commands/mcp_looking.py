@@ -48,14 +48,14 @@ def trust(args: argparse.Namespace) -> int:
     _say(telling.what(server))
     if server.command and launch.probe().name == "none":
         print("There is no sandbox on this machine: it will be started with all that you may do.")
-        if not args.yes and not _asked("Start it? [y/N] "):
+        if not args.yes and not asked("Start it? [y/N] "):
             print("It stays off.")
             return 1
     manifest = asyncio.run(looking.look(server))
     before = mcp_known.load(server.name).confirmed
     mcp_known.saw(server.name, manifest)
     _say(telling.offered(manifest, before))
-    if not args.yes and not _asked("Have exactly these as tools of the agent? [y/N] "):
+    if not args.yes and not asked("Have exactly these as tools of the agent? [y/N] "):
         print("It stays as it was." if before else "It stays off.")
         return 1
     mcp_known.confirm(server.name, manifest)
@@ -158,7 +158,7 @@ def _say(lines: list[str]) -> None:
         print(visible(line, lines=False))
 
 
-def _asked(question: str) -> bool:
+def asked(question: str) -> bool:
     try:
         said = input(question)
     except (EOFError, KeyboardInterrupt):

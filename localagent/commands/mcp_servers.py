@@ -129,11 +129,12 @@ def _add(args: argparse.Namespace) -> int:
     for field, secret in secrets.items():
         credentials.store(server.credentials, field, secret)
     print(f"{server.name} is in {config.path()}.")
-    if args.install:
+    if server.command and looking.fetches(server):
+        if not args.install and not (_at_terminal() and looking.asked("Each start would fetch its package. Fetch it once, now? [y/N] ")):
+            told = "Each start would fetch its package, for which the sandbox has no network. Fetch it once:"
+            print(f"{told} localagent mcp install {server.name}, then: localagent mcp trust {server.name}", file=sys.stderr)
+            return 0
         looking.install(args)
-    elif server.command and looking.fetches(server):
-        how = f"localagent mcp install {server.name}"
-        print(f"Each start would fetch its package, which the sandbox has no network for: {how}", file=sys.stderr)
     if args.yes or _at_terminal():
         return looking.trust(args)
     print(f"It is off until you have looked at it: localagent mcp trust {server.name}", file=sys.stderr)
