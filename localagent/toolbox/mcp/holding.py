@@ -113,8 +113,10 @@ def _around(program: str) -> str:
     folder = os.path.dirname(program)
     if os.path.basename(folder) not in ("bin", ".bin"):
         return _project(program)
-    # What lies in X/bin keeps what it needs in X.
-    return os.path.dirname(folder)
+    # What lies in X/bin keeps what it needs in X; in a home folder, and in its .local, lies much else.
+    home = os.path.realpath(os.path.expanduser("~"))
+    above = os.path.dirname(folder)
+    return folder if os.path.realpath(above) in (home, os.path.join(home, ".local")) else above
 
 
 def _project(file: str) -> str:

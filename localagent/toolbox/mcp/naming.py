@@ -6,6 +6,11 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+RESERVED = frozenset(
+    "copy_file download_file edit_file fetch_page find_files find_messages list_files make_folder move_file plan read_file read_message "
+    "run save_attachment schedule search_text search_web send_message start_command tool_search trash watch_command write_file".split()
+)
+"""What our own tools are called, those too that are not always there: no server's tool may come to stand for one."""
 _LONGEST = 64
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
 

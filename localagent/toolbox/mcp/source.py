@@ -74,7 +74,7 @@ class McpSource:
     ) -> None:
         self._workspace = os.path.realpath(workspace)
         self._spill = spill
-        self._ours = frozenset(taken)
+        self._ours = naming.RESERVED | frozenset(taken)
         self._patterns = tuple(closed)
         self._denied = tuple(denied)
         self._unsandboxed = unsandboxed
@@ -195,7 +195,7 @@ class McpSource:
             return reaching.connection(
                 server,
                 self._workspace,
-                closed=self._closed if holding.reads(server.granted) else (),
+                closed=() if server.url else self._closed,
                 denied=self._denied,
                 unsandboxed=self._unsandboxed,
                 mask=self._mask,

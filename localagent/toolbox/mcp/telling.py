@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ...store.mcp import Granted, Server
 from ...store.mcp_known import Definition, Known, Manifest, differences
 from . import holding
 
-_LINES, _WIDTH = 60, 500
+_DEPTH = 40
 
 
 def what(server: Server) -> list[str]:
@@ -74,10 +75,27 @@ def _more(manifest: Manifest) -> Iterator[str]:
 
 
 def _tool(one: Definition) -> list[str]:
-    words = one.description.splitlines() or [""]
+    """All that a model could read in it: what was not shown cannot be agreed to."""
     head = f"{one.name}({', '.join(_names(one))})"
-    body = [f"    {line[:_WIDTH]}" for line in words[:_LINES] if line.strip()]
-    return [head, *body, *([f"    … {len(words) - _LINES} more lines"] if len(words) > _LINES else [])]
+    body = [f"    {line}" for line in one.description.splitlines() if line.strip()]
+    hints = [f"    it says of itself: {', '.join(f'{name} {value}' for name, value in one.hints.items())}"] if one.hints else []
+    return [head, *body, *hints, *(f"      {line}" for line in _words(one.schema, ""))]
+
+
+def _words(schema: Any, where: str, depth: int = 0) -> Iterator[str]:
+    """Every text in a schema that is written for readers, with the place it stands at."""
+    if depth > _DEPTH:
+        return
+    for key, value in schema.items() if isinstance(schema, Mapping) else enumerate(schema):
+        place = where if key in _STRUCTURE else f"{where}.{key}".lstrip(".")
+        if isinstance(value, Mapping | list):
+            yield from _words(value, place, depth + 1)
+        elif isinstance(value, str) and key not in _PLAIN:
+            yield f"{where if key == 'description' else place}: {' '.join(value.split())}"
+
+
+_STRUCTURE = ("properties", "items", "anyOf", "oneOf", "allOf")
+_PLAIN = ("type", "format", "$ref", "$schema", "$id", "pattern")
 
 
 def _names(one: Definition) -> list[str]:
@@ -91,7 +109,7 @@ def _diff(old: Definition, new: Definition) -> list[str]:
          *json.dumps(one.hints, ensure_ascii=False, sort_keys=True).splitlines()]
         for one in (old, new)
     ]  # fmt: skip
-    return [f"    {line[:_WIDTH]}" for line in list(difflib.unified_diff(*texts, lineterm="", n=1))[2:]]
+    return [f"    {line}" for line in list(difflib.unified_diff(*texts, lineterm="", n=1))[2:]]
 
 
 def state(server: Server, known: Known) -> str:

@@ -89,7 +89,7 @@ def test_filesystem_works_on_the_files_and_can_be_undone(place: Place, monkeypat
     if launch.probe().name == "none":
         pytest.skip("there is no boundary here")
     target = place.workspace / "note.txt"
-    done = call(place, source, "write_file", path=str(target), content="hello")
+    done = call(place, source, "filesystem_write_file", path=str(target), content="hello")
     assert done.status == "ok" and target.read_text() == "hello"
     assert [dict(one.data) for one in done.receipts] == [{"op": "write", "path": str(target)}]
     assert "hello" in call(place, source, "read_text_file", path=str(target)).text
