@@ -16,6 +16,7 @@ from typing import Any
 import mcp_types as types
 from mcp import Client, MCPError
 from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from ...errors import LocalAgentError, ToolError
 from ...store.atomic import write_atomic
@@ -223,7 +224,12 @@ class Connection:
                 self._client = client
                 if not ready.done():
                     ready.set_result(None)
-                await _either(stop, line.gone)
+                listening = asyncio.ensure_future(self._listen(client))
+                try:
+                    await _either(stop, line.gone)
+                finally:
+                    listening.cancel()
+                    await asyncio.wait([listening])
                 if self._client is client:
                     self._client = None
         except BaseException as error:
@@ -257,10 +263,21 @@ class Connection:
         """The one thing a server may tell us of itself: that its tools are others now."""
         if isinstance(message, types.ToolListChangedNotification):
             client = self._client
-            if client is not None and not self._looking.locked():
+            # Of the newer protocol `_listen` hears it.
+            if client is not None and client.protocol_version not in MODERN_PROTOCOL_VERSIONS and not self._looking.locked():
                 task = asyncio.ensure_future(self._look_again(client))
                 _tasks.add(task)
                 task.add_done_callback(_tasks.discard)
+
+    async def _listen(self, client: Client) -> None:
+        """The newer protocol tells of changes only to who listens."""
+        can = client.server_capabilities.tools
+        if client.protocol_version not in MODERN_PROTOCOL_VERSIONS or can is None or not can.list_changed:
+            return
+        with contextlib.suppress(Exception):
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    await self._look_again(client)
 
     async def _look_again(self, client: Client) -> None:
         async with self._looking:

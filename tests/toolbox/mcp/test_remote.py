@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context as Asked
 
 from localagent.errors import LocalAgentError
 from localagent.policy import decide
@@ -21,6 +23,7 @@ from localagent.policy.rules import Rules, parse
 from localagent.store import credentials, mcp, mcp_known
 from localagent.store.mcp import Server
 from localagent.toolbox.mcp import login, looking
+from localagent.toolbox.mcp.owner import Connection
 from localagent.toolbox.mcp.source import McpSource
 from localagent.values import ToolCall, ToolResult
 from tests.toolbox.mcp import scripted
@@ -169,5 +172,37 @@ def test_a_redirect_to_another_host_is_not_followed() -> None:
             with pytest.raises(LocalAgentError, match="could not be used"):
                 await looking.look(server)
             assert web.seen and not other.seen
+
+    asyncio.run(work())
+
+
+def test_a_server_of_the_newer_protocol_is_listened_to() -> None:
+    server = MCPServer("newer")
+
+    @server.tool()
+    async def grow(ctx: Asked) -> str:
+        """Offer one more tool."""
+        server.tool(name="more")(lambda: "more")
+        await ctx.notify_tools_changed()
+        return "grown"
+
+    async def work() -> None:
+        heard: list[list[str]] = []
+
+        async def hear(manifest: mcp_known.Manifest) -> None:
+            heard.append([one.name for one in manifest.tools])
+
+        connection = Connection("newer", "id", lambda _: server, heard=hear)  # type: ignore[arg-type, return-value]
+        try:
+            assert (await connection.begin()).protocol == "2026-07-28"
+            await asyncio.sleep(0.05)
+            assert not (await connection.call("grow", {}, 5, lambda _: None)).is_error
+            for _ in range(100):
+                if len(heard) > 1:
+                    break
+                await asyncio.sleep(0.02)
+        finally:
+            await connection.aclose()
+        assert heard == [["grow"], ["grow", "more"]]
 
     asyncio.run(work())
