@@ -184,6 +184,7 @@ class Doing:
 
         app = self._app
         await jobs.Works(app.push_screen, app.run_worker, self._tell, app.house.runner).open()
+
     async def _mcp(self, argument: str) -> None:
         from . import mcp
 
