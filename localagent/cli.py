@@ -44,7 +44,7 @@ COMMANDS = {
     "bench": ("commands.bench", "measure how fast a model reads, writes and starts here"),
     "serve": ("commands.serve", "answer other programs over HTTP, as the OpenAI API does"),
     "acp": ("commands.acp", "be the agent of an editor that speaks the Agent Client Protocol"),
-    "mcp": ("commands.mcp", "offer the tools to other agents, by the Model Context Protocol"),
+    "mcp": ("commands.mcp", "tools of MCP servers: add, list, trust; or offer ours to other agents"),
     "web": ("commands.web", "use the app in a browser on this machine"),
     "undo": ("commands.undo", "take back what the last step (or step N) changed"),
     "redo": ("commands.undo", "put back what undo took away"),

@@ -38,10 +38,12 @@ def needs(name: str, commands: Mapping[str, tuple[str, str]], at_terminal: Calla
         import asyncio
 
         from . import wiring
-        from .store import settings
+        from .store import paths, settings
+        from .store.journal import Journal
 
         here, search = wiring.folder(None), settings.load().search_url or ""
-        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=(wiring.journal()[0], ""), search=search)),)
+        steps = (Journal(paths.state_dir() / "journal"), "")
+        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=steps, search=search, servers=steps)),)
     return ()
 
 

@@ -20,6 +20,16 @@ HELP = "import sys; from localagent.cli import main; main(['--help'])"
 WORKER = "import localagent.toolbox.worker"
 PLUGIN = "from localagent import tool"
 WARM_DO = "import localagent.cli, localagent.headless, localagent.wiring"
+SERVERS = """
+import pathlib
+from localagent.store import mcp, mcp_known
+from localagent.toolbox.mcp.source import McpSource
+server = mcp.Server("s", "x")
+mcp.one("s") if "s" in mcp.load() else mcp.add(server)
+tools = (mcp_known.Definition("look", "Looks.", {"properties": {"a": {"type": "string"}}}),)
+mcp_known.confirm("s", mcp_known.Manifest(server.identity, tools))
+assert [spec.name for spec in McpSource(pathlib.Path("/"), pathlib.Path("/tmp")).specs()] == ["look"]
+"""
 
 
 def _python(code: str) -> str:
@@ -35,7 +45,7 @@ def _loaded(code: str) -> set[str]:
     return set(json.loads(_python(f"{code}\n{shown}").splitlines()[-1])) - before - {"json"}
 
 
-@pytest.mark.parametrize("code", [HELP, WORKER, PLUGIN, WARM_DO])
+@pytest.mark.parametrize("code", [HELP, WORKER, PLUGIN, WARM_DO, SERVERS])
 def test_nothing_of_others_is_loaded(code: str) -> None:
     tops = {name.partition(".")[0] for name in _loaded(code)}
     assert tops - sys.stdlib_module_names - {"localagent"} == set()

@@ -177,6 +177,7 @@ async def _prepared(life: Life, spec: ToolSpec, hands: Hands) -> bool:
     args, _, errors = schema.repair(spec.parameters, life.call.args)
     args, _ = schema.settle_paths(spec.parameters, args, hands.workspace)
     life.call = replace(life.call, args=args)
+    errors = errors or await asyncio.to_thread(hands.registry.wrong, life.call)
     if errors:
         life.ends(_result(life.call, "failed", f"{life.call.name} was not run: {' '.join(errors)}"))
         return False

@@ -102,6 +102,7 @@ class Chat:
         if self._worker is not None:
             await asyncio.wait({self._worker})
         if self._session is not None:
+            await self._session.setting.registry.aclose()
             await self._session.close()
 
     def cut_off(self, stored: Stored) -> None:

@@ -286,7 +286,7 @@ def questions_before(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Quest
         reason = "there is no sandbox here, so a program could do anything you can do"
         found.append(Question(reason, "no sandbox", (subjects.program(call, ctx),)))
     elif "run" in effects and not spec.staged and ctx.mode != "yolo":
-        found.append(Question(unstaged.WHY, "unstaged", (subjects.program(call, ctx),), strict=True))
+        found.append(Question(unstaged.why(spec), "unstaged", (subjects.program(call, ctx),), strict=True))
     return found + _outward_questions(call, spec, ctx)
 
 

@@ -61,7 +61,7 @@ def of_result(spec: ToolSpec | None, text: str) -> Marks:
     effects = frozenset(spec.effects) if spec is not None else frozenset[str]()
     # What runs on the files themselves writes on after its call: whoever looks at that sees the same.
     unknown = spec is None or not effects or not spec.staged
-    untrusted = unknown or bool(effects & _FOREIGN)
+    untrusted = unknown or bool(effects & _FOREIGN) or (spec is not None and spec.source.startswith("mcp:"))
     return Marks(untrusted, unknown or bool(effects & _PRIVATE), untrusted and speaks(text))
 
 

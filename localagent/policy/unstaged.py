@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Sequence
 
+from ..values import ToolSpec
 from .context import Context, absolute, beneath
 from .rule import Rule
 
@@ -13,6 +14,16 @@ WHY = (
     "it goes on in the background and works on your files themselves: only where the folder is within 20,000 files "
     "and 1,024 MB can what changes meanwhile (your own edits too) be undone"
 )
+
+WHY_SERVER = (
+    "{source} is a program that works on your files themselves: only where the folder is within 20,000 files and 1,024 MB can what "
+    "changes during the call (your own edits too) be undone, and nothing of what it does later"
+)
+
+
+def why(spec: ToolSpec) -> str:
+    """What a person is told before it is run."""
+    return WHY_SERVER.format(source=spec.source) if spec.source.startswith("mcp:") else WHY
 
 
 def unheld(rules: Sequence[Rule], ctx: Context) -> Rule | None:

@@ -118,6 +118,11 @@ class Registry:
         code = getattr(self._tools[name][1], "code", None) if name in self._tools else None
         return str(code(name)) if code is not None else ""
 
+    def wrong(self, call: ToolCall) -> list[str]:
+        """What does not fit in a call's arguments though it looked right, as sentences; the source knows more than the schema says."""
+        wrong = getattr(self._tools[call.name][1], "wrong", None) if call.name in self._tools else None
+        return list(wrong(call)) if wrong is not None else []
+
     def renew(self, plugin: Any) -> bool:
         """Whether a source runs this version of its plugin from now on (see `PluginSource.renew`)."""
         return any(renew(plugin) for source in self._sources if (renew := getattr(source, "renew", None)) is not None)

@@ -47,7 +47,7 @@ class _Unfit(Exception):
 def repair(parameters: Mapping[str, Any], args: Any) -> tuple[dict[str, Any], list[str], list[str]]:
     """The mended arguments, what was mended, and what only the model can mend.
 
-    `parameters` is a closed JSON Schema object. With no errors the arguments fit it.
+    `parameters` is a closed JSON Schema object, or one that names nothing. With no errors the arguments fit it.
     """
     shapes, due = parameters.get("properties"), parameters.get("required")
     properties = {name: _plain(shape) for name, shape in shapes.items()} if isinstance(shapes, Mapping) else {}
@@ -56,8 +56,9 @@ def repair(parameters: Mapping[str, Any], args: Any) -> tuple[dict[str, Any], li
     given = _as_mapping(args, properties, required, notes)
     placed, foreign = _place(given, properties, required, notes)
     _adopt(placed, foreign, properties, required, notes)
-    notes += [f"ignored the unknown argument {name!r}" for name in foreign]
-    mended: dict[str, Any] = {}
+    # An open schema is one of others' tools: what it does not name may be meant all the same.
+    mended: dict[str, Any] = foreign if parameters.get("additionalProperties") and not placed else {}
+    notes += [f"ignored the unknown argument {name!r}" for name in foreign if name not in mended]
     errors: list[str] = []
     for name, shape in properties.items():
         value = placed.get(name, _MISSING)

@@ -23,6 +23,7 @@ COMMANDS = (
     Command("plan", "fold or unfold the model's plan above the text"),
     Command("trust", "look at a plugin file of yours and have it on, or off", "[FILE]"),
     Command("skills", "instructions that the agent follows where they fit: look at one and have it on, or off", "[NAME]"),
+    Command("mcp", "MCP servers: what each may and offers; start one to look, have it on or off", "[NAME]"),
     Command("outbox", "messages that went out, and those that did not: send, take back, reword"),
     Command("jobs", "goals that start by themselves: when they come, how they ended; pause, run, take away"),
     Command("mode", "plan (look only), ask (changes ask) or auto (undoable changes do not)", "[plan|ask|auto]"),

@@ -67,6 +67,7 @@ class Doing:
             "skills": self._skills,
             "outbox": self._outbox,
             "jobs": self._jobs,
+            "mcp": self._mcp,
             "mode": self._mode,
             "new": self._new,
             "theme": self._theme,
@@ -183,6 +184,11 @@ class Doing:
 
         app = self._app
         await jobs.Works(app.push_screen, app.run_worker, self._tell, app.house.runner).open()
+
+    async def _mcp(self, argument: str) -> None:
+        from . import mcp
+
+        await mcp.Servers(self._app).command(argument)
 
     async def _changes(self, _: str) -> None:
         from . import changes

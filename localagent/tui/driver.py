@@ -133,6 +133,8 @@ class Driver:
         self.session, self.mode = made, made.mode
         if before is not None:
             self._begin(before.setting.hooks.close(before.mode, "clear"))
+            # Nobody can reach what it has started any more.
+            self._begin(before.setting.registry.aclose())
         # What was said before the session was there (a notice, a command of the person's own) stays, at the end.
         kept = () if before is not None else self.view.items
         self.view = replace(
@@ -235,6 +237,7 @@ class Driver:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.session is not None:
+            await self.session.setting.registry.aclose()
             await self.session.close()
 
     def _next(self) -> None:

@@ -97,6 +97,7 @@ async def for_do(
         plans=getattr(engine, "bytes", 0) >= _PLANS,
         schedules=None if narrow or job else (steps, log.folder.name),
         search=chosen.search_url or "",
+        servers=(steps, log.folder.name),
     )
     setting = Setting(
         engine=engine,

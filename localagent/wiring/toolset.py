@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from ..agent.offering import Offering
 from ..errors import ConfigError, LocalAgentError
 from ..policy import rules
 from ..sandbox import closing, launch
-from ..store import audit, paths
+from ..store import audit, mcp, paths
 from ..toolbox import own
 from ..toolbox.planning import Planning
 from ..toolbox.plugins import PluginSource
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..agent.office import Counter
     from ..store.journal import Journal
     from ..toolbox.describe import Plugin
+    from ..toolbox.mcp.source import McpSource
 
 # Where no channel is set up, a tool to send with would only cost tokens.
 _MESSAGES, _WEB = "message.py", "web.py"
@@ -40,6 +41,7 @@ async def registry(
     plans: bool = False,
     schedules: tuple[Journal, str] | None = None,
     search: str = "",
+    servers: tuple[Journal, str] | None = None,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
@@ -52,6 +54,7 @@ async def registry(
 
     Plugins, skills, `schedule` and the tools for the web are found, not listed. Where there are more to find than what we ship,
     `tool_search` is the last of those that are listed.
+    With `plugins` come the tools of confirmed MCP servers too; with `servers` (as `background`) also of those that change files.
 
     Raises ConfigError if a shipped tool cannot be described.
     """
@@ -99,7 +102,8 @@ async def registry(
             how = {"stream": masks.stream, "record": lambda what, facts: audit.append(what, masks.mask_in(facts))}
         at_work = Background(*background, workspace=workspace, scratch=_scratch(), closed=closed, **how)
         sources.append(at_work)
-    mine = None
+    mine: PluginSource | None = None
+    remote: McpSource | None = None
     if plugins and own.files():
         given, problems = await _own(unsandboxed)
         mine = source_of((), given, listed=False)
@@ -109,8 +113,13 @@ async def registry(
         sources.append(skills)
         skills.specs()
         problems += skills.problems
+    if plugins and mcp.path().exists():
+        bounds = {"closed": closed, "denied": hosts[1], "unsandboxed": unsandboxed, "mask": mask}
+        remote = _servers(workspace, spill, sources, servers, masks, bounds)
+        sources.append(remote)
+        problems = [*problems, *remote.problems]
     known = Registry(sources, problems)
-    foreign = any(source is not None and source.specs() for source in (mine, skills))
+    foreign = any(source is not None and source.specs() for source in (mine, skills, remote))
     if schedules is not None:
         from ..jobs import frozen
         from ..jobs.scheduling import SCHEDULE, Scheduling
@@ -124,6 +133,25 @@ async def registry(
     if foreign:
         known.add(Offering(known))
     return known
+
+
+def _servers(
+    workspace: Path, spill: Path, others: Sequence[ToolSource], steps: tuple[Journal, str] | None, masks: Masks | None, how: dict[str, Any]
+) -> McpSource:
+    """The tools of MCP servers. Those that change files are there where a step can be made of that and the boundary holds them."""
+    from ..toolbox.mcp.source import McpSource
+
+    undoing = None
+    if steps is not None and (holds_background() or how["unsandboxed"]):
+        from ..toolbox.mcp.undoing import Undoing
+
+        def record(what: str, facts: Mapping[str, Any]) -> None:
+            audit.append(what, masks.mask_in(facts) if masks is not None else facts)
+
+        undoing = Undoing(*steps, workspace, _scratch(), record)
+    source = McpSource(workspace, spill, taken={spec.name for one in others for spec in one.specs()}, undoing=undoing, **how)
+    source.specs()
+    return source
 
 
 async def _own(unsandboxed: bool) -> tuple[list[Plugin], list[str]]:

@@ -1,0 +1,148 @@
+"""Servers' JSON Schemas as our tools have them, and whether arguments fit what the server really wrote.
+
+What the engine's grammar cannot say it leaves open, so every call is checked against the schema itself before anybody is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_DEPTH, _PARTS = 40, 5000
+_LONGEST_PATTERN = 300
+# A group that is repeated and holds a repetition can take for ever to say no.
+_ENDLESS = re.compile(r"[)\]][*+{].*[)][*+{]|[*+}][^()]*\)[*+{]|\\[0-9]")
+_TOLD, _SHOWN = 3, 300
+
+
+def parameters(schema: Any) -> dict[str, Any]:
+    """A closed object schema of any draft's text; what it refers to, or puts together at its root, is written out there.
+
+    An object of which nothing is named stays open.
+    """
+    root = _tidied(schema) if isinstance(schema, Mapping) else {}
+    made = _object(root, root, 0)
+    made["type"] = "object"
+    listed = made.setdefault("properties", {})
+    made["required"] = [name for name in made.get("required", []) if isinstance(name, str) and name in listed]
+    extra = made.get("additionalProperties")
+    described = extra if isinstance(extra, Mapping) and extra else extra is not False and _speaks(root)
+    made["additionalProperties"] = described if not listed else False
+    for word in ("$ref", "allOf", "anyOf", "oneOf", "$schema", "$id", "title"):
+        made.pop(word, None)
+    return made
+
+
+def _speaks(root: Mapping[str, Any]) -> bool:
+    """Whether the schema says that there may be arguments, though it names none: `{"type": "object"}` alone is a tool without any."""
+    return "additionalProperties" in root or "patternProperties" in root or "propertyNames" in root
+
+
+def _object(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    """The schema with the properties of its parts in it."""
+    made = dict(schema)
+    if depth > _DEPTH:
+        return made
+    parts: list[tuple[Mapping[str, Any], bool]] = []
+    if isinstance(ref := schema.get("$ref"), str) and (found := _target(ref, root)) is not None:
+        parts.append((found, True))
+    for word in ("allOf", "anyOf", "oneOf"):
+        listed = schema.get(word)
+        parts += [(part, word == "allOf") for part in listed if isinstance(part, Mapping)] if isinstance(listed, list) else []
+    for part, due in parts:
+        inner = _object(part, root, depth + 1)
+        made["properties"] = {**_mapping(inner.get("properties")), **_mapping(made.get("properties"))}
+        if due:
+            made["required"] = list(dict.fromkeys([*_list(made.get("required")), *_list(inner.get("required"))]))
+    if not isinstance(made.get("properties"), Mapping):
+        made["properties"] = {}
+    made["required"] = _list(made.get("required"))
+    return made
+
+
+def _target(ref: str, root: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if not ref.startswith("#"):
+        return None
+    found: Any = root
+    for step in ref.lstrip("#").strip("/").split("/") if ref.strip("#/") else ():
+        found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) and found is not root else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else []
+
+
+def _tidied(schema: Any, depth: int = 0) -> Any:
+    """The same in today's words: exclusive bounds of draft 4, tuples in `items`; nothing in it that names a place elsewhere."""
+    if isinstance(schema, list):
+        return [_tidied(part, depth + 1) for part in schema] if depth < _DEPTH else []
+    if not isinstance(schema, Mapping):
+        return schema
+    if depth >= _DEPTH:
+        return {}
+    made = {str(key): _tidied(value, depth + 1) for key, value in schema.items()}
+    for old, new in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if made.get(old) is True and isinstance(made.get(new), int | float):
+            made[old] = made.pop(new)
+        elif isinstance(made.get(old), bool):
+            del made[old]
+    if isinstance(made.get("items"), list) and "properties" not in made:
+        made["prefixItems"] = made.pop("items")
+        made["items"] = made.pop("additionalItems", True)
+    if isinstance(ref := made.get("$ref"), str) and not ref.startswith("#"):
+        del made["$ref"]
+    return made
+
+
+def wrong(schema: Any, args: Mapping[str, Any]) -> list[str]:
+    """What in these arguments does not fit, as sentences; none where the schema itself cannot be used."""
+    import jsonschema
+    import referencing
+
+    plain = _held(_tidied(schema))
+    try:
+        kind = jsonschema.validators.validator_for(plain, default=jsonschema.Draft202012Validator)
+        # Without a registry of its own it would fetch what a schema refers to.
+        found = sorted(kind(plain, registry=referencing.Registry()).iter_errors(dict(args)), key=lambda error: list(map(str, error.path)))
+    except Exception:  # noqa: BLE001 - a schema can be broken in as many ways as there are keywords; the server looks itself
+        return []
+    return [_said(error) for error in found[:_TOLD]]
+
+
+def _said(error: Any) -> str:
+    where = ".".join(map(str, error.absolute_path))
+    text = error.message if len(error.message) <= _SHOWN else error.message[:_SHOWN] + " …"
+    return f"{where!r}: {text}." if where else f"{text}."
+
+
+def _held(schema: Any) -> Any:
+    """The schema without patterns that could take for ever."""
+    for part in _parts(schema):
+        if isinstance(pattern := part.get("pattern"), str) and _risky(pattern):
+            del part["pattern"]
+        if isinstance(named := part.get("patternProperties"), dict):
+            part["patternProperties"] = {key: value for key, value in named.items() if not _risky(key)}
+            if len(part["patternProperties"]) < len(named) and part.get("additionalProperties") is False:
+                del part["additionalProperties"]
+    return schema
+
+
+def _risky(pattern: str) -> bool:
+    return len(pattern) > _LONGEST_PATTERN or _ENDLESS.search(pattern) is not None
+
+
+def _parts(schema: Any) -> Iterator[dict[str, Any]]:
+    todo, seen = [schema], 0
+    while todo and (seen := seen + 1) <= _PARTS:
+        one = todo.pop()
+        if isinstance(one, dict):
+            yield one
+            todo += one.values()
+        elif isinstance(one, list):
+            todo += one
