@@ -92,6 +92,11 @@ def size(count: int) -> str:
     return f"{count / (1 << 20):.1f} MB" if count >= 1 << 20 else f"{count:,} bytes"
 
 
+def unread(what: str) -> str:
+    """The line that stands in place of a message of a kind that is not read here."""
+    return f"[not read: {what}]"
+
+
 def missing(name: Any, why: object) -> str:
     """The line that stands in a message for a file that was not fetched."""
     return f"[not fetched: {file_name(name)}, {why}]"

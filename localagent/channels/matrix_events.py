@@ -9,9 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ..values import Outgoing
+from . import files
 from .text import file_name
 
 UNREADABLE = "[an encrypted message: end-to-end encryption is not spoken here; write in a room without it]"
+# What a person sends and nobody here can read: said, so that nothing is passed over in silence.
+_UNREAD = {"m.sticker": "a sticker", "m.poll.start": "a poll", "org.matrix.msc3381.poll.start": "a poll"}
 _FILES = {"m.file", "m.image", "m.audio", "m.video"}
 _QUOTED = re.compile(r"\A> <@[^\n]*(\n>[^\n]*)*\n\n?")
 
@@ -70,6 +73,8 @@ def read(room: str, event: Any, me: str) -> Event | None:
     if event.get("type") == "m.room.encrypted":
         return Event(**common, text=UNREADABLE)
     body, kind = content.get("body"), content.get("msgtype")
+    if event.get("type") in _UNREAD:
+        return Event(**common, text=files.unread(_UNREAD[event["type"]]))
     if event.get("type") != "m.room.message" or not isinstance(body, str):
         return None
     reply_to = _object(relates, "m.in_reply_to").get("event_id")
@@ -79,6 +84,8 @@ def read(room: str, event: Any, me: str) -> Event | None:
         common["reply_to"] = reply_to
     if kind in _FILES:
         return _with_file(content, body, common)
+    if kind == "m.location":
+        return Event(**common, text=files.unread("a location"))
     if kind not in ("m.text", "m.emote"):
         return None
     text = _QUOTED.sub("", body, count=1) if common.get("reply_to") else body

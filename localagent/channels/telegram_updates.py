@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .files import unread
+
 # (field, name where the service gives none, media type where it gives none)
 _KINDS = (
     ("document", "file", ""),
@@ -14,6 +16,8 @@ _KINDS = (
     ("video", "video.mp4", "video/mp4"),
     ("video_note", "video.mp4", "video/mp4"),
 )
+# What a person sends and nobody here can read: said, so that nothing is passed over in silence.
+_UNREAD = ("sticker", "location", "venue", "contact", "poll", "dice", "game", "story", "paid_media", "checklist", "invoice")
 # What is forwarded, or written by another bot: the words are not the sender's, and are marked as quoted.
 _OTHERS = ("forward_origin", "forward_date", "forward_from", "forward_from_chat", "forward_sender_name", "via_bot")
 
@@ -57,6 +61,8 @@ def read(update: Mapping[str, Any]) -> Update | None:
     if any(message.get(sign) for sign in _OTHERS):
         text = "\n".join(f"> {line}" for line in text.splitlines())
     found = _files(message)
+    if not text and not found:
+        text = next((unread(f"a {kind.replace('_', ' ')}") for kind in _UNREAD if isinstance(message.get(kind), dict)), "")
     if not chat or not _number(sender, "id") or not (text or found):
         return None
     topic = _number(message, "message_thread_id") if message.get("is_topic_message") is True else ""

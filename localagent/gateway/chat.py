@@ -26,6 +26,7 @@ from .question import Question
 QUEUED = 20
 _QUESTION_PARTS = 6
 _SHOWN = 80
+_CARRIED = 40
 
 
 class House(Protocol):
@@ -51,14 +52,17 @@ class Chat:
         self._stopped = ""
         self._question: Question | None = None
         self._asking = asyncio.Lock()
+        self._files: list[received.File] = []
+        self._only_files = False
+        self._carried: list[str] = []
         self._others: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------ what comes in
 
-    def is_request(self, stored: Stored) -> bool:
-        """Whether the message is work for the agent; a command, an answer and a late yes are not."""
+    def keeps(self, stored: Stored) -> bool:
+        """Whether the message is to be put down: a request or a command, which a crash must not lose. Answers die with their question."""
         own = words.said(stored.message).own
-        return words.command(own) is None and not self._asks and words.approves(own) is None
+        return words.command(own) is not None or (not self._asks and words.approves(own) is None)
 
     @property
     def _asks(self) -> bool:
@@ -76,8 +80,26 @@ class Chat:
         else:
             self.work(stored)
 
+    def take_up(self, stored: Stored) -> None:
+        """Something that an earlier process put down and did not begin."""
+        if (found := words.command(words.said(stored.message).own)) is not None:
+            self._command(found[0], stored)
+        else:
+            self.work(stored)
+
+    def go_on(self, stored: Stored) -> None:
+        """Something that an earlier process had begun: it is over where its answer lies in the outbox, and else cut off."""
+        if self._replies.whole(f"{stored.number}/answer") or self._replies.whole(f"{stored.number}/command"):
+            self._gate.end(stored.number, "done")
+        else:
+            self.cut_off(stored)
+
     def work(self, stored: Stored) -> None:
         """Queue a request that is put down as waiting."""
+        if received.nothing_to_do(stored.message):
+            self._say(received.told(stored.message, ()) or "That message was empty.", stored, "answer")
+            self._gate.end(stored.number, "done")
+            return
         if len(self._queue) >= QUEUED:
             self._gate.end(stored.number, "dropped")
             self._say(f"{QUEUED} messages wait already; this one was not taken.", stored, "full")
@@ -128,6 +150,7 @@ class Chat:
             if not self._gate.begin(stored.number):
                 continue
             self._now, self._began, self._stopped = stored, time.monotonic(), ""
+            self._files, self._only_files = [], False
             self._turn = asyncio.create_task(self._run(stored))
             await asyncio.wait({self._turn})
             self._now = None
@@ -137,18 +160,23 @@ class Chat:
         """The answer is in the outbox before the request is done with."""
         if turn.cancelled() or self._stopped:
             did = _account(self._session)
-            told = f"{self._stopped or 'It was stopped'} while {_quoted(stored)} was worked on. Until then: {did}."
-            self._say(told, stored, "answer")
+            self._answer(f"{self._stopped or 'It was stopped'} while {_quoted(stored)} was worked on. Until then: {did}.", stored)
             self._gate.end(stored.number, "cut")
             return
         error = turn.exception()
         if error is None:
-            self._say(_answer(self._session), stored, "answer")
+            self._answer("" if self._only_files else _answer(self._session), stored)
         elif isinstance(error, LocalAgentError):
-            self._say(f"That could not be done: {error}", stored, "answer")
+            self._answer(f"That could not be done: {error}", stored)
         else:
-            self._say(f"A mistake of ours, sorry: {type(error).__name__}. {_account(self._session)}.", stored, "answer")
+            self._answer(f"A mistake of ours, sorry: {type(error).__name__}. {_account(self._session)}.", stored)
         self._gate.end(stored.number, "done")
+
+    def _answer(self, text: str, stored: Stored) -> None:
+        """With what of the message nobody has read, said by us and not by the model."""
+        unread = received.told(stored.message, self._files)
+        more = "Write what is to be done with it." if self._only_files else ""
+        self._say("\n\n".join(filter(None, (text, f"[{unread}]" if text and unread else unread, more))), stored, "answer")
 
     async def _run(self, stored: Stored) -> None:
         if self._session is None:
@@ -158,7 +186,13 @@ class Chat:
         session = self._session
         session.ended = None
         said = words.said(stored.message)
-        lines = await asyncio.to_thread(received.saved, stored.message, session)
+        self._files = await asyncio.to_thread(received.saved, stored.message, session)
+        lines = [*self._carried, *(one.for_model() for one in self._files)]
+        if received.only_files(stored.message, self._files):
+            # No word of what to do, and nothing that a model could look at: it hears of the files with the next request.
+            self._only_files, self._carried = True, lines[-_CARRIED:]
+            return
+        self._carried = []
         foreign = [f"Quoted or forwarded:\n{said.foreign}"] if said.foreign else []
         own = said.own or "(a message without words of mine)"
         async with aclosing(session.send(own, self.ask, piped="\n".join([*lines, *foreign]))) as events:
@@ -226,7 +260,12 @@ class Chat:
                 told = help_text(self.who)
             case _:
                 told = f"There is no /{name}. {help_text(self.who)}"
+        self._said(told, stored)
+
+    def _said(self, told: str, stored: Stored) -> None:
+        """A command's answer, behind which it is over."""
         self._say(told, stored, "command")
+        self._gate.end(stored.number, "done")
 
     def _status(self) -> str:
         grants = self.who.grants
@@ -255,17 +294,19 @@ class Chat:
         return True
 
     async def _undo(self, stored: Stored) -> None:
+        if not self._gate.begin(stored.number):
+            return
         if self._busy:
             told = "The agent is at work. /stop stops it; then try again."
         else:
             who = self._gate.get(self.who.id) or self.who
             told = await undoing.undo(who, self._session)
-        self._say(told, stored, "command")
+        self._said(told, stored)
 
     def _new(self) -> str:
         if self._busy:
             return "The agent is at work. /stop stops it; then try again."
-        self._session = None
+        self._session, self._carried = None, []
         self._gate.session(self.who.id, "")
         self.who = self._gate.get(self.who.id) or self.who
         return "A new conversation begins with your next message."

@@ -93,13 +93,13 @@ class Gateway:
             if stored is None or who is None:
                 self._gate.end(number, "dropped")
             else:
-                self._chat(who).cut_off(stored)
+                self._chat(who).go_on(stored)
         for number, id in self._gate.tasks("waiting"):
             stored, who = self._inbox.get(number), self._gate.get(id)
             if stored is None or who is None:
                 self._gate.end(number, "dropped")
             else:
-                self._chat(who).work(stored)
+                self._chat(who).take_up(stored)
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
         """Those who receive first, the chats next, and last the one who sends what they still had to say."""
@@ -178,7 +178,7 @@ class Gateway:
 
     def _route(self, stored: Stored) -> None:
         message = stored.message
-        if words.by_program(message):
+        if words.by_program(message) or self._again(stored):
             self._gate.pass_by(stored.number)
             return
         code = words.pairing_code(message)
@@ -191,8 +191,16 @@ class Gateway:
             self._gate.pass_by(stored.number)
         else:
             chat = self._chat(who)
-            if self._gate.pass_by(stored.number, who.id if chat.is_request(stored) else None):
+            if self._gate.pass_by(stored.number, who.id if chat.keeps(stored) else None):
                 self._hand_over(chat, stored)
+
+    def _again(self, stored: Stored) -> bool:
+        """Whether it is a mail that was heard already (delivered twice, or sent on by others), or one of our own."""
+        message = stored.message
+        id, hashed, _ = message.id.partition("#")
+        if not hashed or not id:
+            return False
+        return self._replies.wrote(message) or (message.authentic is True and self._inbox.genuine_before(stored, f"{id}#"))
 
     def _hand_over(self, chat: Chat, stored: Stored) -> None:
         sent = stored.message.at

@@ -13,15 +13,19 @@ from ..channels.base import Channel
 from ..channels.sender import Channels, Pace, Sender, me
 from ..channels.text import split
 from ..errors import LocalAgentError
+from ..store import attachments
 from ..store.gateway import Pairing
 from ..store.outbox import Entry, Outbox
-from ..values import Incoming, Outgoing
+from ..values import Attachment, Incoming, Outgoing
 
 _IDLE_S, _WAIT_S = 2.0, 0.1
 _DEFAULT_UNITS = 4000
 _MAIL_UNITS = 100_000
 _MOST_PARTS = 12
-_OURS = "gateway/"
+# A chat that takes files gets the beginning of a longer answer, and all of it as a file.
+_FILE_PARTS, _FILE_KINDS = 4, ("telegram", "matrix")
+_OURS, _LAST = "gateway/", "last"
+_OWN_ID = re.compile(r"<([0-9a-f]{32})@")
 _BLANKS = re.compile(r"[ \t]+\n")
 _SENT = ("sent", "handed over")
 
@@ -107,15 +111,37 @@ class Replies:
     def say(self, who: Pairing, text: str, key: str, answers: Incoming | None = None) -> list[str]:
         """Put an answer on its way; the ids of its parts. What is too long for a chat ends with a word about the rest."""
         parts = self.parts(who.channel, text)
-        if len(parts) > _MOST_PARTS:
+        file = self._file(who, parts, text)
+        if file:
+            parts = [parts[0], "… The whole answer is in this file."]
+        elif len(parts) > _MOST_PARTS:
             left = sum(len(part) for part in parts[_MOST_PARTS:])
             parts = [*parts[:_MOST_PARTS], f"… and {left:,} more characters, in the session on the machine (`localagent resume`)."]
-        drafts = [self._draft(who, part, f"{key}/{n}", "answer", answers) for n, part in enumerate(parts)]
+        names = [*map(str, range(len(parts) - 1)), _LAST]
+        drafts = [
+            self._draft(who, part, f"{key}/{name}", "answer", answers, file if name == _LAST else ())
+            for name, part in zip(names, parts, strict=True)
+        ]
         for entry in drafts:
             if entry.state == "draft":
                 self._outbox.hold(entry.id, 0.0, me())
         self._mailer.kick()
         return [entry.id for entry in drafts]
+
+    def whole(self, key: str) -> bool:
+        """Whether all of the answer of that key was put on its way."""
+        return self._outbox.knows(key=f"{_OURS}{key}/{_LAST}")
+
+    def wrote(self, message: Incoming) -> bool:
+        """Whether a mail that came in is one of our own, as in a mailbox that writes to itself."""
+        found = _OWN_ID.match(message.id)
+        return found is not None and self._outbox.knows(id=found[1])
+
+    def _file(self, who: Pairing, parts: Sequence[str], text: str) -> tuple[Attachment, ...]:
+        """The answer as a file, where it is long and the channel takes files."""
+        if len(parts) <= _FILE_PARTS or self._channel(who.channel).kind not in _FILE_KINDS:
+            return ()
+        return (attachments.keep(calm(text).encode("utf-8", "replace"), "answer.txt", "text/plain"),)
 
     async def show(self, who: Pairing, parts: Sequence[str], key: str, answers: Incoming | None = None) -> bool:
         """Have a question's parts sent one behind the other; whether each has arrived, as far as the service says."""
@@ -152,12 +178,14 @@ class Replies:
             except TimeoutError:
                 return
 
-    def _draft(self, who: Pairing, text: str, key: str, what: str, answers: Incoming | None) -> Entry:
+    def _draft(
+        self, who: Pairing, text: str, key: str, what: str, answers: Incoming | None, files: tuple[Attachment, ...] = ()
+    ) -> Entry:
         subject = ""
         if answers is not None and answers.subject:
             subject = answers.subject if answers.subject[:3].casefold() == "re:" else f"Re: {answers.subject}"
         reply_to, thread = (answers.id, answers.thread) if answers is not None else ("", "")
-        made = Outgoing(who.channel, who.chat, text, subject, _name(who), reply_to=reply_to, thread=thread)
+        made = Outgoing(who.channel, who.chat, text, subject, _name(who), files, reply_to=reply_to, thread=thread)
         return self._outbox.draft(made, f"{_OURS}{key}", f"{_OURS}{who.id}/{what}")
 
     def _take_back(self, id: str) -> None:

@@ -30,6 +30,12 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _SIGNATURE = re.compile(r"--\s?")
+# What telephones put beneath a mail of themselves.
+_PHONE = re.compile(
+    r"\s*(?:sent from my |sent with |sent from outlook|get outlook for |von meinem .{1,40} gesendet|gesendet mit |"
+    r"enviado desde mi |envoyé de mon |inviato da |发自我的)[^\n]{0,80}",
+    re.IGNORECASE,
+)
 _NOTE = re.compile(r"\[[^\n]*\]\s*")
 _ANSWERED = re.compile(r"\s*(?:re|aw|sv|antw|回复)\s*(?:\[\d+\])?\s*[:\uff1a]", re.IGNORECASE)
 _FORWARDED = re.compile(r"\s*(?:fwd?|wg|tr|rv|i|转发)\s*(?:\[\d+\])?\s*[:\uff1a]", re.IGNORECASE)
@@ -64,6 +70,9 @@ def said(message: Incoming) -> Said:
     if _FORWARDED.match(subject) and not theirs:
         # A forwarded mail without a sign of where it begins.
         mine, theirs = "", mine
+    if command(mine) is not None or approves(mine) is not None:
+        # A mail has to have a subject; it does not make another thing of these.
+        return Said(mine, theirs)
     if subject and not _ANSWERED.match(subject) and not _FORWARDED.match(subject):
         mine = f"{subject}\n{mine}".strip()
     return Said(mine, theirs)
@@ -84,6 +93,10 @@ def _apart(text: str) -> tuple[str, str]:
 def _ends(lines: list[str], at: int) -> bool:
     """Whether the sender's own words end before this line."""
     line = lines[at]
+    if _PHONE.fullmatch(line):
+        # Only as the last of the sender's words: "Sent with love" may begin a letter.
+        later = next((n for n in range(at + 1, len(lines)) if lines[n].strip()), None)
+        return later is None or lines[later].lstrip().startswith(">") or _ends(lines, later)
     following = lines[at + 1] if at + 1 < len(lines) else ""
     if _MARKERS.match(line) or _SIGNATURE.fullmatch(line):
         return True

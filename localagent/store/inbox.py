@@ -126,6 +126,16 @@ class Inbox:
             row = db.execute(f"SELECT {_FIELDS} FROM messages WHERE channel = ? AND id = ?", (channel, id)).fetchone()
             return _stored(db, row) if row else None
 
+    def genuine_before(self, stored: Stored, beginning: str) -> bool:
+        """Whether a message of the same sender, whose id begins so and for whom the channel vouches, was stored earlier."""
+        sql = (
+            "SELECT 1 FROM messages WHERE channel = ? AND id >= ? AND id < ? AND sender = ? AND authentic = 1 AND number < ?"
+        )
+        message = stored.message
+        beyond = beginning[:-1] + chr(ord(beginning[-1]) + 1)
+        with self._reading() as db:
+            return db.execute(sql, (message.channel, beginning, beyond, message.sender, stored.number)).fetchone() is not None
+
     def after(self, number: int, limit: int = 200) -> list[Stored]:
         """What was stored behind that number, in this order."""
         sql = f"SELECT {_FIELDS} FROM messages WHERE number > ? ORDER BY number LIMIT ?"

@@ -162,6 +162,11 @@ class Outbox:
         with self._open() as db:
             return self._of(db, id)
 
+    def knows(self, *, key: str = "", id: str = "") -> bool:
+        """Whether there is a message of that key, or of that whole id."""
+        with self._open() as db:
+            return db.execute("select 1 from messages where key = ? or id = ?", (key or None, id or None)).fetchone() is not None
+
     def entries(self, states: Sequence[State] = (), limit: int = 200) -> list[Entry]:
         """The newest first."""
         marks = ",".join("?" * len(states))

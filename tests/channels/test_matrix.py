@@ -248,6 +248,13 @@ def test_events_that_are_no_message_are_passed_over():
     assert _texts(_received(home)) == [matrix_events.UNREADABLE, "fine"]
 
 
+def test_what_nobody_here_can_read_is_named():
+    place = matrix_events.read("!r:h", said("$1", "geo", msgtype="m.location"), ME)
+    sticker = matrix_events.read("!r:h", said("$2", "cat") | {"type": "m.sticker"}, ME)
+    assert place is not None and place.text == "[not read: a location]"
+    assert sticker is not None and sticker.text == "[not read: a sticker]"
+
+
 def test_an_answer_is_without_what_it_quotes():
     related = {"m.relates_to": {"m.in_reply_to": {"event_id": "$q"}}}
     event = matrix_events.read("!a", said("$1", "> <@bot:h> first\n> second\n\nyes", **related), ME)

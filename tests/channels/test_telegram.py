@@ -233,6 +233,14 @@ def test_edits_joins_and_nonsense_are_passed_over():
     assert [m.text for m in _received(*says) if m] == ["fine"]
 
 
+@pytest.mark.parametrize(("kind", "said"), [("location", "a location"), ("sticker", "a sticker"), ("paid_media", "a paid media")])
+def test_what_nobody_here_can_read_is_named(kind, said):
+    api = BotApi()
+    api.say(None, **{kind: {"x": 1}})
+    found = telegram_updates.read(api.updates[0])
+    assert found is not None and found.text == f"[not read: {said}]"
+
+
 def test_who_writes_for_a_group_is_not_vouched_for():
     (got,) = _received({"text": "hi", "chat": -5, "sender_chat": {"id": -5, "title": "The group"}})
     assert (got.sender, got.name, got.authentic) == ("-5", "The group", False)

@@ -29,6 +29,9 @@ def _said(text: str, subject: str = "") -> tuple[str, str]:
         ("  > yes K3F9QX\nwhat is that?", "what is that?"),
         ("[The mail wants answers to go to eve@x.org, which is not its sender]\n\nyes", "yes"),
         ("yes K3F9QX\n\n-- \nSent from my phone", "yes K3F9QX"),
+        ("yes K3F9QX\n\nSent from my iPhone\n", "yes K3F9QX"),
+        ("no\n\nVon meinem iPhone gesendet\n\n> yes K3F9QX", "no"),
+        ("Sent from my old flat\nare three boxes, list them", "Sent from my old flat\nare three boxes, list them"),
         ("Move it to: the archive", "Move it to: the archive"),
         ("On Friday Bo wrote a book", "On Friday Bo wrote a book"),
         ("a -> b, and x > y", "a -> b, and x > y"),
@@ -66,3 +69,10 @@ def test_pairing_codes_and_programs():
     assert words.pairing_code(made("pair abcd-EFGH")) == "abcd-EFGH"
     assert words.pairing_code(made("ABCDEFGH")) is None and words.pairing_code(made("> pair ABCDEFGH")) is None
     assert words.by_program(made("[Sent by a program]\n\nI am away")) and not words.by_program(made("Sent by a program"))
+
+
+def test_a_subject_makes_no_other_thing_of_a_command_or_a_yes():
+    assert _said("/stop", "please stop") == ("/stop", "")
+    assert _said("yes K3F9QX", "the answer") == ("yes K3F9QX", "")
+    assert _said("", "/status") == ("/status", "")
+    assert _said("/stop it", "Rules") == ("/stop it", "") and _said("and more", "/stop") == ("/stop\nand more", "")

@@ -15,7 +15,7 @@ from email.message import Message
 
 from ...errors import StoreError
 from ...values import Attachment, Incoming
-from . import address, authentic, html, words
+from . import address, authentic, html, meant, words
 from .account import Account
 from .bounds import bounded
 from .names import file_name
@@ -79,12 +79,16 @@ def _incoming(raw: bytes, account: Account, channel: str, at: float, keep: Keep,
         attachments=tuple(found.files),
         reply_to=_first_id(mail, "In-Reply-To"),
         thread=" ".join(chain),
-        authentic=_authentic(mail, account, sender.address),
+        authentic=_authentic(mail, account, sender.address, at),
     )
 
 
-def _authentic(mail: Message, account: Account, sender: str) -> bool | None:
-    return authentic.verdict(_all(mail, "Authentication-Results"), account.authserv, sender)
+def _authentic(mail: Message, account: Account, sender: str, at: float) -> bool | None:
+    said = authentic.verdict(_all(mail, "Authentication-Results"), account.authserv, sender)
+    to, date = [*_all(mail, "To"), *_all(mail, "Cc")], _all(mail, "Date")
+    if said and not meant.here_and_now(to, date, _all(mail, "DKIM-Signature"), account, at):
+        return None
+    return said
 
 
 def _id(raw: bytes, message_id: str) -> str:

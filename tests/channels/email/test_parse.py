@@ -84,9 +84,13 @@ def test_reply_to_the_sender_itself_is_no_news() -> None:
 
 
 def test_the_servers_word_on_the_sender() -> None:
-    forged = b"Authentication-Results: mx.a.test; dmarc=pass header.from=b.test\n"
-    assert read(forged + HEAD + b"\nx").authentic is True
-    assert read(b"Authentication-Results: mx.other.test; none\n" + forged + HEAD + b"\nx").authentic is None
+    said = b"Authentication-Results: mx.a.test; dmarc=pass header.from=b.test\n"
+    head = HEAD.replace(b"Mon, 1 Jan 2026 00:00:00", b"Thu, 1 Jan 1970 00:00:05") + b"To: me@a.test\n"
+    assert read(said + head + b"\nx").authentic is True
+    assert read(b"Authentication-Results: mx.other.test; none\n" + said + head + b"\nx").authentic is None
+    assert read(said + HEAD + b"To: me@a.test\n\nx").authentic is None
+    forged = b"Authentication-Results: mx.a.test; dmarc=fail header.from=b.test\n"
+    assert read(forged + HEAD + b"\nx").authentic is False
 
 
 @pytest.mark.parametrize(
