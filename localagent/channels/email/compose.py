@@ -40,10 +40,11 @@ def message_id(message: Outgoing, account: Account) -> str:
 def compose(message: Outgoing, account: Account, at: float | None = None) -> tuple[str, bytes]:
     """(the recipient's address, the whole message with CRLF). Raises Refused."""
     to = _recipient(message.address)
+    name = message.name if message.name.casefold() != to.casefold() else ""
     heads = [
         _plain("Date", formatdate(time.time() if at is None else at, localtime=True)),
         _mailbox("From", account.from_name, account.address),
-        _mailbox("To", _one_line(message.name, "the recipient's name"), to),
+        _mailbox("To", _one_line(name, "the recipient's name"), to),
         _text("Subject", _one_line(message.subject, "the subject")),
         _plain("Message-ID", message_id(message, account)),
         *_thread(message),
