@@ -34,9 +34,14 @@ class Mailer(Sender):
     """The one who sends here. Nobody else's interruption ends an attempt: those who wait only look at the outbox."""
 
     def __init__(self, outbox: Outbox, channels: Channels, pace: Pace, tell: Callable[[str], None]) -> None:
-        super().__init__(outbox, channels, pace, free=lambda entry: entry.session.startswith(_OURS))
+        super().__init__(outbox, channels, pace, self._heard, free=lambda entry: entry.session.startswith(_OURS))
         self._tell = tell
+        self.lost: Callable[[Entry], None] = lambda entry: None
         self._wake = asyncio.Event()
+
+    def _heard(self, entry: Entry) -> None:
+        if entry.state == "unconfirmed":
+            self.lost(entry)
 
     def kick(self) -> None:
         self._wake.set()
@@ -98,6 +103,7 @@ class Replies:
 
     def __init__(self, outbox: Outbox, mailer: Mailer, channel: Callable[[str], Channel]) -> None:
         self._outbox, self._mailer, self._channel = outbox, mailer, channel
+        mailer.lost = self._lost
 
     def parts(self, name: str, text: str) -> list[str]:
         """The text as messages that the channel takes. Raises ChannelError."""
@@ -167,6 +173,18 @@ class Replies:
                 else:
                     self._outbox.hold(entry.id, 0.0, me())
         self._mailer.kick()
+
+    def _lost(self, entry: Entry) -> None:
+        """Nobody knows whether an answer has arrived: it is not sent again, but that is said."""
+        if not (entry.session.startswith(_OURS) and entry.session.endswith("/answer")):
+            return
+        begins = " ".join(entry.message.text.split())[:60]
+        told = f"It is not certain that an answer of mine has reached you; it begins “{begins}…”. Ask again if it has not."
+        notice = replace(entry.message, id="", text=told, attachments=())
+        made = self._outbox.draft(notice, f"{_OURS}{entry.id}/lost", f"{entry.session.removesuffix('/answer')}/notice")
+        if made.state == "draft":
+            self._outbox.hold(made.id, 0.0, me())
+            self._mailer.kick()
 
     async def drained(self, seconds: float) -> None:
         """Wait until the answers that lie in the outbox are over, but no longer."""
