@@ -79,6 +79,10 @@ class Chat:
             self._say("No question is open here, so that answers nothing.", stored, "late")
         else:
             self.work(stored)
+            return
+        if stored.message.attachments:
+            # An answer and a command are words: what lies beside them is not taken, and that is said.
+            self._say("The files with that message were not taken. Send them again with a request, or alone.", stored, "files")
 
     def take_up(self, stored: Stored) -> None:
         """Something that an earlier process put down and did not begin."""

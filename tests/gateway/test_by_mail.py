@@ -83,6 +83,7 @@ async def _paired(post: Post, folder) -> str:
 
 def test_from_the_pairing_to_the_answer_in_the_thread(tmp_path, post: Post, engine: ScriptedEngine):  # noqa: F811
     engine._steps = [[call("write_file", path="plan.txt", content="buy milk\n")], "It is written."]
+    engine._steps += [[call("send_message", to=["me"], text="Here it is", attachments=["plan.txt"])], "Sent it."]
 
     async def story() -> None:
         async with running("post"):
@@ -106,6 +107,12 @@ def test_from_the_pairing_to_the_answer_in_the_thread(tmp_path, post: Post, engi
             assert (answer["Subject"], answer["In-Reply-To"], answer["References"]) == ("Re: A plan", goal, goal)
             assert (tmp_path / "plan.txt").read_text() == "buy milk\n" and (tmp_path / "received" / "note.ogg").read_bytes() == b"OggS"
             assert "received/note.ogg: I cannot hear it" in post.texts()[-1]
+            post.write("Re: A plan", "Send it to me", answers=str(answer["Message-ID"]))
+            await until(lambda: "attached: plan.txt (9 bytes" in "".join(post.texts()) and "Allow this?" in post.texts()[-1], post.texts)
+            post.write("Re: A plan", f"yes {code_in(post.texts()[-1])}")
+            await post.said("Sent it.")
+            (file,) = (await post.said("Here it is")).iter_attachments()
+            assert (file.get_filename(), file.get_content()) == ("plan.txt", "buy milk\n")
             post.write("away", "/undo")
             await post.said("Undid step")
             assert not (tmp_path / "plan.txt").exists()
@@ -115,7 +122,7 @@ def test_from_the_pairing_to_the_answer_in_the_thread(tmp_path, post: Post, engi
             await post.said("Nothing is being done")
 
     _play(story)
-    assert len(engine.asked) == 2 and {to for _, tos, _ in post.servers.letters for to in tos} == {ANN}
+    assert len(engine.asked) == 4 and {to for _, tos, _ in post.servers.letters for to in tos} == {ANN}
 
 
 def test_whoever_is_not_vouched_for_gets_nothing_and_costs_nothing(tmp_path, post: Post, engine: ScriptedEngine):  # noqa: F811

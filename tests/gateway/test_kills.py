@@ -21,7 +21,7 @@ from localagent.store.outbox import Outbox
 from tests.channels.bot_api import TOKEN, BotApi
 from tests.channels.web import web
 
-KILLS = int(os.environ.get("LOCALAGENT_GATEWAY_KILLS", "3"))
+KILLS = int(os.environ.get("LOCALAGENT_GATEWAY_KILLS") or (10 if os.environ.get("LOCALAGENT_TEST_LONG") else 2))
 EACH = 4
 GATEWAY = """
 import asyncio, os, re, sys
@@ -176,7 +176,7 @@ def _check(goals: list[str], told: list[str], asked: list[str], work: Path) -> N
     ends: Counter[str] = Counter()
     for goal in goals:
         answered = told.count(f"Answer to {goal}.") + sum(text.startswith(f"Answer to {goal}.\n") for text in told)
-        cut = sum(f"ended while it worked on “{goal}”" in text for text in told)
+        cut = sum(text.startswith(f"localagent ended while it worked on “{goal}”") for text in told)
         lost = sum(f"begins “Answer to {goal}." in text or f"worked on “{goal}”" in text for text in unsure)
         assert answered <= 1 and cut <= 1 and answered + cut + lost >= 1, (goal, told)
         assert answered + cut <= 1, (goal, told)

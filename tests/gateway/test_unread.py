@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from localagent.store import attachments
-from localagent.values import Incoming
+from localagent.values import Incoming, Sent
 from tests.fakes import call
 from tests.gateway.support import World, play
 from tests.gateway.test_gateway import story
@@ -54,6 +54,21 @@ def test_what_cannot_be_read_at_all_is_answered_without_the_model(tmp_path, text
 
     world = story(tmp_path)(tell)
     assert world.house.engine.asked == [] and world.house.made == []
+
+
+def test_files_beside_an_answer_or_a_command_are_not_dropped_without_a_word(tmp_path):
+    async def tell(world: World) -> None:
+        picture = attachments.keep(b"png", "cat.png", "image/png")
+        world.service.write("Write it")
+        await world.code()
+        world.service.write("/status", attachments=(picture,))
+        await world.said("were not taken")
+        world.service.write("", attachments=(picture,))
+        await world.said("Not written.")
+        await world.said("were not taken", times=2)
+
+    world = story(tmp_path, [call("write", path="a.txt")], "Not written.")(tell)
+    assert list(world.house.folder.iterdir()) == []
 
 
 def test_a_denied_place_takes_no_file_and_the_sender_hears_why(tmp_path):
@@ -105,6 +120,17 @@ def test_killed_between_the_answer_and_its_mark_it_is_not_called_cut_off(tmp_pat
         assert [text for text in world.service.told()[1:]] == ["Paris."]
 
     play(tell)
+
+
+def test_an_answer_that_may_not_have_arrived_is_told_and_not_sent_again(tmp_path):
+    async def tell(world: World) -> None:
+        world.service.ends = [Sent("unconfirmed", detail="no answer")]
+        world.service.write("Where?")
+        told = await world.said("not certain")
+        assert told == "It is not certain that an answer of mine has reached you; it begins “Paris.…”. Ask again if it has not."
+
+    world = story(tmp_path, "Paris.")(tell)
+    assert [text[:6] for text in world.service.told()[1:]] == ["Paris.", "It is "]
 
 
 def test_a_mail_counts_once_however_often_it_is_delivered(tmp_path):
