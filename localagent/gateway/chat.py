@@ -105,8 +105,8 @@ class Chat:
             self._gate.end(stored.number, "done")
             return
         if len(self._queue) >= QUEUED:
-            self._gate.end(stored.number, "dropped")
             self._say(f"{QUEUED} messages wait already; this one was not taken.", stored, "full")
+            self._gate.end(stored.number, "dropped")
             return
         self._queue.append(stored)
         if self._worker is None or self._worker.done():

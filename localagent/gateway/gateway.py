@@ -205,8 +205,8 @@ class Gateway:
     def _hand_over(self, chat: Chat, stored: Stored) -> None:
         sent = stored.message.at
         if sent and time.time() - sent > _STALE_S:
-            self._gate.end(stored.number, "dropped")
             chat.say_stale(stored)
+            self._gate.end(stored.number, "dropped")
             return
         chat.take(stored)
 
