@@ -133,7 +133,7 @@ class Inbox:
         )
         message = stored.message
         beyond = beginning[:-1] + chr(ord(beginning[-1]) + 1)
-        with self._reading() as db:
+        with self._db.reading() as db:
             return db.execute(sql, (message.channel, beginning, beyond, message.sender, stored.number)).fetchone() is not None
 
     def after(self, number: int, limit: int = 200) -> list[Stored]:

@@ -27,7 +27,7 @@ from tests.fakes import ScriptedEngine
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     made = ScriptedEngine()
-    monkeypatch.setattr(wiring, "local_engine", lambda chosen, wanted, obtain: made)
+    monkeypatch.setattr(wiring, "chosen_engine", lambda chosen, wanted, obtain: made)
     return made
 
 
@@ -52,13 +52,15 @@ async def running(name: str) -> AsyncIterator[list[str]]:
     finally:
         stop.set()
         await task
+        # Shown where a test fails.
+        print(*lines, sep="\n")
         await office.aclose()
 
 
 async def until(condition: Callable[[], Any], told: Any = (), seconds: float = 15.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < end, told
+        assert time.monotonic() < end, told() if callable(told) else told
         await asyncio.sleep(0.02)
     return found
 

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from localagent.events import MessageDone
 from localagent.gateway import gateway, post
 from localagent.values import Incoming, Message, Text, Usage
@@ -65,6 +67,7 @@ def _arrivals() -> tuple[list[tuple[float, Incoming]], dict[str, list[str]]]:
     return made, wanted
 
 
+@pytest.mark.slow
 def test_nothing_is_missed_or_doubled(tmp_path: Path, monkeypatch) -> None:
     # Looked at less often while nothing comes in: it is woken by what comes.
     monkeypatch.setattr(gateway, "_LOOK_S", 600.0)

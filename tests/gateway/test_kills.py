@@ -51,8 +51,7 @@ class Engine:
 
     async def close(self): ...
 
-wiring.local_engine = lambda *args: Engine()
-wiring.local_model = lambda *args: None
+wiring.chosen_engine = lambda *args: Engine()
 sys.exit(cli.main(["gateway"]))
 """
 
