@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .errors import ToolError as ToolError
     from .toolbox.plugin_api import Copy as Copy
     from .toolbox.plugin_api import Edit as Edit
+    from .toolbox.plugin_api import Limit as Limit
     from .toolbox.plugin_api import MakeFolder as MakeFolder
     from .toolbox.plugin_api import Move as Move
     from .toolbox.plugin_api import OneOf as OneOf
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from .toolbox.plugin_api import Write as Write
     from .toolbox.plugin_api import tool as tool
 
-__all__ = ["Copy", "Edit", "MakeFolder", "Move", "OneOf", "Result", "Send", "ToolError", "Trash", "Write", "tool"]
+__all__ = ["Copy", "Edit", "Limit", "MakeFolder", "Move", "OneOf", "Result", "Send", "ToolError", "Trash", "Write", "tool"]
 
 
 def __getattr__(name: str) -> object:

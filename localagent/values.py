@@ -23,7 +23,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture by the sha256 of its file in the session's attachment folder."""
+    """A picture by the sha256 of its file in the session's folder (`toolbox.pictures`)."""
 
     sha256: str
     media_type: str = "image/png"
@@ -41,7 +41,8 @@ class ToolSpec:
     or `mcp:SERVER`. `timeout` is in seconds. `staged` False: what it runs, or
     looks at, goes on by itself and works on the files themselves. `posts` True: its worker has no network, so
     it can only ask the host to send what is then judged, shown and sent. `hosts` are those that a tool with `net`
-    reaches besides the ones its arguments name, each `name` or `name:port`.
+    reaches besides the ones its arguments name, each `name` or `name:port`. `secrets` are names of what the user has
+    stored for its worker alone; `confirm` True asks a person before each call, whatever the mode and the rules.
     """
 
     name: str
@@ -53,6 +54,8 @@ class ToolSpec:
     staged: bool = True
     posts: bool = False
     hosts: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    confirm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

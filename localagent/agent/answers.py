@@ -11,7 +11,7 @@ from . import binding
 
 @dataclass(slots=True)
 class Answers:
-    """Empty at the start of each run. A message is a new question each time: sent twice is another effect."""
+    """Empty at the start of each run. A message is a new question each time (sent twice is another effect), and so is a call that wants to be confirmed."""
 
     _given: dict[str, Answer] = field(default_factory=dict)
 
@@ -32,7 +32,7 @@ class Answers:
         self._given.clear()
 
     def note(self, key: str, answer: Answer, spec: ToolSpec) -> None:
-        if answer.edited_args is None and (answer.verdict == "deny" or "send" not in spec.effects):
+        if answer.edited_args is None and (answer.verdict == "deny" or ("send" not in spec.effects and not spec.confirm)):
             self._given[key] = answer
 
 

@@ -42,6 +42,13 @@ class Question:
 
 def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
     """Whether the call may run. Its changes, if it proposes any, are judged by `after`."""
+    decision = _before(call, spec, ctx)
+    if spec.confirm and decision.verdict == "allow":
+        return Decision("ask", f"{spec.name} wants to be confirmed each time", "confirm")
+    return decision
+
+
+def _before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
     refused = _floor_before(call, spec, ctx) or denied(_subjects(call, spec, ctx), ctx)
     if refused:
         return refused

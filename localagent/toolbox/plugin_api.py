@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-VERSION = 4
+VERSION = 5
 """Part of the key under which descriptions are cached; raised when derivation changes."""
 
 MARK = "__localagent_tool__"
@@ -79,6 +79,24 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """Bounds a value in a type hint: `Annotated[int, Limit(ge=1, le=100)]`.
+
+    `ge`, `gt`, `le`, `lt` and `multiple_of` are for numbers, `min_length` and `max_length` for text and lists, `pattern` (found
+    anywhere in it) for text. The markers of `annotated_types` do the same.
+    """
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    multiple_of: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send a message; the host looks up whom `to` names, shows the exact words to the user, and sends it once.
 
@@ -120,6 +138,8 @@ class Declared:
     effects: tuple[str, ...] | None
     timeout: float
     hosts: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    confirm: bool = False
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -129,7 +149,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def tool(function: Function, /) -> Function: ...
 @overload
 def tool(
-    *, effects: Sequence[str] | None = None, timeout: float = 60.0, name: str | None = None, hosts: Sequence[str] = ()
+    *,
+    effects: Sequence[str] | None = None,
+    timeout: float = 60.0,
+    name: str | None = None,
+    hosts: Sequence[str] = (),
+    secrets: Sequence[str] = (),
+    confirm: bool = False,
 ) -> Callable[[Function], Function]: ...
 def tool(
     function: Any = None,
@@ -139,6 +165,8 @@ def tool(
     timeout: float = 60.0,
     name: str | None = None,
     hosts: Sequence[str] = (),
+    secrets: Sequence[str] = (),
+    confirm: bool = False,
 ) -> Any:
     """Make a function a tool; the function itself stays as it is.
 
@@ -149,11 +177,14 @@ def tool(
     - `name` is what the model calls it; the function's own name where not given.
     - `hosts` are what a tool with the effect `net` reaches besides the `url` or `host` of its arguments; the user is asked about
       these, and the sandbox lets it reach no others. Programs and libraries find the way by the usual proxy variables.
+    - `secrets` are names such as `WEATHER_API_KEY`: the user gives each once (`localagent tools secret NAME`), and the function
+      finds it in `os.environ`. Nothing else ever sees it.
+    - `confirm` True asks the user before each single call, whatever the mode and the rules.
     """
 
     def mark(wrapped: Function) -> Function:
         declared = None if effects is None else tuple(effects)
-        setattr(wrapped, MARK, Declared(name or wrapped.__name__, declared, float(timeout), tuple(hosts)))
+        setattr(wrapped, MARK, Declared(name or wrapped.__name__, declared, float(timeout), tuple(hosts), tuple(secrets), confirm))
         return wrapped
 
     return mark if function is None else mark(function)

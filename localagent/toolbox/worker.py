@@ -154,7 +154,7 @@ def _describe(request: Mapping[str, Any], wire: Wire) -> dict[str, Any]:
 
 
 def _call(request: Mapping[str, Any], wire: Wire) -> dict[str, Any]:
-    from .derive import convert
+    from .convert import arguments
     from .outcome import Outcome
     from .plugin_api import MARK
 
@@ -167,7 +167,7 @@ def _call(request: Mapping[str, Any], wire: Wire) -> dict[str, Any]:
     else:
         raise LookupError(f"{request['file']} has no tool {request['tool']!r}")
     outcome = Outcome(workspace=request["workspace"], scratch=request["scratch"])
-    outcome.take(drive(function(**convert(function, request["args"])), wire, outcome))
+    outcome.take(drive(function(**arguments(function, request["args"])), wire, outcome))
     answer = outcome.answer()
     answer["text"] = _within(answer["text"])
     return answer
