@@ -11,7 +11,10 @@ from . import binding
 
 @dataclass(slots=True)
 class Answers:
-    """Empty at the start of each run. A message is a new question each time (sent twice is another effect), and so is a call that wants to be confirmed."""
+    """Empty at the start of each run.
+
+    A message is a new question each time (sent twice is another effect), and so is a call that wants to be confirmed.
+    """
 
     _given: dict[str, Answer] = field(default_factory=dict)
 

@@ -7,33 +7,54 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import LocalAgentError, StoreError
 from ..sandbox import launch
 from ..store.atomic import write_atomic
 from ..store.paths import cache_dir
-from ..values import EFFECTS, ToolSpec
-from . import link
+from ..values import ToolSpec
+from . import checked, link
 from .plugin_api import VERSION
 
 _SECONDS = 20.0
 _KEPT = 200
+_TOOLS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A file as it was read, and what it offers. `problems` are sentences with file, line and fix."""
+    """A file as it was read, and what it offers. `problems` are sentences with file, line and fix.
+
+    The rest is as in `Content`.
+    """
 
     file: Path
     source: str
     specs: tuple[ToolSpec, ...]
     problems: tuple[str, ...]
+    module: str = ""
+    libs: str = ""
+    roots: tuple[str, ...] = ()
+
+
+class Content(NamedTuple):
+    """Bytes that stand for a file, or a text that says why there are none.
+
+    `module` is its name where it belongs to an installed package, `roots` are what of that package its worker reads beside it,
+    `libs` is the folder of the packages that were installed for it alone.
+    """
+
+    file: Path
+    data: bytes | str
+    module: str = ""
+    libs: str = ""
+    roots: tuple[str, ...] = ()
 
 
 async def describe(files: Sequence[Path], *, unsandboxed: bool = False) -> list[Plugin]:
     """One Plugin per file, in order. Starts a worker only for contents never seen before."""
-    return await described([(file, _bytes(file)) for file in files], unsandboxed=unsandboxed)
+    return await described([Content(file, _bytes(file)) for file in files], unsandboxed=unsandboxed)
 
 
 def _bytes(file: Path) -> bytes | str:
@@ -44,12 +65,13 @@ def _bytes(file: Path) -> bytes | str:
         return str(error.strerror)
 
 
-async def described(contents: Sequence[tuple[Path, bytes | str]], *, unsandboxed: bool = False) -> list[Plugin]:
-    """The same for bytes that stand for a file; a text instead is why there are none."""
+async def described(contents: Sequence[Content], *, unsandboxed: bool = False) -> list[Plugin]:
+    """The same for bytes that stand for a file."""
     cache = _read_cache()
     plugins = []
     learned = False
-    for file, data in contents:
+    for one in contents:
+        file, data = one.file, one.data
         try:
             if isinstance(data, str):
                 raise ValueError(data)
@@ -59,23 +81,26 @@ async def described(contents: Sequence[tuple[Path, bytes | str]], *, unsandboxed
             plugins.append(Plugin(file, "", (), (f"{file}:1: the file cannot be read: {reason}.",)))
             continue
         key = f"{VERSION}:{hashlib.sha256(data).hexdigest()}"
+        if one.module or one.libs:
+            key += f":{hashlib.sha256(repr((one.module, one.libs, one.roots)).encode()).hexdigest()[:16]}"
         found = cache.pop(key, None)
         if found is None:
-            found, learned = await _ask(file, source, unsandboxed), True
+            found, learned = await _ask(one, source, unsandboxed), True
         if found.get("lasting", True):
             cache[key] = found
-        plugins.append(_plugin(file, source, found))
+        plugins.append(_plugin(one, source, found))
     if learned:
         _write_cache(cache)
     return plugins
 
 
-async def _ask(file: Path, source: str, unsandboxed: bool) -> dict[str, Any]:
+async def _ask(one: Content, source: str, unsandboxed: bool) -> dict[str, Any]:
     # The worker cannot store its byte code where it runs; importing its modules here does, once.
-    from . import derive, outcome, traces, worker  # noqa: F401
+    from . import convert, derive, outcome, traces, worker  # noqa: F401
 
-    request = {"op": "describe", "file": str(file), "source": source}
-    profile = None if unsandboxed else launch.Profile(limits=link.limits(_SECONDS))
+    request = {"op": "describe", "file": str(one.file), "source": source, "module": one.module, "libs": one.libs, "roots": one.roots}
+    readable = tuple(path for path in (one.libs, *one.roots) if path)
+    profile = None if unsandboxed else launch.Profile(readable=readable, limits=link.limits(_SECONDS))
     answer: dict[str, Any] = {}
     try:
         async for item in link.ask(request, profile=profile, cwd="/", timeout=_SECONDS):
@@ -89,36 +114,33 @@ async def _ask(file: Path, source: str, unsandboxed: bool) -> dict[str, Any]:
     return {"tools": [], "problems": [problem], "lasting": False}
 
 
-def _plugin(file: Path, source: str, found: Mapping[str, Any]) -> Plugin:
+def _plugin(one: Content, source: str, found: Mapping[str, Any]) -> Plugin:
     """The worker's words checked: a plugin may say anything there."""
-    specs, problems = [], []
-    for item in found.get("tools") or ():
+    specs: list[ToolSpec] = []
+    problems, file = [], one.file
+    tools = found.get("tools")
+    tools = tools if isinstance(tools, list) else []
+    if len(tools) > _TOOLS:
+        problems.append(f"{file}:1: it offers {len(tools)} tools; {_TOOLS} are the most for one file.")
+    for item in tools[:_TOOLS]:
         try:
-            specs.append(_spec(file, item))
-        except (KeyError, TypeError, ValueError) as error:
-            problems.append(f"{file}:1: a tool describes itself wrongly: {error}.")
-    for item in found.get("problems") or ():
+            specs.append(checked.spec(file, item))
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            line = item.get("line") if isinstance(item, Mapping) else None
+            problems.append(f"{file}:{line if isinstance(line, int) else 1}: {_told(error)}")
+    for item in _list(found.get("problems"))[:_TOOLS]:
         if isinstance(item, Mapping):
-            problems.append(f"{file}:{item.get('line', 1)}: {item.get('message', '')}.")
-    return Plugin(file, source, tuple(specs), tuple(problems))
+            line = item.get("line")
+            problems.append(f"{file}:{line if isinstance(line, int) else 1}: {checked.plain(str(item.get('message', '')))}.")
+    return Plugin(file, source, tuple(specs), tuple(problems), one.module, one.libs, one.roots)
 
 
-def _spec(file: Path, item: Mapping[str, Any]) -> ToolSpec:
-    effects = tuple(item["effects"])
-    if not all(effect in EFFECTS for effect in effects):
-        raise ValueError(f"unknown effect in {effects}")
-    if item["parameters"]["type"] != "object" or not isinstance(item["parameters"]["properties"], dict):
-        raise ValueError("its parameters are no object")
-    timeout = min(max(float(item["timeout"]), 0.1), 86400.0)
-    posts = "send" in effects and "net" not in effects
-    hosts = tuple(map(str, item.get("hosts", ())))
-    if hosts:
-        from .derive import HOST
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
-        if "net" not in effects or not all(map(HOST.fullmatch, hosts)):
-            raise ValueError("it declares hosts that are none")
-    told = (str(item["name"]), str(item["description"]), item["parameters"], effects, str(file), timeout)
-    return ToolSpec(*told, posts=posts, hosts=hosts)
+
+def _told(error: Exception) -> str:
+    return f"{error}." if isinstance(error, checked.Odd) else f"a tool describes itself wrongly ({type(error).__name__}: {error!s:.200})."
 
 
 def _cache_file() -> Path:

@@ -11,6 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ..errors import ToolError
@@ -24,6 +25,7 @@ _VERBS = {
     "make_folder": "Made the folder",
     "trash": "Put into the trash:",
 }
+_PICTURE = 8_000_000
 
 
 class Outcome:
@@ -36,6 +38,7 @@ class Outcome:
         self._texts: list[str] = []
         self._requests: list[dict[str, Any]] = []
         self._folders: set[str] = set()
+        self._pictures: list[str] = []
         self._failed = False
         self._exit_code: int | None = None
 
@@ -58,6 +61,15 @@ class Outcome:
             self._exit_code = value.exit_code if value.exit_code is not None else self._exit_code
             for request in value.requests:
                 self._ask(request)
+            for picture in value.pictures:
+                self._picture(picture)
+        elif (picture := _picture_bytes(value)) is not None:
+            self._picture(picture)
+            if not isinstance(value, bytes):
+                self._texts.append(_as_text(value))
+        elif isinstance(value, list | tuple) and value and all(_picture_bytes(item) is not None for item in value):
+            for item in value:
+                self.take(item)
         elif isinstance(value, Request):
             self._ask(value)
         elif isinstance(value, list | tuple) and value and all(isinstance(item, Request) for item in value):
@@ -73,9 +85,12 @@ class Outcome:
             "failed": self._failed,
             "exit_code": self._exit_code,
             "requests": self._requests,
+            "pictures": self._pictures,
         }
 
     def _told(self) -> str:
+        if self._pictures:
+            return "Made a picture." if len(self._pictures) == 1 else f"Made {len(self._pictures)} pictures."
         if self._requests and all(made["kind"] == "send" for made in self._requests):
             return ""
         named = [(made["kind"], made.get("path", "")) for made in self._requests if not made.get("implied")]
@@ -105,6 +120,15 @@ class Outcome:
     def _message(self, request: Send) -> dict[str, Any]:
         told = {name: getattr(request, name) for name in ("to", "text", "subject", "channel", "reply_to", "draft")}
         return {"kind": "send", **told, "attachments": [self._absolute(path) for path in request.attachments]}
+
+    def _picture(self, value: Any) -> None:
+        data = _picture_bytes(value)
+        if data is None:
+            raise ToolError("A picture must be the bytes, or the Path, of a PNG, JPEG, GIF or WebP file.")
+        blob = os.path.join(self._scratch, f"picture-{len(self._pictures)}")
+        with open(blob, "xb") as file:
+            file.write(data)
+        self._pictures.append(blob)
 
     def _absolute(self, path: Any) -> str:
         return os.path.normpath(os.path.join(self._workspace, os.path.expanduser(os.fspath(path))))
@@ -144,6 +168,27 @@ def _digest(path: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return ""
+
+
+def _picture_bytes(value: Any) -> bytes | None:
+    """The bytes of a picture: given as they are, or by the Path of a file that is one; None for anything else."""
+    if isinstance(value, bytes | bytearray):
+        if not _is_picture(bytes(value[:12])):
+            raise ToolError("The tool returned bytes that are no PNG, JPEG, GIF or WebP picture; return text instead.")
+        return bytes(value)
+    if not isinstance(value, Path) or value.suffix.lower() not in (".png", ".jpg", ".jpeg", ".gif", ".webp"):
+        return None
+    try:
+        if not value.is_file() or value.stat().st_size > _PICTURE:
+            return None
+        data = value.read_bytes()
+    except OSError:
+        return None
+    return data if _is_picture(data[:12]) else None
+
+
+def _is_picture(head: bytes) -> bool:
+    return head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 
 def _as_text(value: Any) -> str:

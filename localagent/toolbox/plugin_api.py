@@ -121,13 +121,15 @@ class Result:
     """A tool's answer where a plain text is not enough.
 
     `text` is what the model reads once the requests are carried out, so it speaks in the
-    past tense. `exit_code` is a program's own; None where none ran.
+    past tense. `exit_code` is a program's own; None where none ran. `pictures` are bytes or files of PNG, JPEG, GIF or
+    WebP; a tool may also return one of these by itself.
     """
 
     text: str
     requests: Sequence[Request] = ()
     failed: bool = False
     exit_code: int | None = None
+    pictures: Sequence[bytes | Path] = ()
 
 
 @dataclass(frozen=True, slots=True)

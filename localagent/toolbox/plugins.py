@@ -20,8 +20,8 @@ from ..sandbox.launch import Profile, probe
 from ..store import prune
 from ..store.atomic import store_error
 from ..store.files import remove_tree
-from ..values import Change, Outgoing, Receipt, Text, ToolCall, ToolResult, ToolSpec
-from . import link, proposals, reaching, spill
+from ..values import Change, Outgoing, Part, Receipt, Text, ToolCall, ToolResult, ToolSpec
+from . import link, needs, pictures, proposals, reaching, spill
 from .describe import Plugin, describe
 
 if TYPE_CHECKING:
@@ -119,6 +119,11 @@ class PluginSource:
             self._tools[name] = (spec, plugin)
         return True
 
+    def exchange(self, plugin: Plugin) -> None:
+        """Have other tools for this file, or tools of a new one, from the next call on. What is called now ends as it began."""
+        rest = {name: held for name, held in self._tools.items() if held[1].file != plugin.file}
+        self._tools = rest | {spec.name: (spec, plugin) for spec in plugin.specs if spec.name not in rest}
+
     def specs(self) -> list[ToolSpec]:
         """The tools that `load` found, in the order of the files and of their lines."""
         return [spec for spec, _ in self._tools.values()]
@@ -143,7 +148,7 @@ class PluginSource:
         """The tool's own code, and what its worker would see and may use."""
         spec, plugin = self._tools[call.name]
         closed = self._closed(_Job(call, spec, plugin, self._scratch))
-        facts = (spec, plugin.source, closed, self._unsandboxed, tuple(self._extra()), link.limits(spec.timeout))
+        facts = (spec, plugin.source, plugin.libs, closed, self._unsandboxed, tuple(self._extra()), link.limits(spec.timeout))
         return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def code(self, name: str) -> str:
@@ -194,7 +199,10 @@ class PluginSource:
                 "workspace": workspace,
                 "scratch": str(job.folder),
                 "cwd": workspace if sees_workspace else str(job.folder),
-                "environment": {"LOCALAGENT_SERVICE": self._services[job.spec.name]} if job.spec.name in self._services else {},
+                "environment": await asyncio.to_thread(needs.environment, job.spec, self._services.get(job.spec.name)),
+                "module": job.plugin.module,
+                "libs": job.plugin.libs,
+                "roots": job.plugin.roots,
             }
             profile = None
             if not self._unsandboxed:
@@ -240,6 +248,7 @@ class PluginSource:
             binds, closed = view.binds, (*closed, *view.secrets)
         elif effects & {"read:fs", "write:fs"}:
             readable = (str(self._workspace), *readable)
+        readable = (*readable, *(path for path in (job.plugin.libs, *job.plugin.roots) if path))
         return Profile(
             readable=readable,
             writable=(str(job.folder),),
@@ -260,6 +269,7 @@ class PluginSource:
         failed = bool(answer.get("failed"))
         requests: tuple[Change, ...] = ()
         messages: tuple[Outgoing, ...] = ()
+        shown: tuple[Part, ...] = ()
         try:
             asked, sends = proposals.parted(answer.get("requests") or ())
             if asked and "write:fs" not in job.spec.effects:
@@ -267,9 +277,13 @@ class PluginSource:
             if sends and "send" not in job.spec.effects:
                 raise ValueError(f"{job.spec.name} may not send messages; it declares no send")
             requests, messages = proposals.read(asked, job.folder, self._workspace), proposals.messages(sends)
+            shown = pictures.keep(answer.get("pictures") or (), job.folder, self._spill)
         except (ValueError, TypeError, KeyError, OSError) as error:
+            requests, messages, shown = (), (), ()
             text, failed = f"Nothing was changed: {error}.", True
-        return self._shown(job, ToolResult(job.call.id, (Text(text),), "failed" if failed else "ok", requests, messages=messages))
+        made = ToolResult(job.call.id, (Text(text),), "failed" if failed else "ok", requests, messages=messages)
+        made = self._shown(job, made)
+        return replace(made, parts=(*made.parts, *shown))
 
     def _shown(self, job: _Job, result: ToolResult) -> ToolResult:
         self._spill.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -27,6 +27,12 @@ def explain(error: BaseException, file: str, tool: str) -> str:
 def load_problem(error: BaseException, file: str) -> dict[str, Any]:
     """Where and why a plugin file cannot be loaded."""
     if isinstance(error, SyntaxError) and error.filename == file:
-        return {"line": error.lineno or 1, "message": f"{type(error).__name__}: {error.msg}"}
+        shown = f" in {error.text.strip()[:80]!r}" if error.text and error.text.strip() else ""
+        return {"line": error.lineno or 1, "message": f"{type(error).__name__}: {error.msg}{shown}"}
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == file), 1)
+        name = error.name.partition(".")[0]
+        fix = f'name its package in the header: # /// script, # dependencies = ["{name}"], # ///'
+        return {"line": line or 1, "message": f"there is no module {error.name!r}; {fix}"}
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return {"line": (lines and lines[-1]) or 1, "message": f"{type(error).__name__}: {error}".rstrip(": ")}

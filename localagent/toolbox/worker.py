@@ -1,11 +1,11 @@
 """The process in which plugin code runs: one request on stdin, JSON lines on a stdout of its own.
 
-    {"op": "describe", "file": ..., "source": ...}
+    {"op": "describe", "file": ..., "source": ..., "module": ..., "libs": ..., "roots": [...]}
     {"op": "call", "file": ..., "source": ..., "tool": ..., "args": {...}, "workspace": ..., "scratch": ...,
-     "environment": {...}}
+     "environment": {...}, ...}
 
 answered by any number of {"progress": text} and one last line: {"tools": [...], "problems": [...]}
-or {"text", "failed", "exit_code", "requests"}. The last line repeats the request's "nonce", which no
+or {"text", "failed", "exit_code", "requests", "pictures"}. The last line repeats the request's "nonce", which no
 program that a tool starts can know. What the plugin itself prints, in Python or below it, becomes
 progress. Contents of files travel as files in the scratch folder.
 """
@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _PRINTED_CAP = 262_144
@@ -111,17 +111,32 @@ class Wire:
                     self.progress("\n... more was printed than is shown\n")
 
 
-def load(file: str, source: str) -> types.ModuleType:
+def load(request: Mapping[str, Any]) -> types.ModuleType:
     """The plugin's module, made from exactly this source. Raises what its code raises."""
     import linecache
 
-    name = os.path.splitext(os.path.basename(file))[0]
-    module = types.ModuleType(name)
+    file, source, name = request["file"], request["source"], request.get("module") or ""
+    _find_packages(request.get("libs"), request.get("roots") or ())
+    module = types.ModuleType(name or os.path.splitext(os.path.basename(file))[0])
     module.__file__ = file
+    if name:
+        package = os.path.basename(file) == "__init__.py"
+        module.__package__ = name if package else name.rpartition(".")[0]
+        if package:
+            module.__path__ = [os.path.dirname(file)]
+        sys.modules[name] = module
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    sys.modules.setdefault(name, module)
+    sys.modules.setdefault(module.__name__, module)
     exec(compile(source, file, "exec"), module.__dict__)
     return module
+
+
+def _find_packages(libs: str | None, roots: Sequence[str]) -> None:
+    """Have imports find what was installed for this plugin, before our own packages; and the package that it belongs to."""
+    if libs:
+        at = next((n for n, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages"))), len(sys.path))
+        sys.path.insert(at, libs)
+    sys.path += [folder for folder in map(os.path.dirname, roots) if folder not in sys.path]
 
 
 def _marked(module: types.ModuleType) -> list[Any]:
@@ -139,7 +154,7 @@ def _describe(request: Mapping[str, Any], wire: Wire) -> dict[str, Any]:
     from .traces import load_problem
 
     try:
-        functions = _marked(load(request["file"], request["source"]))
+        functions = _marked(load(request))
     except BaseException as error:  # noqa: BLE001 - importing a plugin runs its code
         return {"tools": [], "problems": [load_problem(error, request["file"])]}
     tools, problems = [], []
@@ -160,7 +175,7 @@ def _call(request: Mapping[str, Any], wire: Wire) -> dict[str, Any]:
 
     os.environ.update(request.get("environment") or {})
     os.chdir(request.get("cwd") or request["workspace"])
-    module = load(request["file"], request["source"])
+    module = load(request)
     for function in _marked(module):
         if getattr(function, MARK).name == request["tool"]:
             break

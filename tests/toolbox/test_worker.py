@@ -70,7 +70,7 @@ def helper(): pass
     ("source", "line", "told"),
     [
         ("x = 1\ndef broken(:\n", 2, "SyntaxError"),
-        ("import os\nimport no_such_module_anywhere\n", 2, "ModuleNotFoundError: No module named"),
+        ("import os\nimport no_such_module_anywhere\n", 2, 'no module \'no_such_module_anywhere\'; name its package in the header: # /// script'),
         ("\n\nraise ValueError('at import')\n", 3, "ValueError: at import"),
         ("import sys\nsys.exit(3)\n", 2, "SystemExit"),
         ("x = 1\n", 1, "no function is marked with @tool"),
