@@ -22,11 +22,12 @@ from .paths import config_dir, state_dir
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """`at` is seconds since the epoch."""
+    """`at` is seconds since the epoch, `seal` the hash of the other files of the package that it belongs to."""
 
     file: str
     sha256: str
     at: float
+    seal: str = ""
 
 
 def plugins_folder() -> Path:
@@ -40,15 +41,16 @@ def load() -> dict[str, Trusted]:
     if not path.exists():
         return {}
     try:
-        found = [Trusted(str(item["file"]), str(item["sha256"]), float(item["at"])) for item in json.loads(path.read_bytes())]
-    except (ValueError, TypeError, KeyError) as error:
+        items = json.loads(path.read_bytes())
+        found = [Trusted(str(one["file"]), str(one["sha256"]), float(one["at"]), str(one.get("seal", ""))) for one in items]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged: {error}.", "Remove it and confirm your plugins anew.") from error
     return {one.file: one for one in found}
 
 
-def confirm(file: Path, data: bytes) -> Trusted:
+def confirm(file: Path, data: bytes, seal: str = "") -> Trusted:
     """From now on exactly these bytes are what runs for this file. Only a person's own yes leads here."""
-    made = Trusted(str(file), hashlib.sha256(data).hexdigest(), time.time())
+    made = Trusted(str(file), hashlib.sha256(data).hexdigest(), time.time(), seal)
     with _alone():
         known = load()
         write_atomic(_copy(made.sha256), data)

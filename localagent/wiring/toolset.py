@@ -78,7 +78,7 @@ async def registry(
             closed=closed,
             hosts=lambda: (hosts[0], hosts[1]),
             mask=mask,
-            services={"search_web": search},
+            services={"search_web": search} if listed or files else {},
             extra_readable=skills.folders if skills is not None else tuple,
         )
         made.listed = listed
@@ -104,8 +104,8 @@ async def registry(
         sources.append(at_work)
     mine: PluginSource | None = None
     remote: McpSource | None = None
-    if plugins and own.files():
-        given, problems = await _own(unsandboxed)
+    if plugins:
+        given, problems = await _own(workspace, unsandboxed)
         mine = source_of((), given, listed=False)
         problems += [problem for problem in await mine.load() if problem not in problems]
         sources.append(mine)
@@ -154,10 +154,10 @@ def _servers(
     return source
 
 
-async def _own(unsandboxed: bool) -> tuple[list[Plugin], list[str]]:
+async def _own(workspace: Path, unsandboxed: bool) -> tuple[list[Plugin], list[str]]:
     """The user's confirmed plugins; a damaged list of them costs no more than them."""
     try:
-        made, problems = await own.running(unsandboxed=unsandboxed)
+        made, problems = await own.running(workspace, unsandboxed=unsandboxed)
     except LocalAgentError as error:
         return [], [str(error)]
     return made, list(problems)
