@@ -53,7 +53,7 @@ class PluginSource:
     - `given` are plugins that are described already; they come after those of `files`.
     - `services` are addresses that the user's settings give to tools, by the tool's name; it reaches that host although it may lie
       on this machine or its network, and finds the address in `LOCALAGENT_SERVICE`. With an empty one the tool is not there.
-    - `listed` is as in `registry.ToolSource`, and may be set.
+    - `listed` is as in `registry.ToolSource`, and may be set; `plugins` says whether files may be exchanged while it is used.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PluginSource:
         given: Sequence[Plugin] = (),
         services: Mapping[str, str] | None = None,
     ) -> None:
-        self.listed = True
+        self.listed, self.plugins = True, False
         self._files = list(files)
         self._given = list(given)
         self._workspace = Path(os.path.realpath(workspace))

@@ -141,6 +141,18 @@ class Registry:
         """Folders of ours that the tools and the model may read."""
         return tuple(folder for source in self._sources for folder in getattr(source, "folders", tuple)())
 
+    def exchange(self, plugin: Any) -> bool:
+        """Have the tools of a plugin's file be those that it has now, in the middle of a conversation; False where none can be others.
+
+        Only tools that are found can be: the prompt begins with the others. What was shown of them stands, and is told anew.
+        """
+        for source in self._sources:
+            if not _listed(source) and (exchange := getattr(source, "exchange", None)) is not None and source.plugins:  # type: ignore[attr-defined]
+                exchange(plugin)
+                self.refresh()
+                return True
+        return False
+
     def keep(self, fits: Callable[[ToolSpec], bool]) -> None:
         """Give up the tools that do not fit, for good."""
         before = self._fits

@@ -107,6 +107,7 @@ async def registry(
     if plugins:
         given, problems = await _own(workspace, unsandboxed)
         mine = source_of((), given, listed=False)
+        mine.plugins = True
         problems += [problem for problem in await mine.load() if problem not in problems]
         sources.append(mine)
     if skills is not None:
