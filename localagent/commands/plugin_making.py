@@ -69,6 +69,7 @@ def configure(what: Any) -> None:
     check.add_argument("file", metavar="FILE")
     check.add_argument("--call", metavar="JSON", help="arguments to run it with, as an object")
     check.add_argument("--tool", metavar="NAME", help="which of its tools to run (default: the first)")
+    check.add_argument("--grant", action="store_true", help="let it have its secrets and the network though it is not confirmed")
     check.add_argument("--install", action="store_true", help="install the packages that its header names, for it alone")
     check.add_argument("--json", action="store_true")
     secret = what.add_parser("secret", help="store a secret that a plugin asks for by name; no name: list those stored")
@@ -160,7 +161,7 @@ async def _tried(place: Place, given: Any, args: argparse.Namespace, room: Path)
         await libs.install(place.file.read_bytes(), needs, settings.load().index_url)
     show = None if args.json else _live
     unsandboxed = launch.probe().name == "none"
-    return await trying.tried(place, given, args.tool, folder(None), room, show=show, unsandboxed=unsandboxed)
+    return await trying.tried(place, given, args.tool, folder(None), room, show=show, grant=args.grant, unsandboxed=unsandboxed)
 
 
 def _arguments(call: str | None) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..agent.shown import visible
 from ..errors import UsageError
 from ..sandbox import launch
-from ..store import settings, trusted, trusted_folders
+from ..store import settings, toolkeys, trusted, trusted_folders
 from ..toolbox import own, places
 from ..toolbox.own import Own
 
@@ -40,7 +40,7 @@ def confirm(one: Own, taken: Sequence[str], here: Path) -> int:
         print("It stays as it is." if one.running else "It stays off.")
         return 1
     own.confirm(one)
-    for name in sorted({name for spec in one.now.specs for name in spec.secrets}):
+    for name in sorted({name for spec in one.now.specs for name in spec.secrets} - toolkeys.names()):
         print(f"It gets the secret {name} once you have stored it: localagent tools secret {name}")
     print("On, from the next conversation on.")
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..store import trusted
 from ..values import Image, Outgoing, ToolCall, ToolResult, ToolSpec
 from . import own, schema
 from .places import Place
@@ -59,11 +60,13 @@ async def tried(
     room: Path,
     *,
     show: Callable[[str], None] | None = None,
+    grant: bool = False,
     unsandboxed: bool = False,
 ) -> Tried:
     """`given` are the arguments for its tool `name` (None: do not run it), or both as {"tool": ..., "args": {...}}.
 
-    `room` is for what it leaves, `show` hears its live output. Raises UsageError for a tool that it has not.
+    `room` is for what it leaves, `show` hears its live output. Secrets and hosts are for bytes that were confirmed, or with `grant`.
+    Raises UsageError for a tool that it has not.
     """
     look = await own.look_at(place, None, {}, unsandboxed=unsandboxed)
     made = Tried(place.file, look.now.specs, look.problems)
@@ -77,6 +80,9 @@ async def tried(
     spec = next((one for one in made.specs if one.name == (name or made.specs[0].name)), None)
     if spec is None:
         raise UsageError(f"{place.file.name} has no tool {name!r}.", f"It has {', '.join(one.name for one in made.specs)}.")
+    if not grant and not _confirmed(look) and (outward := _outward(spec)):
+        told = f"{spec.name} was not run: {outward}, and nobody has confirmed these bytes. Read them; then add --grant."
+        return Tried(place.file, made.specs, (told,))
     source = PluginSource(
         (), given=[look.now], workspace=workspace, scratch=room / "scratch", spill=room / "spill", unsandboxed=unsandboxed, mask=_masked()
     )
@@ -91,6 +97,18 @@ async def tried(
         return Tried(place.file, made.specs, (), spec.name, fitted, (*notes, *more), result, time.monotonic() - began)
     finally:
         await asyncio.to_thread(source.close)
+
+
+def _confirmed(look: own.Own) -> bool:
+    known = trusted.load().get(str(look.file))
+    return known is not None and known.sha256 == look.sha256 and known.seal == look.seal
+
+
+def _outward(spec: ToolSpec) -> str:
+    """What it would get that could leave this machine, or leads off it; "" for nothing."""
+    if spec.secrets:
+        return f"it would be given the secret {', '.join(spec.secrets)}"
+    return "it would reach the network" if "net" in spec.effects else ""
 
 
 def _parted(given: Any, name: str | None) -> tuple[str | None, Any]:

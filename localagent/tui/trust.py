@@ -1,10 +1,11 @@
-"""The user's own plugins in the app: a new or changed file is offered, and is on when a person confirms its bytes."""
+"""Plugins in the app: a new or changed file is offered, and is on when a person confirms its bytes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -12,13 +13,15 @@ from textual.events import Key
 
 from ..agent import shown
 from ..errors import LocalAgentError
-from ..store import trusted
+from ..store import trusted, trusted_folders
+from ..toolbox import places
 from .watching import in_loop
 from .windows import Picker, Reader, Row, Sheet
 from .words import t
 
 if TYPE_CHECKING:
     from ..store.watch import Watch
+    from ..toolbox.describe import Plugin
     from ..toolbox.own import Own
     from .app import LocalAgentApp
 
@@ -32,6 +35,7 @@ class Trusting:
     def __init__(self, app: LocalAgentApp) -> None:
         self._app = app
         self._watch: Watch | None = None
+        self._project: Watch | None = None
         self._offered: set[tuple[str, str]] = set()
 
     def begin(self) -> None:
@@ -44,16 +48,26 @@ class Trusting:
         # The folder above is watched: the plugins' own need not be there yet.
         self._watch = Watch(str(trusted.plugins_folder().parent), in_loop(self._heard))
         self._watch.start()
+        self._watch_project()
         self._app.run_worker(self._offer(), group="trust", exclusive=True)
         self._app.run_worker(self._app.skills.offer(), group="skills", exclusive=True)
 
+    def _watch_project(self) -> None:
+        from ..store.watch import Watch
+
+        folder = places.project_folder(self._app.house.folder)
+        if self._project is None and folder.is_dir() and trusted_folders.trusts(self._app.house.folder):
+            self._project = Watch(str(folder), in_loop(self._heard))
+            self._project.start()
+
     def stop(self) -> None:
-        if self._watch is not None:
-            self._watch.stop()
+        for watch in (self._watch, self._project):
+            if watch is not None:
+                watch.stop()
 
     def _heard(self, paths: frozenset[str] | None) -> None:
-        top = os.path.realpath(trusted.plugins_folder())
-        if paths is None or any(path == top or path.startswith(top + os.sep) for path in paths):
+        tops = [os.path.realpath(place) for place in (trusted.plugins_folder(), places.project_folder(self._app.house.folder))]
+        if paths is None or any(path == top or path.startswith(top + os.sep) for path in paths for top in tops):
             self._app.run_worker(self._offer(), group="trust", exclusive=True)
         skills = os.path.realpath(trusted.plugins_folder().parent / "skills")
         if paths is None or any(path == skills or path.startswith(skills + os.sep) for path in paths):
@@ -63,14 +77,15 @@ class Trusting:
         """The files as they are now. Raises ConfigError."""
         from ..toolbox import own
 
-        if not await asyncio.to_thread(own.files):
+        here = self._app.house.folder
+        if not (found := await asyncio.to_thread(own.files, here)):
             return []
         session = self._app.driver.session
         specs = session.setting.registry.every() if session is not None else ()
-        folder = str(trusted.plugins_folder())
-        taken = [spec.name for spec in specs if not spec.source.startswith(folder + os.sep)]
+        files = {str(file) for file in found}
+        taken = [spec.name for spec in specs if spec.source not in files]
         unsandboxed = (await asyncio.to_thread(self._app.house.boundary)).name == "none"
-        return await own.look(taken, unsandboxed=unsandboxed)
+        return await own.look(taken, here, unsandboxed=unsandboxed)
 
     async def _offer(self) -> None:
         """A toast for each file that is not what was confirmed, once for each content."""
@@ -79,6 +94,7 @@ class Trusting:
         except LocalAgentError as error:
             self._app.driver.tell(str(error), "warning")
             return
+        self._offer_project()
         for one in found:
             key = (str(one.file), one.sha256)
             if one.state == "on" or key in self._offered:
@@ -96,12 +112,23 @@ class Trusting:
                 text = t("The plugin {name} is new, and off. /trust shows it and asks.", name=name)
                 self._app.notify(text, timeout=10, markup=False)
 
+    def _offer_project(self) -> None:
+        """Once: a folder that brings plugins is not looked into before it is trusted."""
+        here = self._app.house.folder
+        if ("", str(here)) not in self._offered and places.untrusted(here):
+            self._offered.add(("", str(here)))
+            text = t("This folder brings plugins, which are not looked at. /trust . shows them and asks.")
+            self._app.notify(text, timeout=10, markup=False)
+
     # ------------------------------------------------------------ asking
 
     async def command(self, argument: str) -> None:
         """`/trust [FILE]`: the one that is named or the only one that waits, else a list."""
         from ..toolbox import own
 
+        if argument == ".":
+            self._show_project()
+            return
         found = await self.look()
         if argument:
             self._show(own.find(argument, found))
@@ -119,6 +146,22 @@ class Trusting:
         by_name = {one.file.name: one for one in found}
         self._app.push_screen(Picker(t("Your plugins"), rows), lambda name: self._show(by_name[name]) if name else None)
 
+    def _show_project(self) -> None:
+        here = self._app.house.folder
+        files = places.untrusted(here)
+        if not files:
+            self._app.driver.tell(t("This folder is trusted already, or brings no plugins."))
+            return
+        lines = [Content(shown.visible(str(file), lines=False)) for file in files]
+        keys = {"y": t("has them looked at, each off until you confirm it")}
+        window = Looked(t("Plugins of this folder"), lines, keys)
+        self._app.push_screen(window, lambda key: self._trust_project() if key == "y" else None)
+
+    def _trust_project(self) -> None:
+        trusted_folders.trust(self._app.house.folder)
+        self._watch_project()
+        self._app.run_worker(self._offer(), group="trust", exclusive=True)
+
     def _show(self, one: Own) -> None:
         window = Looked(t("Your plugin {name}", name=shown.visible(one.file.name, lines=False)), lines_of(one), keys_of(one))
         self._app.push_screen(window, lambda key: self._app.run_worker(self._answered(one, key)) and None)
@@ -130,17 +173,34 @@ class Trusting:
         try:
             if key == "x":
                 await asyncio.to_thread(trusted.withdraw, one.file)
-                self._app.driver.tell(t("The plugin {name} is off from the next conversation on.", name=name))
+                self._exchange(replace(one.now, specs=()))
+                self._app.driver.tell(t("The plugin {name} is off.", name=name))
+            elif key == "i":
+                await self._install(one, name)
             elif key == "y":
                 await asyncio.to_thread(own.confirm, one)
-                session = self._app.driver.session
-                if session is not None and session.setting.registry.renew(one.now):
-                    text = t("The plugin {name} is on; its tools are the same, so this conversation uses it too.", name=name)
+                if self._exchange(one.now):
+                    text = t("The plugin {name} is on, in this conversation too.", name=name)
                 else:
                     text = t("The plugin {name} is on. Its tools are there from the next conversation on (/new).", name=name)
                 self._app.driver.tell(text)
         except LocalAgentError as error:
             self._app.driver.tell(str(error), "error")
+
+
+    def _exchange(self, plugin: Plugin) -> bool:
+        """Whether the running conversation has these tools for that file from now on; what it was shown of others is told anew."""
+        session = self._app.driver.session
+        return session is not None and session.setting.registry.exchange(plugin)
+
+    async def _install(self, one: Own, name: str) -> None:
+        """The packages that it needs; then it can be looked into, and is shown again."""
+        from ..store import settings
+        from ..toolbox import own
+
+        self._app.driver.tell(t("Fetching what the plugin {name} needs …", name=name))
+        await own.install(one, settings.load().index_url)
+        self._show(own.find(str(one.file), await self.look()))
 
 
 class Looked(Reader):
@@ -167,7 +227,7 @@ class Looked(Reader):
     def on_key(self, event: Key) -> None:
         early = time.monotonic() - self._opened < self.LOCKED_S
         # Textual calls the base class's handler too, unless it is told not to.
-        if event.key == "y" and (early or not self._seen):
+        if event.key in ("y", "i") and (early or not self._seen):
             event.stop()
             event.prevent_default()
             if not early:
@@ -177,6 +237,8 @@ class Looked(Reader):
 
 def keys_of(one: Own) -> dict[str, str]:
     keys = {} if one.state == "on" or one.problems else {"y": t("has it on, exactly as it is here")}
+    if "y" in keys and one.missing:
+        keys = {"i": t("fetches the packages that it needs, for it alone")}
     return keys if one.running is None else {**keys, "x": t("has it off")}
 
 

@@ -37,6 +37,7 @@ def test_a_new_plugin_is_offered_shown_and_confirmed_and_a_broken_one_told(work:
         await say(pilot, "/trust hello")
         await shows(pilot, "y has it on")
         await pilot.press("y")
+        # No conversation has begun that could have it.
         await shows(pilot, "from the next conversation on")
         assert str(folder / "hello.py") in trusted.load()
         (folder / "hello.py").write_text(HELLO.format("Bye"))
