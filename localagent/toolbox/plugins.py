@@ -109,16 +109,6 @@ class PluginSource:
         self._tools = tools
         return problems
 
-    def renew(self, plugin: Plugin) -> bool:
-        """Run other code for the tools of this file from the next call on; False where they are not exactly the same tools."""
-        old = {name: spec for name, (spec, one) in self._tools.items() if one.file == plugin.file}
-        new = {spec.name: spec for spec in plugin.specs}
-        if not new or old != new:
-            return False
-        for name, spec in new.items():
-            self._tools[name] = (spec, plugin)
-        return True
-
     def exchange(self, plugin: Plugin) -> None:
         """Have other tools for this file, or tools of a new one, from the next call on. What is called now ends as it began."""
         rest = {name: held for name, held in self._tools.items() if held[1].file != plugin.file}
@@ -278,7 +268,7 @@ class PluginSource:
                 raise ValueError(f"{job.spec.name} may not send messages; it declares no send")
             requests, messages = proposals.read(asked, job.folder, self._workspace), proposals.messages(sends)
             shown = pictures.keep(answer.get("pictures") or (), job.folder, self._spill)
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
             requests, messages, shown = (), (), ()
             text, failed = f"Nothing was changed: {error}.", True
         made = ToolResult(job.call.id, (Text(text),), "failed" if failed else "ok", requests, messages=messages)

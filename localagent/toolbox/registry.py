@@ -123,10 +123,6 @@ class Registry:
         wrong = getattr(self._tools[call.name][1], "wrong", None) if call.name in self._tools else None
         return list(wrong(call)) if wrong is not None else []
 
-    def renew(self, plugin: Any) -> bool:
-        """Whether a source runs this version of its plugin from now on (see `PluginSource.renew`)."""
-        return any(renew(plugin) for source in self._sources if (renew := getattr(source, "renew", None)) is not None)
-
     def word(self, call: ToolCall) -> str:
         """What the host has to say behind a result of this call, "" for nothing."""
         word = getattr(self._tools[call.name][1], "word", None) if call.name in self._tools else None

@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from localagent import wiring
+from localagent.agent.offering import Offering
 from localagent.agent import offering
 from localagent.commands import tools as command
 from localagent.errors import ConfigError, UsageError
@@ -134,18 +136,33 @@ def test_without_a_boundary_nothing_runs_before_it_is_confirmed(folder: Path, tm
     assert any("without a sandbox" in line for line in own.told(one))
 
 
-def test_other_code_for_the_same_tools_is_taken_at_once_another_tool_is_not(folder: Path, tmp_path: Path) -> None:
+def test_what_is_confirmed_is_taken_into_a_running_conversation(folder: Path, tmp_path: Path) -> None:
+    known = asyncio.run(wiring.registry(tmp_path, tmp_path / "spill", plugins=True))
+    offering = Offering(known)
+    assert known.spec("hello") is None and known.specs() == Registry(known.sources).specs()
     file = folder / "hello.py"
     file.write_text(HELLO.format("Hello"))
-    own.confirm(look()[0])
-    given, _ = asyncio.run(own.running(unsandboxed=False))
-    source = PluginSource((), given=given, workspace=tmp_path, scratch=tmp_path / "s", spill=tmp_path / "o")
-    asyncio.run(source.load())
-    known = Registry([source])
-    file.write_text(HELLO.format("Bye"))
-    assert known.renew(look()[0].now) and "Bye" in source._tools["hello"][1].source
-    file.write_text(HELLO.format("Bye").replace("Greet.", "Greet loudly."))
-    assert not known.renew(look()[0].now) and known.spec("hello").description == "Greet."  # type: ignore[union-attr]
+    (one,) = look()
+    own.confirm(one)
+    assert known.exchange(one.now) and "hello" in [spec.name for spec in known.findable()]
+    offered = asyncio.run(offering.fitting("greet Ann with hello"))
+    assert offered is not None and [spec.name for spec in offered.tools] == ["hello"]
+    offering.note(offered, 1)
+    assert offering.changed() is None
+
+    file.write_text(HELLO.format("Bye").replace("name: str", "who: str").replace("+ name", "+ who"))
+    (one,) = look()
+    own.confirm(one)
+    assert known.exchange(one.now)
+    changed = offering.changed()
+    # Told anew behind what was shown, which stays as it is.
+    assert changed is not None and changed.changed == ("hello",) and "who" in changed.tools[0].parameters["properties"]
+
+    async def says() -> str:
+        return [item async for item in known.call(ToolCall("c", "hello", {"who": "Ann"}))][-1].text  # type: ignore[union-attr]
+
+    assert asyncio.run(says()) == "Bye Ann"
+    assert known.exchange(replace(one.now, specs=())) and known.spec("hello") is None
 
 
 def test_no_rule_lets_the_agent_write_there(folder: Path, isolated: Path) -> None:
