@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from localagent import wiring
-from localagent.agent.offering import Offering
 from localagent.agent import offering
+from localagent.agent.offering import Offering
 from localagent.commands import tools as command
 from localagent.errors import ConfigError, UsageError
 from localagent.jobs import frozen
