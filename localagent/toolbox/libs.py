@@ -224,5 +224,8 @@ def _reason(output: str, code: int) -> str:
     errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
     if any("No space left" in line for line in said):
         return "the disk is full."
+    if errors[:1] == ["Exception:"]:
+        # Behind it stands a whole traceback of pip's.
+        errors = said[-1:]
     found = errors or said
     return found[0][:400] if found else f"pip ended with {code}."
