@@ -8,13 +8,13 @@ what the mode says. Whoever has nobody to ask turns "ask" into "deny".
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ..values import Change, Decision, ToolCall, ToolSpec
 from . import floor, holding, outward, provenance, repository, subjects, unstaged
 from .context import Context, beneath
 from .harm import destroys, gone, harms, overruns
-from .rule import Rule, Subject, allows, reaches
+from .questions import Question, allowing, settle
+from .rule import Rule, Subject, reaches
 from .shape import Shape
 
 __all__ = ["Context", "Question", "after", "asking", "before", "denied", "questions_after", "questions_before", "settle"]
@@ -22,22 +22,6 @@ __all__ = ["Context", "Question", "after", "asking", "before", "denied", "questi
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
 _PROPOSING = frozenset({"compute", "write:fs"})
 _OUTWARD = {"net": "reaching the network", "send": "sending a message", "persist": "leaving something that runs later"}
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One reason to ask, the subjects that allow rules would have to cover, and the built-in that asks.
-
-    `strict` is set where rules that were kept from an answer do not count, `either` where a
-    rule for reading a path is as good as one for writing it.
-    """
-
-    reason: str
-    name: str
-    subjects: tuple[Subject, ...]
-    tool_rule: bool = True
-    strict: bool = False
-    either: bool = False
 
 
 def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
@@ -88,7 +72,7 @@ def after(call: ToolCall, spec: ToolSpec, changes: Sequence[Change], ctx: Contex
     questions = questions_after(call, spec, changes, ctx)
     inside = all(ctx.inside(s.text) for s in (*written, *copied))
     if questions and "run" in spec.effects and inside:
-        rule = _allowing([subjects.program(call, ctx)], ctx, strict=any(q.strict for q in questions))
+        rule = allowing([subjects.program(call, ctx)], ctx, strict=any(q.strict for q in questions))
         if rule:
             return Decision("allow", f"your rule {rule} allows what this command changes here", str(rule))
     return settle(questions, spec, ctx, _free_changes(ctx))
@@ -222,37 +206,6 @@ def _first_of(rules: Sequence[Rule], found: Iterable[Subject], ctx: Context) -> 
 
 def _first(rules: Iterable[Rule], subject: Subject, ctx: Context) -> Rule | None:
     return next((rule for rule in rules if reaches(rule, subject, ctx)), None)
-
-
-def _allowing(found: Sequence[Subject], ctx: Context, strict: bool = False, either: bool = False) -> Rule | None:
-    """A rule where every subject is covered by some allow rule: the one that covers the first."""
-    known = ctx.rules.allow if strict else (*ctx.rules.allow, *ctx.rules.kept)
-    first: Rule | None = None
-    for subject in found:
-        forms = (subject, _otherwise(subject)) if either else (subject,)
-        covering = next((rule for rule in known if any(allows(rule, form, ctx) for form in forms)), None)
-        if covering is None:
-            return None
-        first = first or covering
-    return first
-
-
-def _otherwise(subject: Subject) -> Subject:
-    """The same path, read where it was to be written and the other way round."""
-    return Subject("write" if subject.kind == "read" else "read", subject.text)
-
-
-def settle(questions: list[Question], spec: ToolSpec, ctx: Context, free: Decision) -> Decision:
-    named = [Subject("tool", spec.name)]
-    decided = free
-    for question in questions:
-        covering = _allowing(question.subjects, ctx, question.strict, question.either)
-        if covering is None and question.tool_rule:
-            covering = _allowing(named, ctx, question.strict)
-        if covering is None:
-            return Decision("ask", question.reason, question.name)
-        decided = Decision("allow", f"your rule {covering} allows it", str(covering))
-    return decided
 
 
 # --- what the modes ask ---------------------------------------------------------------------------
