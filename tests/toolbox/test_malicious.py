@@ -84,7 +84,7 @@ def test_a_gigabyte_is_cut(box: Make) -> None:
     assert len(result.text) < 10_000 and result.spill is not None
 
 
-@pytest.mark.parametrize("whom", ["os.getppid()", "1", "-1", "0"])
+@pytest.mark.parametrize("whom", ["os.getppid()", "-1"])
 def test_killing_the_parent_kills_itself(box: Make, whom: str) -> None:
     result = box(plugin(f"os.kill({whom}, 9)\ntime.sleep(1)\nreturn 'still here'", timeout=5)).call("go")
     assert isinstance(result, ToolResult) and os.getpid()
