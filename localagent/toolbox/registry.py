@@ -143,8 +143,8 @@ class Registry:
         Only tools that are found can be: the prompt begins with the others. What was shown of them stands, and is told anew.
         """
         for source in self._sources:
-            if not _listed(source) and (exchange := getattr(source, "exchange", None)) is not None and source.plugins:  # type: ignore[attr-defined]
-                exchange(plugin)
+            if not _listed(source) and getattr(source, "plugins", False):
+                source.exchange(plugin)  # type: ignore[attr-defined]
                 self.refresh()
                 return True
         return False
