@@ -38,34 +38,45 @@ class Exit(IntEnum):
 # command -> (module with `configure(parser)` and `run(args) -> int`, what it does)
 COMMANDS = {
     "do": ("", "do one thing and print the answer"),
-    "model": ("commands.model", "list, pull, use, inspect, check and remove models"),
-    "tune": ("commands.tune", "measure what makes a model fast on this machine, and remember it"),
-    "engine": ("commands.engine", "show or stop the resident engine"),
-    "bench": ("commands.bench", "measure how fast a model reads, writes and starts here"),
-    "serve": ("commands.serve", "answer other programs over HTTP, as the OpenAI API does"),
-    "acp": ("commands.acp", "be the agent of an editor that speaks the Agent Client Protocol"),
-    "mcp": ("commands.mcp", "tools of MCP servers: add, list, trust; or offer ours to other agents"),
-    "web": ("commands.web", "use the app in a browser on this machine"),
+    "resume": ("interactive", "go on with a session in the terminal app"),
+    "sessions": ("commands.sessions", "list, search, name, fork, export and remove past sessions"),
     "undo": ("commands.undo", "take back what the last step (or step N) changed"),
     "redo": ("commands.undo", "put back what undo took away"),
     "changes": ("commands.undo", "show what was changed, step by step"),
+    "model": ("commands.model", "list, pull, use, inspect, check and remove models"),
+    "engine": ("commands.engine", "show or stop the resident engine"),
+    "tune": ("commands.tune", "measure what makes a model fast on this machine, and remember it"),
+    "bench": ("commands.bench", "measure how fast a model reads, writes and starts here"),
     "approvals": ("commands.approvals", "list, add and revoke stored approvals"),
+    "sandbox": ("commands.sandbox", "say what holds programs in here; --verify attacks it"),
     "audit": ("commands.audit", "show what was decided and done, and check the record of it"),
-    "sessions": ("commands.sessions", "list, search, name, fork, export and remove past sessions"),
-    "resume": ("interactive", "go on with a session in the terminal app"),
-    "channels": ("commands.channels", "add, list, try and remove the channels that messages go through"),
-    "tools": ("commands.tools", "list the tools and what each may do; confirm plugins of your own"),
-    "skills": ("commands.skills", "instructions that the agent follows where they fit: list, check, add and confirm them"),
     "hooks": ("commands.hooks", "commands of yours that hear what the agent does and may refuse it: list, try, confirm"),
     "message": ("commands.message", "send a message to a contact"),
     "contacts": ("commands.contacts", "list, add and remove the people that messages go to"),
     "outbox": ("commands.outbox", "show what was sent, and send, cancel or edit what was not"),
-    "jobs": ("commands.jobs", "things that are done by themselves: at a time, or when something happened"),
+    "channels": ("commands.channels", "add, list, try and remove the channels that messages go through"),
     "gateway": ("gatehouse", "be reached by message: pair senders, receive and answer"),
-    "sandbox": ("commands.sandbox", "say what holds programs in here; --verify attacks it"),
+    "jobs": ("commands.jobs", "things that are done by themselves: at a time, or when something happened"),
+    "tools": ("commands.tools", "list the tools and what each may do; confirm plugins of your own"),
+    "mcp": ("commands.mcp", "tools of MCP servers: add, list, trust; or offer ours to other agents"),
+    "skills": ("commands.skills", "instructions that the agent follows where they fit: list, check, add and confirm them"),
+    "serve": ("commands.serve", "answer other programs over HTTP, as the OpenAI API does"),
+    "acp": ("commands.acp", "be the agent of an editor that speaks the Agent Client Protocol"),
+    "web": ("commands.web", "use the app in a browser on this machine"),
     "config": ("commands.config", "get, set and locate the settings"),
     "doctor": ("commands.doctor", "check this machine and say what to do"),
     "completion": ("commands.completion", "print the completion script of bash, zsh or fish"),
+}
+
+# The commands in the order above, each group beginning with this one.
+_GROUPS = {
+    "do": "Work",
+    "model": "The model",
+    "approvals": "What it may do",
+    "message": "Messages and time",
+    "tools": "More tools",
+    "serve": "For other programs",
+    "config": "This program",
 }
 
 _KINDS = {
@@ -289,13 +300,15 @@ def _unknown(name: str) -> int:
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    lines: list[str] = []
+    for name, (_, text) in COMMANDS.items():
+        lines += ["", f"{_GROUPS[name]}:"] if name in _GROUPS else []
+        lines.append(f"  {name:{width}}  {text}")
     return "\n".join(
         [
             "usage: localagent [COMMAND] [options]",
             "",
             "A model on your own machine does things for you: in a sandbox, asking first, with undo.",
-            "",
             *lines,
             "",
             'Start with:  localagent do "what is the largest file in this folder?"',
