@@ -112,7 +112,10 @@ def _keep(kind: Kind, one: Agreed, tree: Tree) -> None:
 
 def _folder(kind: Kind) -> Path:
     made = state_dir() / kind
-    made.mkdir(mode=0o700, exist_ok=True)
+    try:
+        made.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise store_error(error, made) from error
     return made
 
 

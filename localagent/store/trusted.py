@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from . import audit
-from .atomic import write_atomic
+from .atomic import store_error, write_atomic
 from .lock import locked
 from .paths import config_dir, state_dir
 
@@ -82,7 +82,10 @@ def confirmed(one: Trusted) -> bytes | None:
 
 def _folder() -> Path:
     made = state_dir() / "plugins"
-    made.mkdir(mode=0o700, exist_ok=True)
+    try:
+        made.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise store_error(error, made) from error
     return made
 
 
