@@ -25,6 +25,8 @@ from tests.bench.desk_right import RIGHT
 from tests.bench.test_desk import BENCH, desk
 from tests.fakes import ScriptedEngine, approve_all, call, nobody
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["desk"]
 
 ALL = os.environ.get("LOCALAGENT_DESK") == "all"

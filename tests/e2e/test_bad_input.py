@@ -21,6 +21,8 @@ from localagent.sandbox.landlock import HELPER, OLDEST, version
 from tests.e2e.support import Cli, Host, Ran, ended, tool_call, transcript
 from tests.make_gguf import make
 
+pytestmark = pytest.mark.slow
+
 Hosts = Callable[..., Host]
 IN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 

@@ -13,6 +13,8 @@ import pytest
 from localagent.cli import Exit
 from tests.e2e.support import Cli, Host, ended, interrupt, running, tool_call, transcript, until
 
+pytestmark = pytest.mark.slow
+
 Hosts = Callable[..., Host]
 Say = Callable[[str], None]
 

@@ -9,11 +9,15 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from localagent.jobs import cron, times
 from localagent.store.jobs import Trigger
 from localagent.values import Incoming
 
 from .support import START, Desk, desk
+
+pytestmark = pytest.mark.slow
 
 DAY = 86400.0
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "UTC")

@@ -17,6 +17,8 @@ from localagent.sandbox.attacks.values import Outcome
 from localagent.sandbox.profile import Boundary
 from tests.sandbox.support import PYTHON
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 GROUPS = sorted({attack.group for attack in trial.ATTACKS})
 PREFIX = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")

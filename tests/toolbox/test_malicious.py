@@ -18,6 +18,8 @@ from localagent.values import ToolResult
 
 from .test_plugins import plugin
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Any]
 HEAD = "from localagent import tool\n"
 

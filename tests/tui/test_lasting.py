@@ -9,10 +9,14 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from localagent.engine import local
 from tests import make_gguf
 
 from .terminal import Terminal
+
+pytestmark = pytest.mark.slow
 
 READY = "hat should be done?"
 

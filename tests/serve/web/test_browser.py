@@ -19,7 +19,7 @@ from tests.e2e.support import Cli, Host, transcript
 from tests.make_gguf import make
 from tests.serve.web.browser import PROGRAM, Browser, Tab
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed here")]
 ANSWER = "Here you are: 你好 and 🎉, *finished*."
 
 
