@@ -27,23 +27,22 @@ HOME = "/home/u"
 _ORDER = {"allow": 0, "ask": 1, "deny": 2}
 
 
-@pytest.mark.parametrize("text", verdicts.ALLOWED)
-def test_what_only_reads_needs_no_question(text: str) -> None:
-    line = shell_risk.read(text, HOME)
-    assert line.verdict == "allow"
-    assert line.classes == {"read"} and not line.risks and not line.complex
+def test_what_only_reads_needs_no_question() -> None:
+    for text in verdicts.ALLOWED:
+        line = shell_risk.read(text, HOME)
+        assert line.verdict == "allow", text
+        assert line.classes == {"read"} and not line.risks and not line.complex, text
 
 
-@pytest.mark.parametrize(("text", "classes"), verdicts.ASKED)
-def test_what_does_more_is_asked_about_and_classed(text: str, classes: str) -> None:
-    line = shell_risk.read(text, HOME)
-    assert line.verdict == "ask"
-    assert set(classes.split()) <= line.classes
+def test_what_does_more_is_asked_about_and_classed() -> None:
+    for text, classes in verdicts.ASKED:
+        line = shell_risk.read(text, HOME)
+        assert line.verdict == "ask", text
+        assert set(classes.split()) <= line.classes, text
 
 
-@pytest.mark.parametrize("text", verdicts.REFUSED)
-def test_what_wipes_home_or_a_disk_is_refused(text: str) -> None:
-    assert shell_risk.read(text, HOME).verdict == "deny"
+def test_what_wipes_home_or_a_disk_is_refused() -> None:
+    assert [text for text in verdicts.REFUSED if shell_risk.read(text, HOME).verdict != "deny"] == []
 
 
 def test_the_table_is_large_enough() -> None:
