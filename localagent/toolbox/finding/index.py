@@ -1,0 +1,192 @@
+"""An index of tools by the words in their names, servers, descriptions and parameters. Pure; it can be kept as plain JSON.
+
+Each word has a list of the tools that have it with a weight: a word counts more in a name than in a description, there more than in
+what parameters say, and the second time it counts less than the first (BM25 with fields).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...values import ToolSpec
+from . import hints
+from .words import content, words
+
+VERSION = 1
+_READ = 4000
+"""Characters of a tool's texts that are looked at."""
+_NAME, _SERVER, _FIRST, _REST, _KEY, _TOLD = 6.0, 2.0, 3.0, 1.2, 1.0, 0.5
+_K, _B = 1.6, 0.35
+_URL_KEYS = frozenset(("url", "urls", "uri", "link", "href", "webpage", "website"))
+URL = "\x01url"
+"""Stands for an address of the web, in a request as in the parameters of a tool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is judged of a tool: the words of its name, and those of its server."""
+
+    name: tuple[str, ...]
+    server: tuple[str, ...]
+
+
+class Index:
+    """`held` leads from a word to pairs of a tool's number and the word's weight there in hundredths."""
+
+    def __init__(self, entries: Sequence[Entry], held: Mapping[str, Sequence[int]]) -> None:
+        self.entries = tuple(entries)
+        self._held = held
+        self._impacts: dict[str, dict[int, float]] = {}
+        self._sorted: list[str] | None = None
+        self._buckets: dict[tuple[str, int], list[str]] = {}
+
+    @classmethod
+    def of(cls, specs: Sequence[ToolSpec]) -> Index:
+        weights = [_weights(spec) for spec in specs]
+        mean = sum(size for _, _, size in weights) / max(1, len(weights))
+        held: dict[str, list[int]] = {}
+        for number, (_, found, size) in enumerate(weights):
+            length = 1 - _B + _B * size / max(mean, 1.0)
+            for word, weight in found.items():
+                held.setdefault(word, []).extend((number, round(100 * weight / length)))
+        return cls([entry for entry, _, _ in weights], held)
+
+    # ------------------------------------------------------------ kept
+
+    def to_json(self) -> dict[str, Any]:
+        return {"entries": [[entry.name, entry.server] for entry in self.entries], "held": self._held}
+
+    @classmethod
+    def from_json(cls, kept: Any) -> Index:
+        """Raises TypeError, ValueError, KeyError or AttributeError for what `to_json` has not written."""
+        entries = [Entry(tuple(map(str, name)), tuple(map(str, server))) for name, server in kept["entries"]]
+        held = {str(word): numbers for word, numbers in kept["held"].items()}
+        if any(not isinstance(one, int) for numbers in held.values() for one in numbers):
+            raise ValueError("weights are numbers")
+        if any(not 0 <= one < len(entries) for numbers in held.values() for one in numbers[::2]):
+            raise ValueError("there is no such tool")
+        return cls(entries, held)
+
+    # ------------------------------------------------------------ asked
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._held
+
+    def rare(self, word: str) -> float:
+        """How much a word tells: more the fewer tools have it, at least a little."""
+        count, total = len(self._held.get(word, ())) // 2, len(self.entries)
+        return max(0.1, math.log(1 + (total - count + 0.5) / (count + 0.5)))
+
+    def impacts(self, word: str) -> dict[int, float]:
+        """The tools that have a word, with what it adds to their score."""
+        found = self._impacts.get(word)
+        if found is None:
+            numbers, rare = self._held.get(word, ()), self.rare(word)
+            pairs = zip(numbers[::2], numbers[1::2], strict=True)
+            found = {at: rare * weight * (_K + 1) / (weight + 100 * _K) for at, weight in pairs}
+            self._impacts[word] = found
+        return found
+
+    def begins(self, start: str) -> Iterator[str]:
+        """The words that begin so."""
+        if self._sorted is None:
+            self._sorted = sorted(self._held)
+        for at in range(bisect_left(self._sorted, start), len(self._sorted)):
+            if not self._sorted[at].startswith(start):
+                return
+            yield self._sorted[at]
+
+    def slips(self, word: str) -> list[str]:
+        """The words that this one may be a slip of: one letter off, two in long ones, the nearest only."""
+        if not self._buckets:
+            for one in self._held:
+                if len(one) > 3 and one.isalpha():
+                    for first in {one[0], one[1]}:
+                        self._buckets.setdefault((first, len(one)), []).append(one)
+        most = 2 if len(word) > 7 else 1
+        near: dict[str, int] = {}
+        for size in range(len(word) - most, len(word) + most + 1):
+            for first in {word[0], word[1]}:
+                for one in self._buckets.get((first, size), ()):
+                    if one not in near and (one[0] == word[0] or one[-2:] == word[-2:]):
+                        near[one] = distance(one, word, most)
+        best = min(near.values(), default=most + 1)
+        return [one for one, off in near.items() if off == best and off <= most]
+
+
+def distance(one: str, other: str, most: int) -> int:
+    """Letters to add, leave out, change or swap with the next; `most` + 1 where it is more than `most`."""
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    if most > 1 and len(set(one) ^ set(other)) > 2 * most:
+        return most + 1
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for at, letter in enumerate(one, 1):
+        row = [at]
+        for to, against in enumerate(other, 1):
+            cost = min(last[to] + 1, row[to - 1] + 1, last[to - 1] + (letter != against))
+            if at > 1 and to > 1 and letter == other[to - 2] and one[at - 2] == against:
+                cost = min(cost, before[to - 2] + 1)
+            row.append(cost)
+        if min(row) > most:
+            return most + 1
+        before, last = last, row
+    return last[-1]
+
+
+def _weights(spec: ToolSpec) -> tuple[Entry, dict[str, float], int]:
+    """What is judged of a tool, its words with their weights, and how many there are."""
+    found: dict[str, float] = {}
+    size = 0
+
+    def take(text: str, weight: float, most: int = 3) -> None:
+        nonlocal size
+        seen: dict[str, int] = {}
+        for word in content(text):
+            if (times := seen.get(word, 0)) >= most:
+                continue
+            seen[word] = times + 1
+            size += 1
+            found[word] = found.get(word, 0.0) + weight
+
+    name = tuple(dict.fromkeys(word for word in words(spec.name)))
+    server = tuple(dict.fromkeys(content(spec.source.partition(":")[2]))) if spec.source.startswith("mcp:") else ()
+    take(" ".join((spec.name, hints.said(spec.name))), _NAME, 1)
+    take(" ".join(server), _SERVER, 1)
+    first, rest = _parted(spec.description[:_READ])
+    take(first, _FIRST, 1)
+    take(rest, _REST)
+    told = list(_told(spec.parameters))
+    take(" ".join(key for key, _ in told), _KEY, 1)
+    take(" ".join(said for _, said in told)[:_READ], _TOLD, 2)
+    if any(_URL_KEYS & set(words(key)) for key, _ in told[:40]):
+        found[URL] = _NAME
+    return Entry(name, server), found, size
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """The first sentence or line, and what follows."""
+    ends = [at for mark in (". ", "\n", "\u3002") if (at := text.find(mark, 8)) > 0]
+    cut = min([*ends, 240, len(text)])
+    return text[:cut], text[cut:]
+
+
+def _told(schema: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Names of the parameters, with their descriptions and choices."""
+    if not isinstance(schema, Mapping) or depth > 3:
+        return
+    properties = schema.get("properties")
+    for name, inner in properties.items() if isinstance(properties, Mapping) else ():
+        if not isinstance(inner, Mapping):
+            yield str(name), ""
+            continue
+        choices = inner.get("enum")
+        chosen = [str(choice)[:40] for choice in choices[:40]] if isinstance(choices, list | tuple) else []
+        yield str(name), " ".join([str(inner.get("description", ""))[:400], *chosen])
+        yield from _told(inner, depth + 1)
+        yield from _told(inner.get("items"), depth + 1)
