@@ -21,6 +21,7 @@ _READ = 4000
 """Characters of a query that are looked at."""
 _JUDGED = 40
 _NAMED = 0.8
+_SERVED = 1.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +73,11 @@ class Finder:
             for at, given in best.items():
                 totals[at] = totals.get(at, 0.0) + given
         near = sorted(totals.items(), key=lambda one: -one[1])[: 2 * _JUDGED]
-        return [(at, total * (1 + _NAMED * sure.named(index.entries[at], asked, index))) for at, total in near]
+        served = {word for one in asked for word, strength in one.means.items() if strength > 0.7 and word in index.servers}
+
+        def factor(at: int) -> float:
+            entry = index.entries[at]
+            here = any(word in served for word in entry.server)
+            return (_SERVED if here else 1.0) * (1 + _NAMED * sure.named(entry, asked, index))
+
+        return [(at, total * factor(at)) for at, total in near]

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .index import URL, Index
 from .lexicon import Lexicon
-from .words import EMPTY, addresses, english, pairs, runs, spaceless, stem
+from .words import COMMON, EMPTY, addresses, english, pairs, runs, spaceless, stem
 
 _MOST = 48
 """Words that are looked at: more are a text, not a request."""
+# A path, or a name with an ending of files.
+_NAMED = re.compile(
+    r"(?<!\S)(?:~?/[\w./*~-]+|[A-Za-z]:\\\S+)|[\w*~/.-]*\.(?:txt|md|csv|tsv|json|ya?ml|toml|ini|cfg|conf|log|py|js|ts|sh|html?|xml|pdf|docx?|xlsx?|pptx?|"
+    r"odt|ods|jpe?g|png|gif|svg|heic|mp3|mp4|wav|mkv|zip|tar|gz|db)\b",
+    re.IGNORECASE | re.ASCII,
+)
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 _OTHER, _LIKE, _BEGUN, _SLIP = 0.8, 0.4, 0.7, 0.75
 GENERIC = frozenset(
     map(
@@ -37,6 +45,7 @@ class Word:
 def understood(query: str, index: Index, lexicon: Lexicon) -> list[Word]:
     """The words that say something, those that no tool knows among them without a meaning."""
     text, sites = addresses(query)
+    text, named = _NAMED.sub(" ", text), bool(_NAMED.search(text))
     found = runs(text)
     ours = english(found)
     made: dict[str, Word] = {}
@@ -45,14 +54,19 @@ def understood(query: str, index: Index, lexicon: Lexicon) -> list[Word]:
             break
         for word in _spaceless(run, index, lexicon) if spaceless(run) else _spaced(run, ours, index, lexicon):
             made.setdefault(word.said, word)
-    if not ours:
+    if named:
+        made["\x01file"] = Word("\x01file", {one: strength for one, strength in (("file", 1.0), ("path", 0.4)) if one in index}, 1.0, False)
+    if _MAIL.search(text):
+        made["\x01mail"] = _word("\x01mail", {one: 0.6 for one in ("email", "mail", "messag") if one in index})
+    if True:
         for row in lexicon.phrased(f" {' '.join(found)} "):
             made.setdefault(" ".join(row), _word(" ".join(row), {one: _OTHER for one in row if one in index}))
     for site in sites[:4]:
         if site in index:
             made.setdefault(site, _word(site, {site: 1.0}))
     if sites:
-        made[URL] = _word(URL, {URL: 1.0} if URL in index else {})
+        means = {URL: 1.0, "url": 0.9, "fetch": 0.9, "webpag": 0.9, "page": 0.6, "scrape": 0.7}
+        made[URL] = Word(URL, {one: strength for one, strength in means.items() if one in index}, 1.6, False)
     return list(made.values())
 
 
@@ -81,7 +95,10 @@ def _spaced(run: str, ours: bool, index: Index, lexicon: Lexicon) -> Iterator[Wo
     if not means and len(word) > 4 and not word.isdigit():
         means = dict.fromkeys(_begun(word, index), _BEGUN)
     if not means and len(word) > 3 and not word.isdigit():
-        means = dict.fromkeys(index.slips(word), _SLIP)
+        near = index.slips(run)
+        if any(one in COMMON for one in near) or any(one in EMPTY for one in near):
+            return
+        means = dict.fromkeys((one for one in near if one in index), _SLIP)
         if ours or len(run) > 5:
             for slip in list(means):
                 for one in lexicon.synonyms(slip):

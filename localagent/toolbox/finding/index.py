@@ -14,12 +14,14 @@ from typing import Any
 
 from ...values import ToolSpec
 from . import hints
-from .words import content, words
+from .words import COMMON, content, stem, words
 
 VERSION = 1
 _READ = 4000
 """Characters of a tool's texts that are looked at."""
 _NAME, _SERVER, _FIRST, _REST, _KEY, _TOLD = 6.0, 2.0, 3.0, 1.2, 1.0, 0.5
+# Servers are called so too, and whoever says one of these does not mean a server.
+_EVERYDAY = frozenset(map(stem, "time fetch weather email word search line mobile chart calc home assistant server mcp google".split()))
 _K, _B = 1.6, 0.35
 _URL_KEYS = frozenset(("url", "urls", "uri", "link", "href", "webpage", "website"))
 URL = "\x01url"
@@ -40,6 +42,7 @@ class Index:
     def __init__(self, entries: Sequence[Entry], held: Mapping[str, Sequence[int]]) -> None:
         self.entries = tuple(entries)
         self._held = held
+        self.servers = frozenset(word for entry in self.entries for word in entry.server) - _EVERYDAY
         self._impacts: dict[str, dict[int, float]] = {}
         self._sorted: list[str] | None = None
         self._buckets: dict[tuple[str, int], list[str]] = {}
@@ -114,6 +117,9 @@ class Index:
                 for one in self._buckets.get((first, size), ()):
                     if one not in near and (one[0] == word[0] or one[-2:] == word[-2:]):
                         near[one] = distance(one, word, most)
+        for one in COMMON:
+            if abs(len(one) - len(word)) <= most and (one[0] == word[0] or one[-2:] == word[-2:]):
+                near[one] = distance(one, word, most)
         best = min(near.values(), default=most + 1)
         return [one for one, off in near.items() if off == best and off <= most]
 

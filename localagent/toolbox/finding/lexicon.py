@@ -9,6 +9,8 @@ from pathlib import Path
 from .words import plain, spaceless, stem
 
 _LONGEST = 8
+# Arabic writes articles, "and" and "in" in front of a word without a space.
+_JOINED = ("", "\u0627\u0644", "\u0648\u0627\u0644", "\u0628\u0627\u0644", "\u0644\u0644", "\u0648", "\u0628", "\u0644", "\u0641")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Lexicon:
 
     def meant(self, word: str) -> tuple[tuple[str, ...], ...]:
         """The rows of a word of a language with spaces, those of its longest known beginning; of a compound also of its last part."""
+        if "\u0621" <= word[0] <= "\u064a":
+            return next((rows for start in _JOINED if word.startswith(start) and (rows := self._meant(word[len(start) :]))), ())
+        return self._meant(word)
+
+    def _meant(self, word: str) -> tuple[tuple[str, ...], ...]:
         for end in range(len(word), 2, -1):
             if (rows := self.begins.get(word[:end])) and len(word) - end <= _beyond(end):
                 return self._rows(rows)
@@ -56,7 +63,7 @@ class Lexicon:
 
 def _beyond(end: int) -> int:
     """How many letters may follow a known beginning of this length."""
-    return 0 if end < 4 else 3 if end < 5 else 9
+    return 1 if end < 4 else 3 if end < 5 else 9
 
 
 @lru_cache(1)

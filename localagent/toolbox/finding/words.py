@@ -9,7 +9,8 @@ from functools import lru_cache
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SPACELESS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_RUNS = re.compile(rf"[{_SPACELESS}]+|[^\W_{_SPACELESS}]+")
+# The vowel signs of Devanagari are no letters to `re`.
+_RUNS = re.compile(rf"[{_SPACELESS}]+|[\u0900-\u0963]+|[^\W_{_SPACELESS}]+")
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE)
 _SIDE = re.compile(r"^(?:https?://)?(?:www\.)?([^/:?#\s]+)", re.IGNORECASE)
 
@@ -36,6 +37,8 @@ EMPTY = frozenset(
     "prosze mozesz czy to ten ta te tego tej nie sie "
     "и в во на с со к ко по из за от до для о об у не что кто где когда как какой какая какие какое мне меня мой моя мое мои моих "
     "пожалуиста можешь это этот эта эти ли есть же бы все "
+    "का की के को में से पर है हैं था थे थी और या मेरा मेरे मेरी मुझे यह वह ये इस उस ने तो भी ही कर करो करें दो दें क्या कौन कब "
+    "في من على الى إلى عن ما هل هذا هذه لي أن التي الذي مع كل أي هو هي يا لو "
     "ve ile bir bu icin mi mu de da ne nasil bana benim lutfen och att en ett som ar pa av till".split()
 )
 # Only English has them.
@@ -46,6 +49,13 @@ _OTHER = EMPTY - frozenset(
     "these they this those to too up us use using want was we were what when where which who whose why will with would you your am "
     "about also should may might than only very much more most really again here now after before between through via per".split()
 )
+
+COMMON = tuple(
+    "the that this what when where which with from have there their they them your right week today tomorrow yesterday already just "
+    "please would could should about again some people said tell think need want look into does mean long much many little good best next "
+    "first every under over down back while other thing things".split()
+)
+"""Words that slips are made of as often as of those of tools."""
 
 
 def plain(text: str) -> str:
