@@ -80,6 +80,11 @@ class Offering:
         specs = self._found.pop(call_id, ())
         return ToolsOffered(specs, self._changed_of(specs), call_id) if specs else None
 
+    async def aclose(self) -> None:
+        """End what the ranking has running."""
+        if (aclose := getattr(self._rank, "aclose", None)) is not None:
+            await aclose()
+
     # ------------------------------------------------------------ the session
 
     async def fitting(self, words: str) -> ToolsOffered | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..values import ToolSpec
-from .finding import sure
+from .finding import keeping, sure
 from .finding.asked import Word, understood
 from .finding.index import Index
 from .finding.lexicon import lexicon
@@ -51,12 +51,12 @@ class Finder:
             return ()
         with self._lock:
             if self._index is None:
-                self._index = Index.of(self._specs)
+                self._index = keeping.made(self._specs)
             index = self._index
             asked = understood(query[:_READ], index, lexicon())
             scored = self._scored(asked, index)
         made = sorted(scored, key=lambda one: (-one[1], self._specs[one[0]].name))[:_JUDGED]
-        found = [Found(self._specs[at], round(score, 3), sure.fits(self._specs[at], index.entries[at], asked, index)) for at, score in made]
+        found = [Found(self._specs[at], round(score, 3), sure.fits(self._specs[at], at, asked, index)) for at, score in made]
         return sure.kept(found)[:count]
 
     def _scored(self, asked: Sequence[Word], index: Index) -> list[tuple[int, float]]:

@@ -132,7 +132,9 @@ async def registry(
 
         known.add(Scheduling(workspace, for_jobs, *schedules))
     if foreign:
-        known.add(Offering(known))
+        from ..toolbox.meaning import Meanings
+
+        known.add(Offering(known, Meanings()))
     return known
 
 

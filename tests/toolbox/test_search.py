@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from localagent.toolbox import search
 from localagent.toolbox.search import Finder
 from localagent.values import ToolSpec
 
@@ -30,11 +29,8 @@ TOOLS = [
 ]
 
 
-@pytest.fixture(params=["indexed", "plain"])
-def finder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Finder:
-    """Once with an index, once on an SQLite that cannot have one."""
-    if request.param == "plain":
-        monkeypatch.setattr(search, "_tables", lambda entries: None)
+@pytest.fixture(scope="module")
+def finder() -> Finder:
     return Finder(TOOLS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .index import URL, Index
@@ -18,8 +18,11 @@ _NAMED = re.compile(
     r"odt|ods|jpe?g|png|gif|svg|heic|mp3|mp4|wav|mkv|zip|tar|gz|db)\b",
     re.IGNORECASE | re.ASCII,
 )
+_FILE = {"file": 1.0, "path": 0.4}
+_LETTER = {"email": 0.6, "mail": 0.6, "messag": 0.6}
+_PAGE = {URL: 1.0, "url": 0.9, "fetch": 0.9, "webpag": 0.9, "page": 0.6, "scrape": 0.7}
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
-_OTHER, _LIKE, _BEGUN, _SLIP = 0.8, 0.4, 0.7, 0.75
+_OTHER, _LIKE, _BEGUN, _SLIP, _SLIPPED = 0.8, 0.4, 0.7, 0.75, 0.3
 GENERIC = frozenset(
     map(
         stem,
@@ -54,19 +57,15 @@ def understood(query: str, index: Index, lexicon: Lexicon) -> list[Word]:
             break
         for word in _spaceless(run, index, lexicon) if spaceless(run) else _spaced(run, ours, index, lexicon):
             made.setdefault(word.said, word)
-    if named:
-        made["\x01file"] = Word("\x01file", {one: strength for one, strength in (("file", 1.0), ("path", 0.4)) if one in index}, 1.0, False)
-    if _MAIL.search(text):
-        made["\x01mail"] = _word("\x01mail", {one: 0.6 for one in ("email", "mail", "messag") if one in index})
-    if True:
-        for row in lexicon.phrased(f" {' '.join(found)} "):
-            made.setdefault(" ".join(row), _word(" ".join(row), {one: _OTHER for one in row if one in index}))
+    for sign, is_there, told in (("\x01file", named, _FILE), ("\x01mail", bool(_MAIL.search(text)), _LETTER), (URL, bool(sites), _PAGE)):
+        if is_there:
+            weight = 1.6 if sign == URL else 1.0
+            made[sign] = Word(sign, {one: strength for one, strength in told.items() if one in index}, weight, False)
+    for row in lexicon.phrased(f" {' '.join(found)} "):
+        made.setdefault(" ".join(row), _word(" ".join(row), {one: _OTHER for one in row if one in index}))
     for site in sites[:4]:
         if site in index:
             made.setdefault(site, _word(site, {site: 1.0}))
-    if sites:
-        means = {URL: 1.0, "url": 0.9, "fetch": 0.9, "webpag": 0.9, "page": 0.6, "scrape": 0.7}
-        made[URL] = Word(URL, {one: strength for one, strength in means.items() if one in index}, 1.6, False)
     return list(made.values())
 
 
@@ -79,32 +78,31 @@ def _spaced(run: str, ours: bool, index: Index, lexicon: Lexicon) -> Iterator[Wo
     if run in EMPTY or (len(run) < 2 and not run.isdigit()):
         return
     word = stem(run)
-    means: dict[str, float] = {}
-    if word in index:
-        means[word] = 1.0
-    if not ours or word not in index:
-        for row in lexicon.meant(run):
-            for one in row:
-                if one in index:
-                    means.setdefault(one, _OTHER)
-    if ours or word in index:
-        for one in lexicon.synonyms(word):
-            if one in index:
-                means.setdefault(one, _LIKE)
     exact = word in index
+    means = {word: 1.0} if exact else {}
+    if not ours or not exact:
+        for row in lexicon.meant(run):
+            _add(means, row, _OTHER, index)
+    if ours or exact:
+        _add(means, lexicon.synonyms(word), _LIKE, index)
     if not means and len(word) > 4 and not word.isdigit():
         means = dict.fromkeys(_begun(word, index), _BEGUN)
-    if not means and len(word) > 3 and not word.isdigit():
+    # A word that we know is no slip of another.
+    known = word in lexicon.alike or word in GENERIC or run in COMMON
+    if not means and not known and len(word) > 3 and not word.isdigit():
         near = index.slips(run)
-        if any(one in COMMON for one in near) or any(one in EMPTY for one in near):
+        if any(one in COMMON for one in near):
             return
-        means = dict.fromkeys((one for one in near if one in index), _SLIP)
-        if ours or len(run) > 5:
-            for slip in list(means):
-                for one in lexicon.synonyms(slip):
-                    if one in index:
-                        means.setdefault(one, 0.3)
+        means = {one: _SLIP for one in near if one in index}
+        for slip in tuple(means) if ours or len(run) > 5 else ():
+            _add(means, lexicon.synonyms(slip), _SLIPPED, index)
     yield _word(word, means, exact)
+
+
+def _add(means: dict[str, float], words: Iterable[str], strength: float, index: Index) -> None:
+    for one in words:
+        if one in index:
+            means.setdefault(one, strength)
 
 
 def _begun(word: str, index: Index) -> list[str]:

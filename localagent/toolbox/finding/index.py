@@ -23,6 +23,8 @@ _NAME, _SERVER, _FIRST, _REST, _KEY, _TOLD = 6.0, 2.0, 3.0, 1.2, 1.0, 0.5
 # Servers are called so too, and whoever says one of these does not mean a server.
 _EVERYDAY = frozenset(map(stem, "time fetch weather email word search line mobile chart calc home assistant server mcp google".split()))
 _K, _B = 1.6, 0.35
+_FEW = 20
+"""Among fewer tools no word is told from others by how many have it."""
 _URL_KEYS = frozenset(("url", "urls", "uri", "link", "href", "webpage", "website"))
 URL = "\x01url"
 """Stands for an address of the web, in a request as in the parameters of a tool."""
@@ -68,9 +70,9 @@ class Index:
         """Raises TypeError, ValueError, KeyError or AttributeError for what `to_json` has not written."""
         entries = [Entry(tuple(map(str, name)), tuple(map(str, server))) for name, server in kept["entries"]]
         held = {str(word): numbers for word, numbers in kept["held"].items()}
-        if any(not isinstance(one, int) for numbers in held.values() for one in numbers):
+        if not all(set(map(type, numbers)) <= {int} and len(numbers) % 2 == 0 for numbers in held.values()):
             raise ValueError("weights are numbers")
-        if any(not 0 <= one < len(entries) for numbers in held.values() for one in numbers[::2]):
+        if any(min(numbers[::2], default=0) < 0 or max(numbers[::2], default=0) >= len(entries) for numbers in held.values()):
             raise ValueError("there is no such tool")
         return cls(entries, held)
 
@@ -81,7 +83,7 @@ class Index:
 
     def rare(self, word: str) -> float:
         """How much a word tells: more the fewer tools have it, at least a little."""
-        count, total = len(self._held.get(word, ())) // 2, len(self.entries)
+        count, total = len(self._held.get(word, ())) // 2, max(_FEW, len(self.entries))
         return max(0.1, math.log(1 + (total - count + 0.5) / (count + 0.5)))
 
     def impacts(self, word: str) -> dict[int, float]:

@@ -15,6 +15,11 @@ from .words import EMPTY
 if TYPE_CHECKING:
     from ..search import Found
 
+_MEANT, _HALF, _PART, _BEHIND = 0.6, 0.45, 0.22, 0.6
+_FIRST = 2
+_UNKNOWN = 2.0
+"""What a word counts that no tool knows."""
+
 
 def matched(name: str, asked: Sequence[Word]) -> float:
     """How well a word of a name is meant by the request, at most 1."""
@@ -28,15 +33,33 @@ def named(entry: Entry, asked: Sequence[Word], index: Index) -> float:
     return sum(index.rare(word) * matched(word, asked) for word in words) / whole if whole else 0.0
 
 
-def fits(spec: ToolSpec, entry: Entry, asked: Sequence[Word], index: Index) -> bool:
-    if any(hints.stands_for(spec.name, one) for word in asked for one, strength in word.means.items() if strength > 0.6):
+def fits(spec: ToolSpec, number: int, asked: Sequence[Word], index: Index) -> bool:
+    """Whether the request has the subject of the tool's name, and not much beside it that this tool knows nothing of."""
+    if any(hints.stands_for(spec.name, one) for word in asked for one, strength in word.means.items() if strength > _MEANT):
         return True
+    entry = index.entries[number]
     subject = [word for word in entry.name if word not in GENERIC and word not in EMPTY]
     whole = sum(index.rare(word) for word in subject)
     known = sum(index.rare(word) * matched(word, asked) for word in subject) / whole if whole else 0.0
-    return known > 0.6
+    if len(subject) > 1 and all(matched(word, asked) == 1.0 for word in entry.name):
+        return True
+    part = known_part(number, asked, index)
+    # Pairs of signs overlap: of a name of two words one is not more than a third of them.
+    if known > (_MEANT if any(word < "\u3040" for word in subject) else _MEANT / 2):
+        return part > _PART or any(word in index.servers and matched(word, asked) > 0.7 for word in entry.server)
+    return known > _HALF and part > _MEANT
 
 
-def kept(found: list[Found]) -> tuple[Found, ...]:
-    """Those far behind the best are another subject."""
-    return tuple(one if one.score >= 0.6 * found[0].score else replace(one, sure=False) for one in found)
+def known_part(number: int, asked: Sequence[Word], index: Index) -> float:
+    """The part of the request that a tool has words for, rare ones counting more."""
+    whole = had = 0.0
+    unknown = min(_UNKNOWN, index.rare(""))
+    for word in asked:
+        whole += word.weight * max((index.rare(one) for one in word.means), default=unknown)
+        had += word.weight * max((index.rare(one) * how for one, how in word.means.items() if number in index.impacts(one)), default=0.0)
+    return had / whole if whole else 0.0
+
+
+def kept(found: Sequence[Found]) -> tuple[Found, ...]:
+    """Sure are the first few only, and none far behind the best: that is another subject."""
+    return tuple(one if at < _FIRST and one.score >= _BEHIND * found[0].score else replace(one, sure=False) for at, one in enumerate(found))

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """Texts as words: split, without accents and endings, without those that say nothing. Pure."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ EMPTY = frozenset(
     "a an and any are as at be been but by can could do does did for from get give go got has have had he her hers him his how i if in "
     "into is it its just let like me mine my need no not of off on one or our out please she so some that the their them then there "
     "these they this those to too up us use using want was we were what when where which who whose why will with would you your am "
-    "about also should may might than only very much more most really again here now after before between through via per "
+    "about also should may might than only very much more most really here now after before between through via per "
     "der die das den dem des ein eine einen einem einer und oder ist sind war bitte mir mich mein meine meinen meiner dir dich "
     "fur auf im am zu zum zur von vom mit bei nach aus wie was wer wo wann welche welcher welches gibt es ich du er sie wir ihr "
     "nicht auch noch mal kannst kann konntest dass alles uber hat habe haben wird werden sein einmal "
@@ -47,7 +48,7 @@ _OTHER = EMPTY - frozenset(
     "a an and any are as at be been but by can could do does did for from get give go got has have had he her hers him his how i if in "
     "into is it its just let like me mine my need no not of off on one or our out please she so some that the their them then there "
     "these they this those to too up us use using want was we were what when where which who whose why will with would you your am "
-    "about also should may might than only very much more most really again here now after before between through via per".split()
+    "about also should may might than only very much more most really here now after before between through via per".split()
 )
 
 COMMON = tuple(

