@@ -6,10 +6,11 @@ must exit 0 in that folder, `answer` is a regular expression that standard outpu
 and pipefail; in them `not COMMAND` fails where COMMAND succeeds, $ANSWER is the file with the
 agent's answer, and $DESK_OUTSIDE is the folder around the workspace, whose other contents must
 stay as they are. Any command-line agent can be measured: `{prompt}` in its command is replaced
-by the quoted prompt, `{workspace}` by the folder it is started in.
+by the quoted prompt, `{workspace}` by the folder it is started in. With `--connected` it is this localagent with as many
+published tools of others beside its own.
 
 usage: python bench/desk.py [--agent 'COMMAND {prompt}']
-                            [--tasks desk.yaml] [--only ID,ID] [--timeout 300] [--repeat 1]
+                            [--connected N] [--tasks desk.yaml] [--only ID,ID] [--timeout 300] [--repeat 1]
                             [--out results.jsonl] [--keep DIR] [--json]
 """
 
@@ -188,7 +189,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="append one JSON line for each task run")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="copy each finished workspace here")
     parser.add_argument("--json", action="store_true", help="only the summary, as one JSON document")
+    parser.add_argument("--connected", type=int, default=0, metavar="N", help="50, 200 or 2000 tools of others beside our own")
     options = parser.parse_args()
+    if options.connected:
+        beside = f"{shlex.quote(str(Path(__file__).with_name('connected.py')))} --tools {options.connected} --"
+        options.agent = options.agent.replace("-P -m localagent", beside)
     outcomes: list[Outcome] = []
     for task in load(options.tasks, options.only) * options.repeat:
         outcome = run_task(task, options.agent, options.timeout, options.keep)

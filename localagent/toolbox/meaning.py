@@ -21,9 +21,9 @@ from ..errors import LocalAgentError
 from ..sandbox import launch
 from ..store import vectors
 from ..values import ToolSpec
-from .search import Finder, Found
 from .finding import sure
 from .finding.words import runs
+from .search import Finder, Found
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from localagent.toolbox.finding.embedder import main; main()"
@@ -36,6 +36,7 @@ _WORDS = 8.0
 _LOW = 8.0
 """A score by words below this says little, however far behind the others are."""
 _CANDIDATES = 40
+_READ = 1000
 _LIMITS = launch.Limits(wall_s=0, memory_mb=2048, processes=64, file_mb=1, output_kb=0)
 
 
@@ -175,7 +176,8 @@ class Both:
             return ()
         if self._begun is None:
             self._begun = asyncio.get_running_loop().create_task(self._embedder.start(self._specs))
-        near, words = await asyncio.gather(self._embedder.near(query[:1000], len(self._specs)), self._finder.find(query, _CANDIDATES))
+        words = await self._finder.find(query, _CANDIDATES)
+        near = await self._embedder.near(self._finder.mended(query[:_READ]), len(self._specs))
         return fused(self._specs, words, near)[:count]
 
     async def ready(self) -> bool:
@@ -198,5 +200,5 @@ def fused(specs: Sequence[ToolSpec], words: Sequence[Found], near: Sequence[tupl
     for key, spec in every.items():
         one = known.get(key)
         total = score.get(key, min(least, 0.0)) + (_WORDS * one.score / best if one else 0.0)
-        made.append(Found(spec, round(total, 3), one.sure if one else False))
+        made.append(Found(spec, round(total, 3), one is not None and one.sure))
     return sure.kept(sorted(made, key=lambda one: (-one.score, one.spec.name)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..values import ToolSpec
 from .finding import keeping, sure
-from .finding.asked import Word, understood
+from .finding.asked import Word, mended, understood
 from .finding.index import Index
 from .finding.lexicon import lexicon
 
@@ -58,6 +58,11 @@ class Finder:
         made = sorted(scored, key=lambda one: (-one[1], self._specs[one[0]].name))[:_JUDGED]
         found = [Found(self._specs[at], round(score, 3), sure.fits(self._specs[at], at, asked, index)) for at, score in made]
         return sure.kept(found)[:count]
+
+    def mended(self, query: str) -> str:
+        """A request with its slips put right, as far as the words of the tools tell."""
+        with self._lock:
+            return query if self._index is None else mended(query, self._index, lexicon())
 
     def _scored(self, asked: Sequence[Word], index: Index) -> list[tuple[int, float]]:
         """Tools by number, the sum of what each word gives, and more where the words of the name are among them."""

@@ -111,4 +111,5 @@ def test_what_the_process_makes_of_texts() -> None:
         first, second = embedder._vectors(Model(), [["k", ["a", "b", "c"], None], ["l", ["d"], given]], numpy)
     finally:
         embedder._say = original
-    assert first.tolist() == [64, 64] and second.tolist() == [127, 0] and told == [{"made": [["k", base64.b64encode(bytes([64, 64])).decode()]]}]
+    assert first.tolist() == [64, 64] and second.tolist() == [127, 0]
+    assert told == [{"made": [["k", base64.b64encode(bytes([64, 64])).decode()]]}]

@@ -18,11 +18,17 @@ _NAMED = re.compile(
     r"odt|ods|jpe?g|png|gif|svg|heic|mp3|mp4|wav|mkv|zip|tar|gz|db)\b",
     re.IGNORECASE | re.ASCII,
 )
+# Folders that everybody has, with their capitals.
+_PLACE = re.compile(r"\b(?:Documents|Desktop|Downloads|Pictures|Videos|Dokumente|Bilder|Documentos|Escritorio|Descargas|Bureau|Imagens)\b")
+_HOUR = re.compile(r"\b\d{1,2}(?::\d\d)? ?(?:am|pm)\b", re.IGNORECASE)
+_TIME = {"time": 0.6, "timezon": 0.4}
+_FOLDER = {"file": 0.8, "folder": 0.6, "directori": 0.6}
 _FILE = {"file": 1.0, "path": 0.4}
 _LETTER = {"email": 0.6, "mail": 0.6, "messag": 0.6}
 _PAGE = {URL: 1.0, "url": 0.9, "fetch": 0.9, "webpag": 0.9, "page": 0.6, "scrape": 0.7}
+_LATIN = re.compile(r"(?<![\w./@#~-])[A-Za-z]{4,20}(?![\w./@-])", re.ASCII)
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
-_OTHER, _LIKE, _BEGUN, _SLIP, _SLIPPED = 0.8, 0.4, 0.7, 0.75, 0.3
+_OTHER, _LIKE, _BEGUN, _SLIP, _SLIPPED = 0.8, 0.55, 0.7, 0.75, 0.41
 GENERIC = frozenset(
     map(
         stem,
@@ -57,9 +63,15 @@ def understood(query: str, index: Index, lexicon: Lexicon) -> list[Word]:
             break
         for word in _spaceless(run, index, lexicon) if spaceless(run) else _spaced(run, ours, index, lexicon):
             made.setdefault(word.said, word)
-    for sign, is_there, told in (("\x01file", named, _FILE), ("\x01mail", bool(_MAIL.search(text)), _LETTER), (URL, bool(sites), _PAGE)):
+    signs = (
+        ("\x01file", named, _FILE, 1.0),
+        ("\x01place", bool(_PLACE.search(text)) and not named, _FOLDER, 1.0),
+        ("\x01hour", bool(_HOUR.search(text)), _TIME, 1.0),
+        ("\x01mail", bool(_MAIL.search(text)), _LETTER, 1.0),
+        (URL, bool(sites), _PAGE, 1.6),
+    )
+    for sign, is_there, told, weight in signs:
         if is_there:
-            weight = 1.6 if sign == URL else 1.0
             made[sign] = Word(sign, {one: strength for one, strength in told.items() if one in index}, weight, False)
     for row in lexicon.phrased(f" {' '.join(found)} "):
         made.setdefault(" ".join(row), _word(" ".join(row), {one: _OTHER for one in row if one in index}))
@@ -67,6 +79,20 @@ def understood(query: str, index: Index, lexicon: Lexicon) -> list[Word]:
         if site in index:
             made.setdefault(site, _word(site, {site: 1.0}))
     return list(made.values())
+
+
+def mended(query: str, index: Index, lexicon: Lexicon) -> str:
+    """The request with its slips put right where that is plain, for whoever knows whole words only."""
+
+    def right(match: re.Match[str]) -> str:
+        run = match.group().lower()
+        word = stem(run)
+        if run in EMPTY or run in COMMON or word in index or word in lexicon.alike or word in GENERIC or lexicon.meant(run):
+            return match.group()
+        near = index.slips(run, lexicon.alike)
+        return next((one for one in near if one in COMMON), near[0] if len(near) == 1 else match.group())
+
+    return _LATIN.sub(right, query)
 
 
 def _word(said: str, means: dict[str, float], exact: bool = False) -> Word:
@@ -90,11 +116,11 @@ def _spaced(run: str, ours: bool, index: Index, lexicon: Lexicon) -> Iterator[Wo
     # A word that we know is no slip of another.
     known = word in lexicon.alike or word in GENERIC or run in COMMON
     if not means and not known and len(word) > 3 and not word.isdigit():
-        near = index.slips(run)
+        near = index.slips(run, lexicon.alike)
         if any(one in COMMON for one in near):
             return
         means = {one: _SLIP for one in near if one in index}
-        for slip in tuple(means) if ours or len(run) > 5 else ():
+        for slip in near if ours or len(run) > 5 else ():
             _add(means, lexicon.synonyms(slip), _SLIPPED, index)
     yield _word(word, means, exact)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,25 +105,30 @@ class Index:
                 return
             yield self._sorted[at]
 
-    def slips(self, word: str) -> list[str]:
-        """The words that this one may be a slip of: one letter off, two in long ones, the nearest only."""
+    def slips(self, word: str, known: Collection[str] = ()) -> list[str]:
+        """The words, of the tools and of `known`, that this one may be a slip of, the nearest only.
+
+        One letter is off, two in long words and where the letters are the same.
+        """
         if not self._buckets:
-            for one in self._held:
+            for one in {*self._held, *known, *COMMON}:
                 if len(one) > 3 and one.isalpha():
                     for first in {one[0], one[1]}:
                         self._buckets.setdefault((first, len(one)), []).append(one)
-        most = 2 if len(word) > 7 else 1
         near: dict[str, int] = {}
-        for size in range(len(word) - most, len(word) + most + 1):
+        letters, best = set(word), 2
+        for size in range(len(word) - 2, len(word) + 3):
             for first in {word[0], word[1]}:
                 for one in self._buckets.get((first, size), ()):
-                    if one not in near and (one[0] == word[0] or one[-2:] == word[-2:]):
-                        near[one] = distance(one, word, most)
-        for one in COMMON:
-            if abs(len(one) - len(word)) <= most and (one[0] == word[0] or one[-2:] == word[-2:]):
-                near[one] = distance(one, word, most)
-        best = min(near.values(), default=most + 1)
-        return [one for one, off in near.items() if off == best and off <= most]
+                    if one in near or not (one[0] == word[0] or one[-2:] == word[-2:]):
+                        continue
+                    most = 2 if len(word) > 7 or (len(word) > 4 and set(one) == letters) else 1
+                    if (off := distance(one, word, most)) <= most:
+                        near[one] = off
+                        best = min(best, off)
+        nearest = [one for one, off in near.items() if off == best]
+        swapped = [one for one in nearest if sorted(one) == sorted(word)]
+        return swapped or nearest
 
 
 def distance(one: str, other: str, most: int) -> int:

@@ -81,7 +81,7 @@ def lexicon() -> Lexicon:
             alike.setdefault(word, []).append(len(rows))
         for key in map(plain, others.split()):
             if "-" in key:
-                phrases.append((" " + key.replace("-", " ").strip(), len(rows)))
+                phrases.append((" " + key.replace("-", " "), len(rows)))
             elif spaceless(key):
                 holds.setdefault(key, []).append(len(rows))
             elif len(key) > 2:

@@ -15,7 +15,7 @@ from .words import EMPTY
 if TYPE_CHECKING:
     from ..search import Found
 
-_MEANT, _HALF, _PART, _BEHIND = 0.6, 0.45, 0.22, 0.6
+_MEANT, _HALF, _PART, _BEHIND = 0.6, 0.45, 0.26, 0.6
 _FIRST = 2
 _UNKNOWN = 2.0
 """What a word counts that no tool knows."""

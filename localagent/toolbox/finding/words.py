@@ -54,7 +54,7 @@ _OTHER = EMPTY - frozenset(
 COMMON = tuple(
     "the that this what when where which with from have there their they them your right week today tomorrow yesterday already just "
     "please would could should about again some people said tell think need want look into does mean long much many little good best next "
-    "first every under over down back while other thing things".split()
+    "first every under over down away off into going back while other thing things".split()
 )
 """Words that slips are made of as often as of those of tools."""
 
