@@ -64,7 +64,9 @@ class Embedder:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._broken = False
         self._settled = asyncio.Event()
-        self.ready = 0
+        self._set = 0
+        self._coming: tuple[ToolSpec, ...] = ()
+        self._specs: tuple[ToolSpec, ...] = ()
 
     async def settled(self) -> None:
         """Wait until every tool has its vector, or none will get one."""
@@ -74,26 +76,34 @@ class Embedder:
         """Make or take from the cache a vector for each of these, from now on searched."""
         loop = asyncio.get_running_loop()
         if self._broken or (self._loop is not None and self._loop is not loop):
+            self._settled.set()
             return
         try:
             if self._process is None:
                 self._loop = loop
                 self._process = await _started()
                 self._reading = loop.create_task(self._read(self._process))
-            self.ready = 0
+            self._set += 1
+            number, self._specs, self._coming = self._set, (), ()
             self._settled.clear()
             said = [texts(spec) for spec in specs]
             keys = [hashlib.sha256(json.dumps([_MODEL, one]).encode("utf-8", "replace")).hexdigest() for one in said]
             have = await asyncio.to_thread(vectors.kept, list(dict.fromkeys(keys)))
             tools = [[key, one, base64.b64encode(have[key]).decode() if key in have else None] for key, one in zip(keys, said, strict=True)]
-            self._process.write(json.dumps({"tools": tools}).encode() + b"\n")
+            if number == self._set:
+                self._coming = tuple(specs)
+                self._process.write(json.dumps({"tools": tools, "set": number}).encode() + b"\n")
         except (LocalAgentError, OSError):
             self._broken = True
             self._settled.set()
 
-    async def near(self, query: str, count: int) -> list[tuple[int, float]]:
-        """The tools nearest in meaning by number; nothing where it is not ready for `count` tools or takes too long."""
-        if self._process is None or self._broken or self.ready != count or self._loop is not asyncio.get_running_loop():
+    def ready(self, specs: Sequence[ToolSpec]) -> bool:
+        """Whether each of these has its vector, and nothing else is searched."""
+        return bool(specs) and self._specs == tuple(specs)
+
+    async def near(self, query: str, specs: Sequence[ToolSpec]) -> list[tuple[int, float]]:
+        """The tools nearest in meaning by number; nothing where it is not ready for these or takes too long."""
+        if self._process is None or self._broken or not self.ready(specs) or self._loop is not asyncio.get_running_loop():
             return []
         self._asked += 1
         number, answer = self._asked, asyncio.get_running_loop().create_future()
@@ -105,7 +115,7 @@ class Embedder:
             return []
         finally:
             self._waiting.pop(number, None)
-        return [(int(at), float(score)) for at, score in found if 0 <= int(at) < count]
+        return [(int(at), float(score)) for at, score in found if 0 <= int(at) < len(specs)]
 
     async def aclose(self) -> None:
         if self._reading is not None:
@@ -125,7 +135,7 @@ class Embedder:
         except (LocalAgentError, OSError, ValueError, TypeError, KeyError, AttributeError):
             pass
         finally:
-            self._broken, self.ready = True, 0
+            self._broken, self._specs = True, ()
             self._settled.set()
 
     async def _take(self, told: dict[str, Any]) -> None:
@@ -133,8 +143,9 @@ class Embedder:
             made = {str(key): base64.b64decode(vector) for key, vector in told["made"]}
             await asyncio.to_thread(vectors.keep, made)
         elif "ready" in told:
-            self.ready = int(told["ready"])
-            self._settled.set()
+            if told["ready"] == self._set:
+                self._specs = self._coming
+                self._settled.set()
         elif (answer := self._waiting.get(told.get("id", 0))) is not None and not answer.done():
             answer.set_result(list(told["near"]))
 
@@ -177,14 +188,14 @@ class Both:
         if self._begun is None:
             self._begun = asyncio.get_running_loop().create_task(self._embedder.start(self._specs))
         words = await self._finder.find(query, _CANDIDATES)
-        near = await self._embedder.near(self._finder.mended(query[:_READ]), len(self._specs))
+        near = await self._embedder.near(self._finder.mended(query[:_READ]), self._specs)
         return fused(self._specs, words, near)[:count]
 
     async def ready(self) -> bool:
         """Whether meanings count from now on: waits until that is known."""
         if self._begun is not None:
             await self._embedder.settled()
-        return self._embedder.ready == len(self._specs)
+        return self._embedder.ready(self._specs)
 
 
 def fused(specs: Sequence[ToolSpec], words: Sequence[Found], near: Sequence[tuple[int, float]]) -> tuple[Found, ...]:

@@ -26,7 +26,7 @@ for line in sys.stdin:
     if "tools" in asked:
         sys.stderr.write(str(sum(one[2] is not None for one in asked["tools"])))
         new = [[one[0], "AQID"] for one in asked["tools"] if one[2] is None]
-        print(json.dumps({"made": new}), json.dumps({"ready": len(asked["tools"])}), sep="\\n", flush=True)
+        print(json.dumps({"made": new}), json.dumps({"ready": asked["set"]}), sep="\\n", flush=True)
     elif asked["query"] == "die":
         sys.exit(3)
     elif asked["query"] == "odd":

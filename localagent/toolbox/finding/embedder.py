@@ -1,8 +1,9 @@
 """The process that turns texts into vectors with a small model; started without a network, and read by `toolbox.meaning`.
 
-One JSON document a line. In: `{"tools": [[key, text, vector or null], ...]}` sets what is searched, `{"id": n, "query": text}` asks.
-Out: `{"made": [[key, vector], ...]}` for what had none, `{"ready": count}` when all have one, `{"id": n, "near": [[number, score], ...]}`,
-where a score says by how many standard deviations a tool is nearer than the others. Vectors are bytes in base64.
+One JSON document a line. In: `{"tools": [[key, texts, vector or null], ...], "set": n}` sets what is searched, and
+`{"id": n, "query": text}` asks. Out: `{"made": [[key, vector], ...]}` for what had none, `{"ready": n}` when all of that set have
+one, and `{"id": n, "near": [[number, score], ...]}`, where a score says by how many standard deviations a tool is nearer than the
+others. Vectors are bytes in base64.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def main() -> None:
             for begin in range(0, len(asked["tools"]), _BATCH):
                 rows += _vectors(model, asked["tools"][begin : begin + _BATCH], numpy)
             matrix = numpy.stack(rows).astype(numpy.float32) / 127.0 if rows else matrix
-            _say({"ready": len(rows)})
+            _say({"ready": asked["set"]})
         elif "query" in asked:
             near: list[list[float]] = []
             if matrix is not None and len(matrix):
