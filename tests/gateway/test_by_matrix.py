@@ -47,7 +47,7 @@ class Person:
         assert sent.state == "sent", sent
         return sent.proof
 
-    async def said(self, part: str, seconds: float = 20.0) -> Incoming:
+    async def said(self, part: str, seconds: float = 60.0) -> Incoming:
         """Wait for these words behind those that were waited for before."""
         async with asyncio.timeout(seconds):
             while not (found := [n for n, one in enumerate(self.heard) if n >= self._at and part in one.text]):
@@ -113,4 +113,4 @@ def test_a_conversation_with_files_a_question_and_a_stranger(tmp_path, server, e
             await ada.said("Nothing is being done")
         assert len(engine.asked) == 7, lines
 
-    asyncio.run(asyncio.wait_for(story(), 120))
+    asyncio.run(asyncio.wait_for(story(), 240))
