@@ -40,6 +40,16 @@ def verdict(headers: Sequence[str], authserv: Sequence[str], sender: str) -> boo
     return False if signed and all(result == "fail" for result in signed) else None
 
 
+def delivered_by(headers: Sequence[str], authserv: Sequence[str], sender: str) -> bool:
+    """Whether the server says that one of the sender's domain has handed it the mail, so that nobody else had it in between."""
+    if not headers or "@" not in sender:
+        return False
+    server, results = _read(unfolded(headers[0])[:_LONGEST])
+    domain = sender.rpartition("@")[2].lower()
+    froms = [one.properties.get("smtp.mailfrom", "").rpartition("@")[2] for one in results if (one.method, one.result) == ("spf", "pass")]
+    return server in {one.lower() for one in authserv} and any(one == domain or one.endswith(f".{domain}") for one in froms)
+
+
 def _passes(one: _Result, domain: str) -> bool:
     if one.result != "pass":
         return False

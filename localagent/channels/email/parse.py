@@ -15,7 +15,7 @@ from email.message import Message
 
 from ...errors import StoreError
 from ...values import Attachment, Incoming
-from . import address, authentic, html, meant, words
+from . import address, authentic, html, meant, untouched, words
 from .account import Account
 from .bounds import bounded
 from .names import file_name
@@ -79,16 +79,28 @@ def _incoming(raw: bytes, account: Account, channel: str, at: float, keep: Keep,
         attachments=tuple(found.files),
         reply_to=_first_id(mail, "In-Reply-To"),
         thread=" ".join(chain),
-        authentic=_authentic(mail, account, sender.address, at),
+        authentic=_authentic(raw, mail, account, sender.address, at),
     )
 
 
-def _authentic(mail: Message, account: Account, sender: str, at: float) -> bool | None:
-    said = authentic.verdict(_all(mail, "Authentication-Results"), account.authserv, sender)
+def _authentic(raw: bytes, mail: Message, account: Account, sender: str, at: float) -> bool | None:
+    results = _all(mail, "Authentication-Results")
+    said = authentic.verdict(results, account.authserv, sender)
+    if said and not _untouched(raw, mail, results, account, sender):
+        return None
     to, date = [*_all(mail, "To"), *_all(mail, "Cc")], _all(mail, "Date")
     if said and not meant.here_and_now(to, date, _all(mail, "DKIM-Signature"), account, at):
         return None
     return said
+
+
+def _untouched(raw: bytes, mail: Message, results: list[str], account: Account, sender: str) -> bool:
+    def values(name: str) -> list[str]:
+        return _all(mail, name)
+
+    direct = authentic.delivered_by(results, account.authserv, sender)
+    whole = direct or untouched.signed(values, sender.rpartition("@")[2].lower())
+    return whole and untouched.plain(raw) and untouched.once(values) and _first_id(mail, "Message-ID") != ""
 
 
 def _id(raw: bytes, message_id: str) -> str:
