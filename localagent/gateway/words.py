@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ..values import Incoming
 
@@ -29,6 +30,12 @@ _HEADER = re.compile(
     r"oggetto|发件人|发送时间|日期|收件人|主题)\*{0,2}\s*[:\uff1a]",
     re.IGNORECASE,
 )
+# The same in languages that are not listed: a title between dashes; lines with labels, one with an address and one with a time.
+_TITLED = re.compile(r"\s*-{4,}\s?[^\s-][^\n]{1,60}[^\s-]\s?-{4,}\s*")
+_LABELLED = re.compile(r"\s*\*{0,2}[^\W\d_][\w .()/-]{0,25}\*{0,2}\s?[:\uff1a]\*{0,2}\s*\S.{0,500}")
+_ADDRESS = re.compile(r"[\w.+-]@[\w-]+\.\w")
+_TIME = re.compile(r"\d[:.]\d\d|(?:19|20)\d\d")
+_BY_ADDRESS = re.compile(r"(?=.{0,300}\b(?:19|20)\d\d\b).{0,300}<[^\s<>@]{1,64}@[^\s<>]{1,255}>.{0,60}[:\uff1a]\s*")
 _SIGNATURE = re.compile(r"--\s?")
 # What telephones put beneath a mail of themselves.
 _PHONE = re.compile(
@@ -37,13 +44,14 @@ _PHONE = re.compile(
     re.IGNORECASE,
 )
 _NOTE = re.compile(r"\[[^\n]*\]\s*")
-_ANSWERED = re.compile(r"\s*(?:re|aw|sv|antw|回复)\s*(?:\[\d+\])?\s*[:\uff1a]", re.IGNORECASE)
-_FORWARDED = re.compile(r"\s*(?:fwd?|wg|tr|rv|i|转发)\s*(?:\[\d+\])?\s*[:\uff1a]", re.IGNORECASE)
-_YES = re.compile(r"yes[\s,:-]+([a-z0-9]{6})[.!]?", re.IGNORECASE)
-_COMMAND = re.compile(r"/([a-z]{1,20})(?:@\w{1,40})?(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
-_CODE = re.compile(r"/?pair\s+([A-Z0-9]{4}[\s-]?[A-Z0-9]{4})[.!]?", re.IGNORECASE)
+_ANSWERED = re.compile(r"\s*(?:re|aw|sv|antw|odp|res|rif|回复|回覆|返信)\s*(?:\[\d+\])?\s*[:\uff1a]", re.IGNORECASE)
+_FORWARDED = re.compile(r"\s*(?:fwd?|wg|tr|rv|i|vb|vl|pd|enc|doorst|转发|轉寄|転送)\s*(?:\[\d+\])?\s*[:\uff1a]", re.IGNORECASE)
+_YES = re.compile(r"yes[\s,:-]+([a-z0-9]{6})[.!]?", re.IGNORECASE | re.ASCII)
+_COMMAND = re.compile(r"/([a-z]{1,20})(?:@\w{1,40})?(?:\s+(.*))?", re.IGNORECASE | re.DOTALL | re.ASCII)
+_CODE = re.compile(r"/?pair\s+([A-Z0-9]{4}[\s-]?[A-Z0-9]{4})[.!]?", re.IGNORECASE | re.ASCII)
 
 _CODE_WITHIN = 2000
+_PHONES, _BLANKS = 5, 50
 _PROGRAM = "[Sent by a program]"
 
 COMMANDS: dict[str, str] = {
@@ -64,7 +72,7 @@ class Said:
 
 
 def said(message: Incoming) -> Said:
-    """The message's own words and the others'. A new mail's subject is a part of what its sender says."""
+    """The message's own words and the others'. A new mail's subject is a part of what its sender says; an answer's is whoever's."""
     mine, theirs = _apart(message.text)
     subject = " ".join(message.subject.split())
     if _FORWARDED.match(subject) and not theirs:
@@ -73,7 +81,7 @@ def said(message: Incoming) -> Said:
     if command(mine) is not None or approves(mine) is not None:
         # A mail has to have a subject; it does not make another thing of these.
         return Said(mine, theirs)
-    if subject and not _ANSWERED.match(subject) and not _FORWARDED.match(subject):
+    if subject and not message.reply_to and not _ANSWERED.match(subject) and not _FORWARDED.match(subject):
         mine = f"{subject}\n{mine}".strip()
     return Said(mine, theirs)
 
@@ -92,20 +100,39 @@ def _apart(text: str) -> tuple[str, str]:
 
 def _ends(lines: list[str], at: int) -> bool:
     """Whether the sender's own words end before this line."""
-    line = lines[at]
-    if _PHONE.fullmatch(line):
+    for _ in range(_PHONES):
+        if not _PHONE.fullmatch(lines[at]):
+            return _others_begin(lines, at)
         # Only as the last of the sender's words: "Sent with love" may begin a letter.
-        later = next((n for n in range(at + 1, len(lines)) if lines[n].strip()), None)
-        return later is None or lines[later].lstrip().startswith(">") or _ends(lines, later)
+        later = next((n for n in range(at + 1, min(len(lines), at + _BLANKS)) if lines[n].strip()), None)
+        if later is None or lines[later].lstrip().startswith(">"):
+            return True
+        at = later
+    return False
+
+
+def _others_begin(lines: list[str], at: int) -> bool:
+    line = lines[at]
     following = lines[at + 1] if at + 1 < len(lines) else ""
-    if _MARKERS.match(line) or _SIGNATURE.fullmatch(line):
+    if _MARKERS.match(line) or _SIGNATURE.fullmatch(line) or _TITLED.fullmatch(line):
         return True
-    whole = next((one for one in (line, f"{line} {following}") if line.strip() and _WROTE.fullmatch(one)), "")
+    both = (line, f"{line} {following}") if line.strip() else ()
+    if any(_BY_ADDRESS.fullmatch(one) for one in both):
+        return True
+    whole = next((one for one in both if _WROTE.fullmatch(one)), "")
     if whole:
         # Only where a quotation follows: "on Friday Bo wrote: done" may be a person's own sentence.
         later = [one for one in lines[at + 1 : at + 5] if one.strip()]
         return any(one.lstrip().startswith(">") for one in later) or whole.rstrip().endswith((":", "\uff1a"))
-    return bool(_HEADER.match(line)) and sum(bool(_HEADER.match(one)) for one in lines[at : at + 5]) >= 2
+    if _HEADER.match(line):
+        return sum(bool(_HEADER.match(one)) for one in lines[at : at + 5]) >= 2 or _labelled(lines[at : at + 5])
+    return _labelled(lines[at : at + 5])
+
+
+def _labelled(lines: list[str]) -> bool:
+    """Whether a letter's head begins here: three lines with labels and more, in them an address and a time."""
+    head = list(takewhile(_LABELLED.fullmatch, lines))
+    return len(head) >= 3 and any(map(_ADDRESS.search, head)) and any(map(_TIME.search, head))
 
 
 def approves(own: str) -> str | None:

@@ -39,7 +39,7 @@ def once(values: Values) -> bool:
 
 
 def signed(values: Values, domain: str) -> bool:
-    """Whether each signature of the sender's domain covers to whom the mail is, when, and what its subject says; also where there is none."""
+    """Whether each signature of the sender's domain covers to whom the mail is, when and about what. True without one."""
     there = {name.lower() for name in _MEANT if values(name)}
     for one in values("DKIM-Signature"):
         tags = {name: re.sub(r"\s+", "", value) for name, value in _TAG.findall(unfolded(one)[:8000].lower())}
