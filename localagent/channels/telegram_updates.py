@@ -18,8 +18,10 @@ _KINDS = (
 )
 # What a person sends and nobody here can read: said, so that nothing is passed over in silence.
 _UNREAD = ("sticker", "location", "venue", "contact", "poll", "dice", "game", "story", "paid_media", "checklist", "invoice")
-# What is forwarded, or written by another bot: the words are not the sender's, and are marked as quoted.
-_OTHERS = ("forward_origin", "forward_date", "forward_from", "forward_from_chat", "forward_sender_name", "via_bot")
+# What is forwarded, or written by another bot, also one that writes in a person's name: the words are not the sender's, and are marked as quoted.
+_OTHERS = ("forward_origin", "forward_date", "forward_from", "forward_from_chat", "forward_sender_name", "via_bot", "sender_business_bot")
+_MOST_QUOTES = 100
+_QUOTES = ("blockquote", "expandable_blockquote")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def read(update: Mapping[str, Any]) -> Update | None:
     # Who writes in the name of a group or channel is not known as a person.
     behalf = _object(message, "sender_chat")
     sender = behalf or _object(message, "from")
-    text = _text(message, "text") or _text(message, "caption")
+    text = _quoted(message, "text", "entities") or _quoted(message, "caption", "caption_entities")
     if any(message.get(sign) for sign in _OTHERS):
         text = "\n".join(f"> {line}" for line in text.splitlines())
     found = _files(message)
@@ -84,6 +86,23 @@ def read(update: Mapping[str, Any]) -> Update | None:
 def chat_of(message: Mapping[str, Any]) -> str:
     """The number of the chat that a message is in, "" where it says none."""
     return _number(_object(message, "chat"), "id")
+
+
+def _quoted(message: Mapping[str, Any], field: str, entities: str) -> str:
+    """A text with what its sender has marked as a quotation in lines that begin with ">"."""
+    text, marks = _text(message, field), message.get(entities)
+    found = [one for one in marks if isinstance(one, dict) and one.get("type") in _QUOTES] if isinstance(marks, list) else []
+    # Places are counted in UTF-16 units, in order and never one within another.
+    raw, made, at = text.encode("utf-16-le", "surrogatepass"), "", 0
+    for one in found[:_MOST_QUOTES]:
+        begin, end = 2 * _count(one, "offset"), 2 * (_count(one, "offset") + _count(one, "length"))
+        if at <= begin < end <= len(raw):
+            before, quote = (piece.decode("utf-16-le", "replace") for piece in (raw[at:begin], raw[begin:end]))
+            made += before + ("\n" if (made + before) and not (made + before).endswith("\n") else "")
+            made += "\n".join(f"> {line}" for line in quote.splitlines())
+            at = end
+            made += "\n" if raw[at:] and not raw[at:].startswith(b"\n\0") else ""
+    return made + raw[at:].decode("utf-16-le", "replace") if at else text
 
 
 def _files(message: Mapping[str, Any]) -> tuple[File, ...]:
