@@ -18,7 +18,8 @@ _KINDS = (
 )
 # What a person sends and nobody here can read: said, so that nothing is passed over in silence.
 _UNREAD = ("sticker", "location", "venue", "contact", "poll", "dice", "game", "story", "paid_media", "checklist", "invoice")
-# What is forwarded, or written by another bot, also one that writes in a person's name: the words are not the sender's, and are marked as quoted.
+# What is forwarded, or written by another bot, also by one in a person's name: the words are not the sender's, and are marked as
+# quoted.
 _OTHERS = ("forward_origin", "forward_date", "forward_from", "forward_from_chat", "forward_sender_name", "via_bot", "sender_business_bot")
 _MOST_QUOTES = 100
 _QUOTES = ("blockquote", "expandable_blockquote")
