@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from ..store.contacts import Contact
 _SHOWN = 20
 _KINDS = ("email", "phone", "matrix", "telegram")
 _OTHERS = "X-LOCALAGENT-"
+_NO_FORMULA = re.compile(r"\+[\d ()./-]{1,40}|@[\w.:-]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,4 +238,4 @@ def _csv(book: Sequence[Contact]) -> str:
 
 def _harmless(cell: str) -> str:
     """A spreadsheet takes what begins like this for a formula; a phone number and a chat's name are none."""
-    return f"'{cell}" if cell[:1] in "=\t\r" or (cell[:1] in "+-@" and not cell[1:2].isalnum()) else cell
+    return f"'{cell}" if cell and cell[0] in "=+-@\t\r\n" and not _NO_FORMULA.fullmatch(cell) else cell

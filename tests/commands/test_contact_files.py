@@ -130,3 +130,13 @@ def test_an_export_is_read_again_as_it_was(tmp_path: Path, capsys: pytest.Captur
 def test_a_spreadsheet_gets_no_formula() -> None:
     text = contact_files._csv([Contact("=HYPERLINK(1)", (("email", "a@example.org"),)), Contact("+@SUM(1)", ())])
     assert "'=HYPERLINK(1)" in text and "'+@SUM(1)" in text
+
+
+@pytest.mark.parametrize("cell", ["-1+cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0", "+1+cmd|' /C calc'!A0", "\tcmd", "=1", "-x"])
+def test_no_cell_begins_a_formula(cell: str) -> None:
+    assert contact_files._harmless(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["+49 (30) 123-45/6", "@bo:example.org", "@bo_x", "Bo-=x", ""])
+def test_numbers_and_names_stay(cell: str) -> None:
+    assert contact_files._harmless(cell) == cell
