@@ -17,6 +17,9 @@ _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "satu
 _UNITS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr": "h", "day": "d", "week": "w"}
 _CLOCK = r"(?:at )?(\d{1,2})(?:[:.](\d{2}))?(?::\d{2})? ?(am|pm|o'clock|h)?"
 _DAY = "|".join([*_DAYS, *(day[:3] for day in _DAYS)])
+_COMES = "(?: (?:changes|appears|is new|is there))?"
+# Between quotes a name is as it stands, whatever is in it.
+_NAMED = re.compile(rf"(?:when )?file ([\"'])(.+)\1{_COMES}", re.IGNORECASE | re.DOTALL)
 
 # Words for a later time, and for what comes again, in the languages that the app speaks. Too much costs some tokens; too little, the tool.
 _LATER = re.compile(
@@ -42,9 +45,11 @@ def speaks_of_later(words: str) -> bool:
 
 def trigger(text: str, folder: Path, now: float) -> tuple[Trigger, float]:
     """What sets it off and when that comes first, 0 for what is looked for. On this machine's clock. Raises UsageError."""
+    if match := _NAMED.fullmatch(text.strip()):
+        return _file(match[2], folder)
     said = " ".join(text.split())
-    if match := re.fullmatch(r"(?:when )?file (\S.*?)(?: (?:changes|appears|is new|is there))?", said, re.IGNORECASE):
-        return _file(match[1].strip("'\""), folder)
+    if match := re.fullmatch(rf"(?:when )?file (\S.*?){_COMES}", said, re.IGNORECASE):
+        return _file(match[1], folder)
     said = re.sub(r"^(?:on|at|once) ", "", said.lower()).replace(" at ", " ").replace(",", "")
     zone = times.here()
     if match := re.fullmatch(r"(?:every|each) (.*)|(daily|hourly|weekly)(.*)", said):
@@ -62,7 +67,10 @@ def moment(text: str, now: float, zone: str) -> tuple[Trigger, float]:
 
 def _at(said: str, now: float, zone: str) -> tuple[Trigger, float]:
     at = _once(said, now, zone)
-    return Trigger("at", datetime.fromtimestamp(at, times.zone(zone)).strftime("%Y-%m-%d %H:%M:%S"), zone=zone), at
+    here = datetime.fromtimestamp(at, times.zone(zone))
+    # What the clock shows twice is told apart by its distance from UTC.
+    text = here.isoformat(" ", "seconds") if here.fold else here.strftime("%Y-%m-%d %H:%M:%S")
+    return Trigger("at", text, zone=zone), at
 
 
 def canonical(made: Trigger) -> str:
@@ -73,7 +81,7 @@ def canonical(made: Trigger) -> str:
         case "every":
             return f"every {times.span(made.seconds)}"
         case "change":
-            return f"file {made.text}"
+            return f"file '{made.text}'"
     return made.text
 
 

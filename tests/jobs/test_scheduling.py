@@ -102,6 +102,18 @@ def test_files_and_nonsense(tmp_path: Path) -> None:
             wishes.trigger(said, tmp_path, NOW)
 
 
+def test_what_is_agreed_to_is_what_is_made(tmp_path: Path) -> None:
+    # The night in which the clocks show the hour from two to three twice.
+    for said, at in (("in 70m", "2026-10-25T01:50:00+02:00"), ("in 20m", "2026-10-25T02:30:00+01:00")):
+        now = datetime.fromisoformat(at).timestamp()
+        made, due = wishes.trigger(said, tmp_path, now)
+        assert wishes.trigger(wishes.canonical(made), tmp_path, now + 60) == (made, due), said
+    for name in ("report changes", "'quoted'", "two  blanks", "is new", '"both\'"'):
+        made, due = wishes.trigger(f"file '{name}'", tmp_path, NOW)
+        assert made.text == str(tmp_path / name)
+        assert wishes.trigger(wishes.canonical(made), tmp_path, NOW) == (made, due), name
+
+
 @pytest.mark.parametrize(
     ("words", "later"),
     [
