@@ -74,6 +74,8 @@ class Chat:
         if (found := words.command(own)) is not None:
             self._command(found[0], stored)
         elif self._question is not None and self._asks:
+            if self._question.late:
+                self._say("That came too late; it was not allowed.", stored, "late")
             self._question.answer(own)
         elif words.approves(own) is not None:
             self._say("No question is open here, so that answers nothing.", stored, "late")
@@ -235,7 +237,7 @@ class Chat:
         minutes = round(questions.EXPIRY_S / 60)
         last = f"Allow this? Answer `yes {made.code}`; anything else is a no. Without an answer it is no in {minutes} minutes."
         # From now on an answer may come, also before we hear that the question has arrived.
-        made.open = True
+        made.open, made.until = True, time.time() + questions.EXPIRY_S
         if not await self._replies.show(self.who, [last], f"{key}/last", about) and not made.answered.done():
             return undelivered
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from . import words
 
 CODE_LENGTH = 6
 EXPIRY_S = 600.0
+_SET_BACK_S = 60.0
 _LINES, _DIFF_LINES = 20, 40
 _SCRIPTS = ("command", "script", "code")
 _CUT = " … CUT: "
@@ -22,18 +24,27 @@ _CUT = " … CUT: "
 
 @dataclass(slots=True)
 class Question:
-    """It takes one answer, the first; `code` is told to nobody but the person asked."""
+    """It takes one answer, the first; `code` is told to nobody but the person asked. `until` is on the clock of the wall, which
+    goes on while the machine sleeps."""
 
     what: str
     code: str = field(default_factory=lambda: "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH)))
     answered: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     open: bool = False
+    until: float = field(default_factory=lambda: time.time() + EXPIRY_S)
+
+    @property
+    def late(self) -> bool:
+        """Whether its time is over, or the clock was set back so far that nobody can tell."""
+        return not 0 < self.until - time.time() <= EXPIRY_S + _SET_BACK_S
 
     def answer(self, own: str) -> Answer:
         """Whatever is not this question's yes is a no; it is settled by that."""
         code = words.approves(own)
         if not self.open:
             made = Answer("deny", note="it was answered before it was asked", by_person=False)
+        elif self.late:
+            made = Answer("deny", note="the answer came too late", by_person=False)
         elif code is not None and secrets.compare_digest(code, self.code):
             made = Answer("allow")
         elif code is not None:
