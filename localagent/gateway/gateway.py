@@ -162,7 +162,11 @@ class Gateway:
             return
         known = {who.id for who in self._gate.pairings()}
         for id in [id for id in self._chats if id not in known]:
-            await self._chats.pop(id).close("This chat was shut out")
+            chat = self._chats.pop(id)
+            try:
+                await chat.close("This chat was shut out")
+            except Exception as error:  # noqa: BLE001 - the tools of one chat, which end as they like; the others go on
+                self._tell(f"{chat.who.channel}: a chat was not closed well: {type(error).__name__}: {error}")
 
     def _look(self) -> None:
         while found := self._inbox.after(self._place):
