@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..values import Outgoing
-from . import files
+from . import files, moments
 from .text import file_name
 
 UNREADABLE = "[an encrypted message: end-to-end encryption is not spoken here; write in a room without it]"
@@ -64,9 +64,8 @@ def read(room: str, event: Any, me: str) -> Event | None:
     sender, content = event.get("sender"), event.get("content")
     if not isinstance(sender, str) or sender == me or not is_user(sender) or not isinstance(content, dict):
         return None
-    at = event.get("origin_server_ts")
     common: dict[str, Any] = {"id": event["event_id"], "room": room, "sender": sender}
-    common["at"] = at / 1000 if isinstance(at, int | float) else 0.0
+    common["at"] = moments.seconds(event.get("origin_server_ts"), 1000)
     relates = _object(content, "m.relates_to")
     if relates.get("rel_type") == "m.replace":
         return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import moments
 from .files import unread
 
 # (field, name where the service gives none, media type where it gives none)
@@ -69,14 +70,13 @@ def read(update: Mapping[str, Any]) -> Update | None:
     if not chat or not _number(sender, "id") or not (text or found):
         return None
     topic = _number(message, "message_thread_id") if message.get("is_topic_message") is True else ""
-    at = message.get("date")
     return Update(
         number=message["message_id"],
         chat=chat,
         sender=_number(sender, "id"),
         name=_name(sender),
         text=text,
-        at=float(at) if isinstance(at, int | float) and not isinstance(at, bool) else 0.0,
+        at=moments.seconds(message.get("date")),
         reply_to=_number(_object(message, "reply_to_message"), "message_id"),
         thread=topic,
         authentic=not behalf,

@@ -322,3 +322,9 @@ def test_a_server_that_refuses_us_for_good_is_told():
         return await matrix.make("c", {"server": f"http://127.0.0.1:{await closed_port()}"}, lambda: TOKEN).probe()
 
     assert not run(away()).ok
+
+
+@pytest.mark.parametrize("at", [10**400, 1e400, float("nan"), -5, True, "x", 2**62, None])
+def test_a_time_that_cannot_be_stops_nothing(at):
+    event = matrix_events.read("!r:h", said("$1", "hi") | {"origin_server_ts": at}, ME)
+    assert event is not None and 0 <= event.at <= 4e9

@@ -34,3 +34,10 @@ def test_what_is_marked_as_a_quotation() -> None:
 @pytest.mark.parametrize("marks", [5, [5], [_quote("a", 9)], [_quote(0, 10**12)], [_quote(3, -1)], [_quote(5, 2), _quote(0, 9)]])
 def test_marks_of_any_form_are_read_without_harm(marks: object) -> None:
     assert _text("abcd", entities=marks) == "abcd"
+
+
+@pytest.mark.parametrize("at", [10**400, 1e400, float("nan"), -5, True, "x", 2**62, None])
+def test_a_time_that_cannot_be_stops_nothing(at: object) -> None:
+    message = {"message_id": 1, "chat": {"id": 7}, "from": {"id": 7}, "text": "hi", "date": at}
+    found = telegram_updates.read({"update_id": 1, "message": message})
+    assert found is not None and 0 <= found.at <= 4e9
