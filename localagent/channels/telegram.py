@@ -31,6 +31,7 @@ FETCH_BYTES = 20 << 20
 POLL_S = 50
 # Update numbers begin anew at any number after a week without one.
 _STALE_S = 6 * 86400
+_TO_BOT = re.compile(r"/[A-Za-z0-9_]{1,32}@([A-Za-z0-9_]{1,32})\b")
 
 FIELDS = (
     Field("token", "the bot's token, from @BotFather", required=True, secret=True),
@@ -54,6 +55,7 @@ class Telegram:
         self.name = name
         self.trusts: Callable[[str], bool] = senders.__contains__
         self._token = Secret(secret, "bot's token")
+        self._me = ""
         self._wire = Wire(server, self._sign, self._token.scrub)
 
     async def _sign(self, path: str) -> tuple[str, Mapping[str, str]]:
@@ -173,7 +175,7 @@ class Telegram:
 
     async def _incoming(self, update: Mapping[str, Any]) -> Incoming | None:
         found = telegram_updates.read(update)
-        if found is None:
+        if found is None or await self._is_for_another(found.text):
             return None
         attachments: list[Attachment] = []
         notes: list[str] = []
@@ -195,6 +197,19 @@ class Telegram:
             thread=found.thread,
             authentic=found.authentic,
         )
+
+    async def _is_for_another(self, text: str) -> bool:
+        """Whether it is a command to another bot of a group. Where that cannot be found out it is taken for ours."""
+        named = _TO_BOT.match(text)
+        if named is None:
+            return False
+        if not self._me:
+            try:
+                me = (await self._call("getMe", wait=20)).json().get("result")
+            except (Lost, ChannelError):
+                return False
+            self._me = str(me.get("username", "")) if isinstance(me, dict) else ""
+        return self._me != "" and named[1].casefold() != self._me.casefold()
 
     async def _fetch(self, file: telegram_updates.File, sender: str) -> Attachment:
         if not self.trusts(sender):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from localagent.channels import telegram_updates
+from tests.channels.test_telegram import _received
 
 
 def _text(text: str, field: str = "text", **more: object) -> str:
@@ -41,3 +42,8 @@ def test_a_time_that_cannot_be_stops_nothing(at: object) -> None:
     message = {"message_id": 1, "chat": {"id": 7}, "from": {"id": 7}, "text": "hi", "date": at}
     found = telegram_updates.read({"update_id": 1, "message": message})
     assert found is not None and 0 <= found.at <= 4e9
+
+
+def test_a_command_to_another_bot_of_the_group_is_not_ours() -> None:
+    says = [{"text": text, "chat": -5} for text in ("/stop@other_bot", "/undo@other_bot now", "/stop@Our_Bot", "mail /stop@other_bot")]
+    assert [got.text for got in _received(*says) if got is not None] == ["/stop@Our_Bot", "mail /stop@other_bot"]
