@@ -24,6 +24,7 @@ from .post import Replies
 from .question import Question
 
 QUEUED = 20
+REFUSALS = 20
 _QUESTION_PARTS = 6
 _SHOWN = 80
 _CARRIED = 40
@@ -45,6 +46,7 @@ class Chat:
         self._house, self._replies, self._gate, self._answers = house, replies, gate, answers
         self._session: Session | None = None
         self._queue: list[Stored] = []
+        self._refused = 0
         self._worker: asyncio.Task[None] | None = None
         self._turn: asyncio.Task[None] | None = None
         self._now: Stored | None = None
@@ -107,12 +109,22 @@ class Chat:
             self._gate.end(stored.number, "done")
             return
         if len(self._queue) >= QUEUED:
-            self._say(f"{QUEUED} messages wait already; this one was not taken.", stored, "full")
-            self._gate.end(stored.number, "dropped")
+            self._refuse(stored)
             return
+        if self._refused > REFUSALS:
+            self._say(f"{self._refused - REFUSALS} messages before this one were not taken either.", stored, "refused")
+        self._refused = 0
         self._queue.append(stored)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
+
+    def _refuse(self, stored: Stored) -> None:
+        """Say so, but not a thousand times."""
+        self._refused += 1
+        more = "; nor are those behind it, without a word for each, until there is room" if self._refused == REFUSALS else ""
+        if self._refused <= REFUSALS:
+            self._say(f"{QUEUED} messages wait already; this one was not taken{more}.", stored, "full")
+        self._gate.end(stored.number, "dropped")
 
     async def finished(self) -> None:
         """Wait until everything that was taken is over."""

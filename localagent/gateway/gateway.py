@@ -47,6 +47,7 @@ class Gateway:
         self._chats: dict[int, Chat] = {}
         self._came = asyncio.Event()
         self._place = 0
+        self._known: set[tuple[str, str, str]] = set()
         self._answers = True
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
@@ -76,7 +77,7 @@ class Gateway:
             self._begin()
             for name in self._receivers:
                 await self._fetch(name)
-            self._look()
+            await self._look()
             await asyncio.gather(*(chat.finished() for chat in self._chats.values()))
             await self._replies.drained(_ONCE_S)
         finally:
@@ -145,7 +146,7 @@ class Gateway:
     async def _route_all(self) -> None:
         while True:
             try:
-                self._look()
+                await self._look()
                 await self._shut_out()
             except LocalAgentError as error:
                 self._tell(str(error))
@@ -168,8 +169,9 @@ class Gateway:
             except Exception as error:  # noqa: BLE001 - the tools of one chat, which end as they like; the others go on
                 self._tell(f"{chat.who.channel}: a chat was not closed well: {type(error).__name__}: {error}")
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         while found := self._inbox.after(self._place):
+            self._know()
             for stored in found:
                 try:
                     self._route(stored)
@@ -179,21 +181,25 @@ class Gateway:
                     self._gate.pass_by(stored.number)
                     self._tell(f"{stored.message.channel}: a message was left out: {type(error).__name__}: {error}")
                 self._place = stored.number
+                # However many come, what runs goes on beside them.
+                await asyncio.sleep(0)
+            self._gate.pass_by(self._place)
+
+    def _know(self) -> None:
+        self._known = {(who.channel, who.sender, who.chat) for who in self._gate.pairings()}
 
     def _route(self, stored: Stored) -> None:
+        """What nobody acts on is passed by together with what comes behind it: a thousand strangers' messages cost one write."""
         message = stored.message
         if words.by_program(message) or self._again(stored):
-            self._gate.pass_by(stored.number)
             return
-        code = words.pairing_code(message)
-        # Without the service's word for the sender anybody could be anybody.
-        who = self._gate.of(message.channel, message.sender, message.chat) if message.authentic is True else None
-        if code is not None:
+        address = (message.channel, message.sender, message.chat)
+        if (code := words.pairing_code(message)) is not None:
             if self._gate.pass_by(stored.number):
                 self._pair(stored, code)
-        elif who is None:
-            self._gate.pass_by(stored.number)
-        else:
+                self._know()
+        # Without the service's word for the sender anybody could be anybody.
+        elif message.authentic is True and address in self._known and (who := self._gate.of(*address)) is not None:
             chat = self._chat(who)
             if self._gate.pass_by(stored.number, who.id if chat.keeps(stored) else None):
                 self._hand_over(chat, stored)
