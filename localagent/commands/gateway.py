@@ -89,7 +89,7 @@ def _pair(args: argparse.Namespace) -> int:
     code = Gate().offer(args.channel, grants)
     print(f"pair {code[:4]}-{code[4:]}")
     print(
-        f"Send this line to {args.channel} within {CODE_S / 60:.0f} minutes, from the account that may talk to the agent. "
+        f"Send this line through {args.channel} within {CODE_S / 60:.0f} minutes, from the account that may talk to the agent. "
         f"`localagent gateway` must run. After {TRIES} wrong ones it is void; whoever sends it works in {visible(place, lines=False)} "
         f"(mode {args.mode}).",
         file=sys.stderr,
