@@ -18,6 +18,7 @@ from ..channels.base import Channel, Receiver
 from ..errors import ChannelError, UsageError
 from ..store import channels, credentials
 from ..store.channels import Configured
+from ..store.gateway import Gate
 from ..store.inbox import Inbox
 
 _LONGEST_SECRET = 16_384
@@ -261,12 +262,14 @@ def _remove(args: argparse.Namespace) -> int:
     fields = [field.name for field in registry.kind(one.kind).fields if field.secret] if one.kind in registry.KINDS else []
     channels.remove(one.name)
     credentials.forget(one.name, *fields)
+    shut = Gate().forget(one.name)
     with Inbox() as inbox:
         left = inbox.count(one.name)
         if args.messages:
             inbox.forget(one.name)
     kept = f" Its {left} messages stay; --messages removes them too." if left and not args.messages else ""
-    print(f"Removed {one.name} and its secrets.{kept}")
+    heard = f" Its {shut} paired {'sender is' if shut == 1 else 'senders are'} shut out." if shut else ""
+    print(f"Removed {one.name} and its secrets.{heard}{kept}")
     return 0
 
 

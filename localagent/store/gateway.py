@@ -173,6 +173,14 @@ class Gate:
             db.execute("update tasks set state = 'dropped' where pairing = ? and state = 'waiting'", (id,))
         return _pairing(row)
 
+    def forget(self, channel: str) -> int:
+        """The channel is gone, and whoever bears its name later is another: its code and its pairings end; how many those were."""
+        with self._open() as db:
+            db.execute("delete from codes where channel = ?", (channel,))
+            chosen = "pairing in (select id from pairings where channel = ?)"
+            db.execute(f"update tasks set state = 'dropped' where state = 'waiting' and {chosen}", (channel,))
+            return db.execute("delete from pairings where channel = ?", (channel,)).rowcount
+
     def session(self, id: int, session: str) -> None:
         """The chat's current session from now on, "" for one that is still to be made."""
         with self._open() as db:

@@ -10,6 +10,7 @@ import pytest
 
 from localagent import cli
 from localagent.store import channels, credentials
+from localagent.store.gateway import Gate, Grants
 from localagent.store.inbox import Inbox
 from localagent.values import Incoming
 
@@ -93,3 +94,11 @@ def test_a_command_in_place_of_the_secret_is_kept_in_the_file(capsys) -> None:
 def test_no_channels_name_the_next_step(capsys) -> None:
     assert cli.main(["channels"]) == 0 and "channels add" in capsys.readouterr().out
     assert cli.main(["channels", "probe", "nobody"]) == 3
+
+
+def test_a_channel_that_goes_takes_its_pairings_along(capsys):
+    channels.add("bot", "telegram", {})
+    gate, grants = Gate(), Grants("/x")
+    assert gate.tried("bot", gate.offer("bot", grants), "7", "7", "Ada", True) and gate.offer("bot", grants)
+    assert cli.main(["channels", "rm", "bot"]) == 0 and "1 paired sender is shut out" in capsys.readouterr().out
+    assert gate.pairings() == [] and gate.codes() == [] and gate.of("bot", "7", "7") is None

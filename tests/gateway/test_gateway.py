@@ -474,7 +474,11 @@ def test_a_message_that_breaks_us_does_not_stop_those_behind_it(tmp_path, monkey
     assert any("left out: RecursionError" in line for line in world.lines)
 
 
-def test_a_chat_that_cannot_be_closed_ends_nothing(tmp_path):
+def test_a_chat_that_cannot_be_closed_ends_nothing(tmp_path, monkeypatch):
+    from localagent.gateway import gateway
+
+    monkeypatch.setattr(gateway, "_LOOK_S", 0.05)
+
     async def tell(world: World) -> None:
         await world.pair("bo")
         world.service.write("Hello")
