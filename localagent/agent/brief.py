@@ -18,6 +18,8 @@ _NOTE = 80
 _CHOICES = 20
 _DEPTH = 4
 _PARAMETERS = 40
+_PARTS = 2000
+"""Of a schema, each time that it is named: one that names itself forty times has millions."""
 LINE = 1000
 """Characters of a line, at most: what does not fit in its short forms is not shown at all."""
 _KEPT = ("type", "format", "minimum", "maximum", "const")
@@ -31,7 +33,7 @@ def brief(spec: ToolSpec) -> ToolSpec | None:
     if not _NAME.fullmatch(spec.name):
         return None
     for notes, depth in ((True, _DEPTH), (False, _DEPTH), (False, 1)):
-        parameters = _object(spec.parameters, spec.parameters, notes, depth)
+        parameters = _object(spec.parameters, spec.parameters, notes, depth, [_PARTS])
         if parameters is None:
             return None
         made = replace(spec, description=_calm(spec.description, _DESCRIPTION), parameters=parameters)
@@ -56,7 +58,7 @@ def _calm(text: Any, most: int) -> str:
     return cut[: stop + 1] if stop > most // 3 else (cut.rpartition(" ")[0] or cut) + "…"
 
 
-def _object(schema: Any, root: Any, notes: bool, depth: int) -> dict[str, Any] | None:
+def _object(schema: Any, root: Any, notes: bool, depth: int, left: list[int]) -> dict[str, Any] | None:
     """An object's properties; None where one of their names could pass for something else."""
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     made: dict[str, Any] = {"type": "object", "properties": {}}
@@ -67,14 +69,14 @@ def _object(schema: Any, root: Any, notes: bool, depth: int) -> dict[str, Any] |
     for name in (name for name in properties if name in kept):
         if not isinstance(name, str) or len(name) > 64 or visible(name, lines=False) != name:
             return None
-        inner = _schema(properties[name], root, notes, depth)
+        inner = _schema(properties[name], root, notes, depth, left)
         if inner is None:
             return None
         made["properties"][name] = inner
     return made | ({"required": required} if required else {})
 
 
-def _schema(schema: Any, root: Any, notes: bool, depth: int) -> dict[str, Any] | None:
+def _schema(schema: Any, root: Any, notes: bool, depth: int, left: list[int]) -> dict[str, Any] | None:
     if isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str):
         schema = {**(found if isinstance(found := target(schema["$ref"], root), Mapping) else {}), **schema}
     if not isinstance(schema, Mapping):
@@ -86,14 +88,15 @@ def _schema(schema: Any, root: Any, notes: bool, depth: int) -> dict[str, Any] |
     if isinstance(choices, Sequence) and not isinstance(choices, str):
         made["enum"] = [_plain(choice) for choice in choices[:_CHOICES]] + (["…"] if len(choices) > _CHOICES else [])
     options = schema.get("anyOf") or schema.get("oneOf")
-    if depth <= 1:
+    left[0] -= 1
+    if depth <= 1 or left[0] < 0:
         return made
     if isinstance(options, Sequence) and not isinstance(options, str):
-        made["anyOf"] = [part for option in options[:5] if (part := _schema(option, root, notes, depth - 1)) is not None]
-    if "items" in schema and (items := _schema(schema["items"], root, notes, depth - 1)) is not None:
+        made["anyOf"] = [part for option in options[:5] if (part := _schema(option, root, notes, depth - 1, left)) is not None]
+    if "items" in schema and (items := _schema(schema["items"], root, notes, depth - 1, left)) is not None:
         made["items"] = items
     if isinstance(schema.get("properties"), Mapping):
-        inner = _object(schema, root, notes, depth - 1)
+        inner = _object(schema, root, notes, depth - 1, left)
         return None if inner is None else {**made, **inner}
     return made
 

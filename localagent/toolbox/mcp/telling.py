@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -83,19 +84,24 @@ def _tool(one: Definition) -> list[str]:
 
 
 def _words(schema: Any, where: str, depth: int = 0) -> Iterator[str]:
-    """Every text in a schema that is written for readers, with the place it stands at."""
+    """Every text in a schema that a model could read, with the place it stands at; names that are plain words stand as places alone."""
     if depth > _DEPTH:
         return
     for key, value in schema.items() if isinstance(schema, Mapping) else enumerate(schema):
         place = where if key in _STRUCTURE else f"{where}.{key}".lstrip(".")
+        if key == "properties" and isinstance(value, Mapping):
+            yield from (f"{where}: takes {name!r}".lstrip(": ") for name in value if depth or not _PLAIN_NAME.fullmatch(str(name)))
         if isinstance(value, Mapping | list):
             yield from _words(value, place, depth + 1)
-        elif isinstance(value, str) and key not in _PLAIN:
+        elif isinstance(value, str) and (key not in _PLAIN or not _PLAIN_VALUE.fullmatch(value)):
             yield f"{where if key == 'description' else place}: {' '.join(value.split())}"
 
 
 _STRUCTURE = ("properties", "items", "anyOf", "oneOf", "allOf")
-_PLAIN = ("type", "format", "$ref", "$schema", "$id", "pattern")
+_PLAIN = ("type", "format", "$ref", "$schema", "$id")
+_PLAIN_NAME = re.compile(r"[\w$.-]{1,40}", re.ASCII)
+# No sentence fits into these.
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_$.:/#-]{1,120}")
 
 
 def _names(one: Definition) -> list[str]:
