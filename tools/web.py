@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import email.message
 import gzip
+import http.client
 import json
 import os
 import re
+import unicodedata
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,14 +25,22 @@ _SECONDS = 30.0
 _PAGE_BYTES = 5_000_000
 _FILE_BYTES = 100_000_000
 _TEXT_CHARS = 400_000
-_LEAPS = 5
 _FOUND = 8
+_NAME_BYTES = 200
 _SAID = 300
 _AGENT = "Mozilla/5.0 (compatible; localagent; a person asked for this page)"
+# Of a style without its spaces: what is not drawn, has no size, lies far beside the page or is as clear as glass.
+_NONE = r"0*\.?0*(?:px|r?em|pt|%|vh|vw)?(?:[;!]|$)"
 _UNSEEN = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|opacity\s*:\s*0(?![.\d]*[1-9])",
+    rf"display:none|visibility:(?:hidden|collapse)|content-visibility:hidden|(?:^|;)(?:opacity|font-size):{_NONE}"
+    r"|(?:^|;)(?:left|right|top|bottom|text-indent|margin(?:-left|-top)?):-\d{4,}|translate\w*\((?:[^)]*,)?-\d{4,}|scale\w*\(0*\.?0*[,)]"
+    r"|(?:^|;)color:(?:transparent|rgba\([\d.]+,[\d.]+,[\d.]+,0*\.?0*\))|(?:^|;)clip:rect\(|clip-path:(?:inset\((?:50|100)%|circle\(0)",
     re.IGNORECASE,
 )
+_SMALL = re.compile(rf"(?:^|;)(?:max-)?(?:width|height):{_NONE}", re.IGNORECASE)
+_STYLE_NOISE = re.compile(r"/\*.*?\*/|\s+", re.DOTALL)
+_HOST = re.compile(r"[a-z0-9_.-]{1,253}")
+_DRAWN_AS_NOTHING = frozenset(("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"))
 _NOISE = (
     "script",
     "style",
@@ -44,6 +54,13 @@ _NOISE = (
     "footer",
     "aside",
     "head",
+    "datalist",
+    "canvas",
+    "audio",
+    "video",
+    "object",
+    "noframes",
+    "noembed",
 )
 _BLANKS = re.compile(r"\n{3,}")
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
@@ -82,9 +99,9 @@ def download_file(url: str, path: Path) -> Result:
     address = _address(url)
     target = Path(path)
     if target.is_dir() or str(path).endswith(("/", os.sep)):
-        name = Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).name
-        if not name:
-            raise ToolError("The address names no file; give the path a name.")
+        name = _drawn(Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).name).strip()
+        if not name or len(name.encode("utf-8", "replace")) > _NAME_BYTES:
+            raise ToolError("The address names no file that could be one here; give the path a name.")
         target = target / name
     if target.exists():
         raise ToolError(f"{target} is there already; choose another name.")
@@ -140,7 +157,7 @@ class _Answer:
     def text(self) -> str:
         named = self.charset or (m[1].decode() if (m := _CHARSET.search(self.body[:4096])) else "")
         for charset in filter(None, ("utf-8-sig" if self.body.startswith(b"\xef\xbb\xbf") else "", named, "utf-8")):
-            with contextlib.suppress(LookupError, UnicodeDecodeError):
+            with contextlib.suppress(LookupError, UnicodeError):
                 return self.body.decode(charset)
         return self.body.decode("cp1252" if not named else "utf-8", "replace")
 
@@ -184,6 +201,9 @@ def _address(text: str) -> str:
             host = idna.encode(host, uts46=True).decode()
         except idna.IDNAError:
             raise ToolError(f"{host[:100]!r} is no name of a host.") from None
+    # What stands for letters (%65) would be another host for whoever connects than for whoever was asked.
+    if not _HOST.fullmatch(host):
+        raise ToolError(f"{host[:100]!r} is no name of a host.")
     place = host if port is None else f"{host}:{port}"
     path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
@@ -205,8 +225,8 @@ def _get(address: str, most: int, *, plain: bool = True, accept: str = "text/htm
             url = reply.geturl()
     except urllib.error.HTTPError as error:
         raise ToolError(f"{address} answered {error.code} {error.reason}.{_advice(error)}") from None
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        told = getattr(error, "reason", error)
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        told = getattr(error, "reason", "") or f"{type(error).__name__}: {error}"[:_SAID]
         raise ToolError(f"{host} could not be reached: {told}.") from None
     cut, body = len(body) > most, body[:most]
     if head.get("Content-Encoding", "").strip().lower() == "gzip":
@@ -255,13 +275,17 @@ def _unpacked(body: bytes, most: int) -> tuple[bytes, bool]:
 
 def _page(html: str) -> str:
     """The visible words of a page, with headings, lists, tables and links."""
-    from bs4 import BeautifulSoup, Comment
+    from bs4 import BeautifulSoup
+    from bs4.element import PreformattedString
     from markdownify import MarkdownConverter
 
     soup = BeautifulSoup(html, "html.parser")
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
-        comment.extract()
+    # Comments, and what a browser takes for one.
+    for unseen in soup.find_all(string=lambda text: isinstance(text, PreformattedString)):
+        unseen.extract()
+    for link in soup.find_all(title=True):
+        del link["title"]
     for one in soup.find_all(_hidden):
         if not one.decomposed:
             one.decompose()
@@ -284,19 +308,28 @@ def _page(html: str) -> str:
         ).convert_soup(body)
     except RecursionError:
         text = body.get_text("\n")
-    lines = (line.rstrip() for line in text.splitlines())
+    lines = (line.rstrip() for line in _drawn(text).splitlines())
     told = _BLANKS.sub("\n\n", "\n".join(lines)).strip()
+    title = _drawn(title)
     return told if not title or title in told[:300] else f"{title}\n\n{told}"
+
+
+def _drawn(text: str) -> str:
+    """Without the characters that nobody sees."""
+    joiners = "\u200c\u200d"
+    return "".join(c for c in text if c in "\n\t" or c in joiners or unicodedata.category(c) not in _DRAWN_AS_NOTHING)
 
 
 def _hidden(one: Any) -> bool:
     """What a reader of the page would not see, or what is around its text on every page of the site."""
-    style = one.attrs.get("style") or ""
+    style = _STYLE_NOISE.sub("", str(one.attrs.get("style") or ""))
     return (
         one.name in _NOISE
+        or (one.name == "dialog" and "open" not in one.attrs)
         or "hidden" in one.attrs
         or one.attrs.get("aria-hidden") == "true"
-        or (isinstance(style, str) and _UNSEEN.search(style) is not None)
+        or _UNSEEN.search(style) is not None
+        or ("overflow:hidden" in style.lower() and _SMALL.search(style) is not None)
     )
 
 
