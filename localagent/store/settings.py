@@ -130,7 +130,7 @@ def _search(value: Any) -> str:
     address = _url("https", "http")(value)
     if address.count("{query}") != 1 or "{" in address.replace("{query}", ""):
         raise ValueError("must hold {query} once, where the words to search for go")
-    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/.*", address):
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}|:65[0-4][0-9]{2})?/.*", address):
         raise ValueError("must name its host plainly, such as https://search.example.org/search?q={query}&format=json")
     return address
 

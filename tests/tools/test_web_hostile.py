@@ -32,9 +32,9 @@ def web() -> ModuleType:
             f"<p style='{style}'>ORDER</p>"
             for style in (
                 *("DISPLAY : /**/ none", "visibility:collapse", "opacity:.0", "font-size:0.0px", "color: transparent"),
-                *("text-indent:-9999px", "position:absolute;left:-9999px", "width:0;height:0;overflow:hidden", "max-height: 0px; overflow: hidden"),
-                *("clip: rect(0,0,0,0)", "clip-path:inset(100%)", "transform:scale(0)", "transform:translateX(-9999px)"),
-                *("color:rgba(0, 0, 0, 0)", "content-visibility:hidden"),
+                *("text-indent:-9999px", "position:absolute;left:-9999px", "width:0;height:0;overflow:hidden"),
+                *("max-height: 0px; overflow: hidden", "clip: rect(0,0,0,0)", "clip-path:inset(100%)", "transform:scale(0)"),
+                *("transform:translateX(-9999px)", "color:rgba(0, 0, 0, 0)", "content-visibility:hidden"),
             )
         ),
     ],

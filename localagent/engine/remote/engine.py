@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from ...errors import EngineError
 from ...events import EngineProgress, MessageDone
@@ -17,6 +19,9 @@ from . import form, keys
 from .form import Memory
 from .reading import Reading
 from .wire import Wire, _Final
+
+_QUIET_S = 900.0
+"""How long an endpoint may show signs of life, and nothing of an answer."""
 
 
 class RemoteEngine:
@@ -43,22 +48,34 @@ class RemoteEngine:
         sampling = options.sampling or (thinking and self._entry.thinking_sampling) or self._entry.sampling
         body = form.body(messages, known, replace(options, thinking=thinking), self._remote, sampling, self._memory)
         reading = Reading(frozenset(spec.name for spec in known))
-        begun = time.monotonic()
+        begun = heard = time.monotonic()
         first = 0.0
         try:
             async with aclosing(self._wire.events(body)) as events:
-                async for event in events:
+                while not reading.full and (event := await self._next(events, heard)) is not None:
                     if isinstance(event, EngineProgress):
                         yield event
+                        heard = time.monotonic()
                         continue
                     first = first or time.monotonic() - begun
+                    size = reading.size
                     for delta in reading.feed(event):
                         yield delta
+                    heard = time.monotonic() if reading.size > size else heard
         except _Final as refused:
             raise refused.error from None
         for delta in reading.finish():
             yield delta
         yield self._done(reading, Timings(0.0, first * 1000, (time.monotonic() - begun - first) * 1000), tools=bool(known))
+
+    async def _next(self, events: AsyncGenerator[Any], heard: float) -> Any:
+        """The next event, None behind the last. Raises EngineError where nothing of an answer has come for long."""
+        try:
+            async with asyncio.timeout(heard + _QUIET_S - time.monotonic()):
+                return await anext(events, None)
+        except TimeoutError:
+            told = f"{self.model} sent nothing of an answer for {_QUIET_S:g} seconds."
+            raise EngineError(told, "Try again, or use another model.") from None
 
     def _done(self, reading: Reading, timings: Timings, *, tools: bool) -> MessageDone:
         calls, repairs, cut = reading.calls()

@@ -51,4 +51,5 @@ def leaves(entry: Entry) -> str:
     if entry.remote is None or is_here(entry.remote):
         return ""
     host = urlsplit(entry.remote.base_url).netloc
-    return f"{entry.id} is at {host}: what you write, and what tools show the model, is sent there (secrets are left out)."
+    clear = "" if entry.remote.base_url.startswith("https://") else " It goes in the clear, the key too: others in the network can read it."
+    return f"{entry.id} is at {host}: what you write, and what tools show the model, is sent there (secrets are left out).{clear}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +15,10 @@ from .form import Said, mapping
 _OPEN, _CLOSE = "<think>", "</think>"
 _THOUGHTS = ("reasoning_content", "reasoning")
 _STOPS: Mapping[str, Literal["end", "stop", "length"]] = {"stop": "end", "tool_calls": "end", "function_call": "end", "length": "length"}
-_MOST_CALLS = 64
+_MOST_CALLS, _MOST_DETAILS = 64, 2000
+_MOST = 2 << 20
+"""Characters of an answer, far beyond what any model says: an endpoint need not hold to `max_tokens`."""
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class Reading:
     usage: Usage = Usage()
     stop: Literal["end", "stop", "length"] | None = None
     model: str = ""
+    size: int = 0
     _calls: dict[int, _Call] = field(default_factory=dict)
     _details: list[Any] = field(default_factory=list)
     _held: str = ""
@@ -49,6 +54,13 @@ class Reading:
             if isinstance(reason := choice.get("finish_reason"), str):
                 self.stop = _STOPS.get(reason, "end")
             yield from self._delta(mapping(choice.get("delta") or choice.get("message")))
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is taken: the answer counts as cut."""
+        if self.size > _MOST:
+            self.stop = "length"
+        return self.size > _MOST
 
     def finish(self) -> Iterator[TextDelta | ThinkingDelta]:
         """What was held back because it might have been the beginning of a mark."""
@@ -79,20 +91,27 @@ class Reading:
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[TextDelta | ThinkingDelta]:
         details = delta.get("reasoning_details")
-        if isinstance(details, list):
-            self._details = _joined([*self._details, *details])
+        if isinstance(details, list) and len(self._details) < _MOST_DETAILS:
+            self._details[-1:] = _joined([*self._details[-1:], *details])
+            self.size += len(str(details))
         thought = next((value for name in _THOUGHTS if isinstance(value := delta.get(name), str) and value), "")
         if thought:
+            thought = self._taken(thought)
             self.thinking += thought
             yield ThinkingDelta(thought)
         content = delta.get("content")
         if isinstance(content, list):
             content = "".join(str(mapping(part).get("text", "")) for part in content)
         if isinstance(content, str) and content:
-            yield from self._words(content)
+            yield from self._words(self._taken(content))
         calls = delta.get("tool_calls")
         for at, call in enumerate(calls) if isinstance(calls, list) else ():
             self._call(at, mapping(call))
+
+    def _taken(self, text: str) -> str:
+        """Counted, and without halves of characters, which nobody can write down."""
+        self.size += len(text)
+        return _HALF.sub("\ufffd", text)
 
     def _words(self, content: str) -> Iterator[TextDelta | ThinkingDelta]:
         """Thoughts that come between marks in the text are told from it."""
@@ -141,13 +160,13 @@ class Reading:
             return
         there = self._calls.setdefault(index, _Call())
         if isinstance(name, str) and name and there.name != name:
-            there.name += name
+            there.name += self._taken(name)
         if isinstance(arguments, str):
-            there.arguments += arguments
+            there.arguments += self._taken(arguments)
         elif isinstance(arguments, Mapping):
             import json
 
-            there.arguments = json.dumps(arguments, ensure_ascii=False, default=str)
+            there.arguments = self._taken(json.dumps(arguments, ensure_ascii=False, default=str))
 
     def _used(self, usage: Mapping[str, Any]) -> None:
         if not usage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -14,6 +15,7 @@ from ...events import EngineProgress
 from ...store.certificates import certificates
 from ..entry import Remote
 from .form import mapping
+from .keys import is_here
 
 if TYPE_CHECKING:
     import httpx2
@@ -23,7 +25,7 @@ _TRIES = 4
 _WAIT_S, _MOST_WAIT_S = 1.0, 60.0
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _ANSWER_BYTES = 16 << 20
-_SAID = 400
+_SAID, _LOOKED = 400, 20_000
 _TOO_LONG = ("context length", "context_length", "maximum context", "too many tokens", "exceed", "too long", "n_ctx")
 
 
@@ -51,7 +53,7 @@ class Wire:
                     raise trouble.error from None
                 yield EngineProgress("queued", 0.0, 1)
                 await asyncio.sleep(trouble.wait or min(_WAIT_S * 2 ** (_TRIES - 1 - left) * random.uniform(0.8, 1.2), _MOST_WAIT_S))
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise self._broken(error) from None
 
     async def models(self) -> list[str]:
@@ -59,14 +61,15 @@ class Wire:
         import httpx2
 
         try:
-            reply = await self._open().get(f"{self._remote.base_url}/models", headers=self._headers())
-        except httpx2.HTTPError as error:
+            async with self._open().stream("GET", f"{self._remote.base_url}/models", headers=self._headers()) as reply:
+                data = await _some(reply)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._broken(error) from None
         if reply.status_code != 200:
-            raise self._refused(reply.status_code, reply.content, {}).error
+            raise self._refused(reply.status_code, data, {}).error
         try:
-            listed = mapping(json.loads(reply.content)).get("data")
-        except ValueError:
+            listed = mapping(json.loads(data)).get("data")
+        except (ValueError, RecursionError):
             listed = None
         return [str(mapping(one).get("id", "")) for one in listed] if isinstance(listed, list) else []
 
@@ -81,7 +84,9 @@ class Wire:
         import httpx2
 
         address = f"{self._remote.base_url}/chat/completions"
-        async with self._open().stream("POST", address, json=dict(body), headers=self._headers()) as reply:
+        # In ASCII: half a character, as models can make them, has no other form.
+        data, headers = json.dumps(dict(body)).encode(), {**self._headers(), "Content-Type": "application/json"}
+        async with self._open().stream("POST", address, content=data, headers=headers) as reply:
             if reply.status_code != 200:
                 raise self._refused(reply.status_code, await _some(reply), reply.headers)
             if "event-stream" not in reply.headers.get("content-type", ""):
@@ -92,14 +97,15 @@ class Wire:
                     return
                 made = self._object(event.data.encode())
                 if trouble := made.get("error"):
-                    raise _Passing(EngineError(f"{self._host} broke off: {_said(trouble)}", "Run it again."))
+                    raise _Passing(EngineError(f"{self._host} broke off: {self._said(trouble)}", "Run it again."))
                 yield made
 
     def _object(self, data: bytes) -> dict[str, Any]:
         try:
             made = json.loads(data)
         except (ValueError, RecursionError):
-            raise EngineError(f"{self._host} answered what is no JSON: {data[:80]!r}.", "Is it an OpenAI-compatible endpoint?") from None
+            told = f"{self._host} answered what is no JSON: {self._without_key(data[:_LOOKED].decode('utf-8', 'replace'))[:80]!r}."
+            raise EngineError(told, "Is it an OpenAI-compatible endpoint?") from None
         return made if isinstance(made, dict) else {}
 
     def _open(self) -> httpx2.AsyncClient:
@@ -108,11 +114,23 @@ class Wire:
         if self._client is None:
             timeout = httpx2.Timeout(_SILENCE_S, connect=_CONNECT_S)
             # A redirect would take the key and the conversation elsewhere.
-            self._client = httpx2.AsyncClient(timeout=timeout, verify=certificates(), follow_redirects=False)
+            # And a proxy of the environment would take what is asked of this machine off it.
+            away = not is_here(self._remote)
+            self._client = httpx2.AsyncClient(timeout=timeout, verify=certificates(), follow_redirects=False, trust_env=away)
         return self._client
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
+    def _said(self, told: Any) -> str:
+        """The endpoint's own words, in one line, without the key."""
+        while isinstance(told, Mapping):
+            told = told.get("error") or told.get("message") or told.get("detail") or ""
+        text = self._without_key(str(told)[:_LOOKED])
+        return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_SAID].rstrip(".")
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "…") if self._key else text
 
     @property
     def _host(self) -> str:
@@ -121,7 +139,7 @@ class Wire:
         return urlsplit(self._remote.base_url).netloc
 
     def _refused(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Passing | _Final:
-        said = _said(_json(body)).replace(self._key, "…") if self._key else _said(_json(body))
+        said = self._said(_json(body))
         told = f"{self._host} refuses ({status}){f': {said}' if said else ''}."
         if status in (401, 403):
             how = f"`localagent model key {self._remote.provider or 'PROVIDER'}` sets the key."
@@ -175,19 +193,12 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        return body[:_SAID].decode("utf-8", "replace")
-
-
-def _said(told: Any) -> str:
-    """The endpoint's own words, in one line."""
-    while isinstance(told, Mapping):
-        told = told.get("error") or told.get("message") or told.get("detail") or ""
-    text = " ".join("".join(char if char.isprintable() else " " for char in str(told)).split())
-    return text[:_SAID].rstrip(".")
+        return body[:_LOOKED].decode("utf-8", "replace")
 
 
 def _wait(text: str) -> float:
     try:
-        return min(max(float(text), 0.0), _MOST_WAIT_S)
+        wait = float(text)
     except ValueError:
         return 0.0
+    return min(max(wait, 0.0), _MOST_WAIT_S) if math.isfinite(wait) else 0.0
