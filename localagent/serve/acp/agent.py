@@ -57,13 +57,17 @@ class House(Protocol):
 
 @dataclass(slots=True)
 class _Live:
-    """A session that is open here. `turn` is the prompt that runs, `cancelled` that the editor has broken it off."""
+    """A session that is open here. `turn` is the prompt that runs, `cancelled` that the editor has broken it off.
+
+    `cancels` counts how often it has: a prompt that waited then is broken off too.
+    """
 
     session: Session
     folder: str
     one: asyncio.Lock = field(default_factory=asyncio.Lock)
     turn: asyncio.Task[TurnEnded | None] | None = None
     cancelled: bool = False
+    cancels: int = 0
 
 
 class EditorAgent:
@@ -117,7 +121,10 @@ class EditorAgent:
 
     async def prompt(self, session_id: str, prompt: Sequence[Any], **_: Any) -> PromptResponse:
         live = self._found(session_id)
+        before = live.cancels
         async with live.one:
+            if live.cancels != before:
+                return PromptResponse(stop_reason="cancelled")
             live.cancelled = False
             text, attached = prompts.read(prompt)
             live.turn = asyncio.ensure_future(self._turn(live, text, attached))
@@ -130,7 +137,7 @@ class EditorAgent:
                 ended = None
             finally:
                 live.turn = None
-        if ended is None:
+        if ended is None or ended.status == "cancelled":
             return PromptResponse(stop_reason="cancelled" if live.cancelled else "end_turn")
         if ended.status == "failed":
             raise RequestError(-32603, ended.error.message if ended.error else "The turn failed.")
@@ -138,6 +145,8 @@ class EditorAgent:
 
     async def cancel(self, session_id: str, **_: Any) -> None:
         live = self._live.get(session_id)
+        if live is not None:
+            live.cancels += 1
         if live is not None and live.turn is not None:
             live.cancelled = True
             live.turn.cancel()

@@ -35,9 +35,23 @@ def host(url: str) -> str:
 
 
 def is_loopback(name: str) -> bool:
+    """Whether what is told to this name stays on this machine for sure."""
     if name == "localhost":
         return True
     try:
         return ip_address(name.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def may_be_here(name: str) -> bool:
+    """Whether this machine could be meant, in any of its spellings."""
+    name = name.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        found = ip_address(name.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.is_loopback or found.is_unspecified

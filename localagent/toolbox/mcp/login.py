@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +18,7 @@ from ...store import credentials
 from .addresses import checked, is_loopback
 
 TOKENS, CLIENT = "oauth-tokens", "oauth-client"
+_FOR = "localagent_url"
 WAIT_S = 300.0
 _LINE_BYTES = 16_384
 _PAGE = (
@@ -24,10 +27,10 @@ _PAGE = (
 
 
 class Kept:
-    """The SDK's token storage, in the credentials of the server."""
+    """The SDK's token storage, in the credentials of the server. Tokens are for the address that they were got for, and no other."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, url: str = "") -> None:
+        self._name, self._url = name, url
 
     async def get_tokens(self) -> OAuthToken | None:
         return await self._load(TOKENS, OAuthToken)
@@ -35,7 +38,8 @@ class Kept:
     async def set_tokens(self, tokens: OAuthToken) -> None:
         for secret in (tokens.access_token, tokens.refresh_token):
             credentials.note(secret or "")
-        await asyncio.to_thread(credentials.store, self._name, TOKENS, tokens.model_dump_json(exclude_none=True))
+        kept = {**tokens.model_dump(mode="json", exclude_none=True), _FOR: self._url}
+        await asyncio.to_thread(credentials.store, self._name, TOKENS, json.dumps(kept))
 
     async def get_client_info(self) -> OAuthClientInformationFull | None:
         return await self._load(CLIENT, OAuthClientInformationFull)
@@ -50,11 +54,12 @@ class Kept:
             return None
         try:
             found = kind.model_validate_json(text)
+            meant = json.loads(text).get(_FOR, self._url)
         except ValueError:
             return None
         for name in ("access_token", "refresh_token", "client_secret"):
             credentials.note(getattr(found, name, None) or "")
-        return found
+        return found if meant == self._url else None
 
 
 def auth(name: str, url: str, *, redirect: str = "http://127.0.0.1:1/", ask: Any = None, answer: Any = None) -> OAuthClientProvider:
@@ -65,7 +70,7 @@ def auth(name: str, url: str, *, redirect: str = "http://127.0.0.1:1/", ask: Any
         grant_types=["authorization_code", "refresh_token"],
         token_endpoint_auth_method="none",
     )
-    return OAuthClientProvider(url, metadata, Kept(name), ask or _nobody, answer or _nobody)
+    return OAuthClientProvider(url, metadata, Kept(name, url), ask or _nobody, answer or _nobody)
 
 
 async def _nobody(*_: Any) -> Any:
@@ -87,6 +92,7 @@ class Loopback:
         self._show = show
         self._server: asyncio.Server | None = None
         self._got: asyncio.Future[AuthorizationCodeResult] = asyncio.get_running_loop().create_future()
+        self._state = ""
         self.redirect = ""
 
     async def __aenter__(self) -> Loopback:
@@ -102,6 +108,7 @@ class Loopback:
     async def ask(self, url: str) -> None:
         """Show the address to sign in at; it is the server's word, so it is no more than an address of the web."""
         checked(url)
+        self._state = parse_qs(urlsplit(url).query).get("state", [""])[0]
         self._show(url)
 
     async def wait(self) -> AuthorizationCodeResult:
@@ -118,7 +125,10 @@ class Loopback:
             words = head.split(" ", 2)
             parts = urlsplit(words[1]) if len(words) == 3 and words[0] == "GET" else urlsplit("")
             given = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            known = parts.path == "/callback" and ("code" in given or "error" in given)
+            # Any page in the browser can ask here; whoever does not know the state of this sign-in ends nothing.
+            told = "code" in given or "state" in given
+            ours = not told or hmac.compare_digest(given.get("state", "").encode(), self._state.encode())
+            known = parts.path == "/callback" and ("code" in given or "error" in given) and ours
             status, page = ("200 OK", _PAGE) if known else ("404 Not Found", "")
             body = page.encode()
             fields = f"Content-Type: text/html\r\nContent-Length: {len(body)}\r\nConnection: close"

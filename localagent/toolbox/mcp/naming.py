@@ -11,6 +11,8 @@ RESERVED = frozenset(
     "run save_attachment schedule search_text search_web send_message start_command tool_search trash watch_command write_file".split()
 )
 """What our own tools are called, those too that are not always there: no server's tool may come to stand for one."""
+_SKILL = "skill_"
+"""How the tools begin that show skills, those too that are yet to come."""
 _LONGEST = 64
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -22,14 +24,20 @@ def names(server: str, tools: Iterable[str], kept: Mapping[str, str], owners: Ma
     """
     made: dict[str, str] = {}
     used: set[str] = set()
+    like = {_spelt(one) for one in ours}
     for tool in tools:
         name = kept.get(tool, "")
-        if not name or name in ours or name in used:
-            free = (one for one in _candidates(server, tool) if one not in ours and one not in used)
+        if not name or _spelt(name) in like or name.startswith(_SKILL) or name in used:
+            free = (one for one in _candidates(server, tool) if _spelt(one) not in like and one not in used and not one.startswith(_SKILL))
             name = next(one for one in free if owners.get(one, server) == server)
         made[tool] = name
         used.add(name)
     return made
+
+
+def _spelt(name: str) -> str:
+    """The same for names that a model, or a person, takes for one: Read-File is read_file."""
+    return re.sub("[_-]+", "_", name.lower()).strip("_")
 
 
 def _candidates(server: str, tool: str) -> Iterable[str]:
@@ -37,7 +45,7 @@ def _candidates(server: str, tool: str) -> Iterable[str]:
     if plain and not plain[0].isdigit():
         yield plain[:_LONGEST]
     longer = f"{_FOREIGN.sub('_', server)}_{plain}"
-    longer = longer if not longer[0].isdigit() else f"mcp_{longer}"
+    longer = longer if not longer[0].isdigit() and not longer.startswith(_SKILL) else f"mcp_{longer}"
     if len(longer) <= _LONGEST:
         yield longer
     number = 0

@@ -6,7 +6,7 @@ this machine, what a sign-in asks included.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from ...errors import ConfigError
 from ...store.certificates import certificates
-from .addresses import checked, is_loopback
+from .addresses import checked, is_loopback, may_be_here
 
 _CONNECT_S, _READ_S = 15.0, 300.0
 _ANSWER_BYTES = 16 << 20
@@ -26,7 +26,7 @@ async def reached(url: str, headers: Mapping[str, str], auth: httpx2.Auth | None
     """The streams of the server at this address. Raises ConfigError for an address that would carry secrets in the clear."""
     address = checked(url)
     timeout = httpx2.Timeout(_CONNECT_S, read=_READ_S)
-    hooks: dict[str, list[Any]] = {"request": [_not_in_the_clear], "response": [_bounded]}
+    hooks: dict[str, list[Any]] = {"request": [_only_outside(address)], "response": [_bounded]}
     async with (
         httpx2.AsyncClient(headers=dict(headers), auth=auth, timeout=timeout, verify=certificates(), event_hooks=hooks) as client,
         streamable_http_client(address, http_client=client) as streams,
@@ -34,9 +34,18 @@ async def reached(url: str, headers: Mapping[str, str], auth: httpx2.Auth | None
         yield streams
 
 
-async def _not_in_the_clear(request: httpx2.Request) -> None:
-    if request.url.scheme != "https" and not is_loopback(request.url.host):
-        raise ConfigError(f"{request.url.host} would be asked in the clear, so it is not asked.", "It has to offer https://.")
+def _only_outside(address: str) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """What each request has to be: a server elsewhere names the places of a sign-in, and this machine is none of them."""
+    here = is_loopback(httpx2.URL(address).host)
+
+    async def look(request: httpx2.Request) -> None:
+        if not here and may_be_here(request.url.host):
+            told = "The MCP server would have this machine itself be asked, so it is not."
+            raise ConfigError(told, "Its sign-in has to be elsewhere.")
+        if request.url.scheme != "https" and not is_loopback(request.url.host):
+            raise ConfigError(f"{request.url.host} would be asked in the clear, so it is not asked.", "It has to offer https://.")
+
+    return look
 
 
 async def _bounded(response: httpx2.Response) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
+import httpx2
 import pytest
+from mcp.shared.auth import OAuthToken
 
 from localagent.agent import brief
+from localagent.errors import ConfigError
 from localagent.store.mcp_known import Definition, Manifest
-from localagent.toolbox.mcp import shaping, telling
+from localagent.toolbox.mcp import login, naming, remote, shaping, telling
 from localagent.values import ToolSpec
 
 SLOW = ("^(a|a)*$", "^(a?a?)*$", "a*a*a*a*a*a*b", "^((a|b|ab))*c$", "^(a|aa){1,90}$", "a?" * 40 + "a" * 40, r"(a+)\1$", "a*a*b")
@@ -66,3 +70,40 @@ def test_what_the_model_could_read_of_a_schema_is_shown_to_the_person() -> None:
         assert order in "\n".join(telling.offered(Manifest("i", (one,))))
     plain = {"type": "object", "properties": {"a": {"type": "string", "format": "date-time", "$ref": "#/$defs/a_1"}}}
     assert telling.offered(Manifest("i", (Definition("adds", "Adds.", plain),))) == ["adds(a)", "    Adds."]
+
+
+# ------------------------------------------------------------ names
+
+
+def test_no_tool_takes_a_name_that_is_read_as_one_of_ours() -> None:
+    for tool in ("Read_File", "read-file", "READ__FILE", "run_", "RUN", "skill_deploy"):
+        named = naming.names("s", [tool], {}, {}, {"read_file", "run"})[tool]
+        assert named.startswith(("s_", "mcp_s_")), named
+        assert naming.names("s", [tool], {tool: tool}, {tool: "s"}, {"read_file", "run"})[tool] != tool
+    assert naming.names("skill", ["deploy"], {}, {}, {"deploy"})["deploy"] == "mcp_skill_deploy"
+    assert naming.names("s", ["run_tests"], {}, {}, {"run"}) == {"run_tests": "run_tests"}
+
+
+# ------------------------------------------------------------ over HTTP
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:8080/", "https://localhost/", "https://[::1]/", "https://a.localhost./", "https://0.0.0.0/",
+                                   "https://[::ffff:127.0.0.1]/", "http://example.net/"])  # fmt: skip
+def test_a_server_elsewhere_has_nothing_on_this_machine_asked(place: str) -> None:
+    async def ask(server: str) -> None:
+        await remote._only_outside(server)(httpx2.Request("GET", place))
+
+    with pytest.raises(ConfigError):
+        asyncio.run(ask("https://example.org/mcp"))
+    if place.startswith("http://127"):
+        asyncio.run(ask("http://localhost:9/mcp"))
+
+
+def test_tokens_go_to_the_address_that_they_are_for() -> None:
+    async def work() -> None:
+        await login.Kept("mcp:a", "https://a.example/mcp").set_tokens(OAuthToken(access_token="for-a-alone"))
+        kept = await login.Kept("mcp:a", "https://a.example/mcp").get_tokens()
+        assert kept is not None and kept.access_token == "for-a-alone"
+        assert await login.Kept("mcp:a", "https://evil.example/mcp").get_tokens() is None
+
+    asyncio.run(work())

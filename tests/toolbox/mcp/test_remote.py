@@ -131,7 +131,7 @@ def test_signing_in_from_beginning_to_end(tmp_path: Path, monkeypatch: pytest.Mo
     async def browser(url: str) -> None:
         """What the person's browser does: ask, and follow to the loopback; before it, somebody else who guesses."""
         at = urllib.parse.urlsplit(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))["redirect_uri"])
-        for path in ("/favicon.ico", "/callback"):
+        for path in ("/favicon.ico", "/callback", "/callback?code=mine", "/callback?code=mine&state=guessed", "/callback?error=x&state=y"):
             assert "404" in await _get(f"http://{at.netloc}{path}")
         head = await _get(url)
         assert "200" in await _get(next(line for line in head.split("\r\n") if line.startswith("Location: ")).removeprefix("Location: "))
