@@ -61,6 +61,11 @@ def parse(data: bytes, folder: str) -> Skill:
     except _Wrong as error:
         return Skill(problems=(*problems, str(error)))
     lines = {key: line for key, (_, line) in given.items()}
+    # YAML's own escapes write what the bytes do not hold.
+    for key, value in values.items():
+        texts = (value,) if isinstance(value, str) else (*value, *value.values())
+        found = [told for one in texts for _, told in _hidden(one)]
+        problems += [f"{lines[key]}: it holds {told}, written as an escape. Remove it." for told in found[:1]] if not problems else []
     problems += _problems(values, lines, folder, body)
     hints = [f"{lines[key]}: {key!r} is not a key of the form, and is left out." for key in given if key not in _KEYS]
     description = " ".join(str(values.get("description", "")).split())

@@ -82,6 +82,8 @@ HEAD = "---\nname: a\ndescription: d\n"
         ("---\n" + "#" * 20_000 + "\nname: a\ndescription: d\n---\nx", "longer than 16 KiB"),
         (HEAD + "---\nharmless\x1b[2J", "5: it holds the hidden character U+001B"),
         (HEAD + "---\nab\u202ecd", "U+202E"),
+        (HEAD + 'license: "MIT\\x1b[8m"\n---\nab', "the hidden character U+001B, written as an escape"),
+        (HEAD + 'metadata: {"a": "b\\U000E0041"}\n---\nab', "U+E0041, written as an escape"),
         (HEAD + "---\nab\U000e0041cd", "U+E0041"),
         ("---\nname: a\ndescription: d\x00\n---\nx", "U+0000"),
         (HEAD + "---\n" + "x" * 300_000, "larger than 256 KiB"),

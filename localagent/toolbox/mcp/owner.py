@@ -331,7 +331,7 @@ def _definition(tool: types.Tool) -> Definition:
 def _telling(progress: Progress) -> Any:
     async def told(done: float, total: float | None, message: str | None) -> None:
         share = f"{done:g}/{total:g}" if total else f"{done:g}"
-        progress(f"{share} {message}".rstrip() if message else share)
+        progress(f"{share} {' '.join(message[:_TOLD].split())}".rstrip() if message else share)
 
     return told
 

@@ -13,7 +13,7 @@ from mcp.shared.auth import OAuthToken
 from localagent.agent import brief
 from localagent.errors import ConfigError
 from localagent.store.mcp_known import Definition, Manifest
-from localagent.toolbox.mcp import login, naming, remote, shaping, telling
+from localagent.toolbox.mcp import login, naming, owner, remote, shaping, telling
 from localagent.values import ToolSpec
 
 SLOW = ("^(a|a)*$", "^(a?a?)*$", "a*a*a*a*a*a*b", "^((a|b|ab))*c$", "^(a|aa){1,90}$", "a?" * 40 + "a" * 40, r"(a+)\1$", "a*a*b")
@@ -107,3 +107,9 @@ def test_tokens_go_to_the_address_that_they_are_for() -> None:
         assert await login.Kept("mcp:a", "https://evil.example/mcp").get_tokens() is None
 
     asyncio.run(work())
+
+
+def test_a_word_on_progress_is_a_short_one() -> None:
+    told: list[str] = []
+    asyncio.run(owner._telling(told.append)(1.0, 2.0, "x\n[y]" * 100_000))
+    assert len(told[0]) < 1000 and "\n" not in told[0]
