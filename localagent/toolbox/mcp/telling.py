@@ -10,7 +10,7 @@ from typing import Any
 
 from ...store.mcp import Granted, Server
 from ...store.mcp_known import Definition, Known, Manifest, differences
-from . import holding
+from . import holding, preparing
 
 _DEPTH = 40
 
@@ -24,6 +24,9 @@ def what(server: Server) -> list[str]:
         lines = [f"started as: {' '.join(map(_word, (server.command, *server.args)))}"]
         lines += [f"  environment {name}={value}" for name, value in server.env.items()]
         lines += [f"  in: {server.cwd}"] if server.cwd else []
+        argv = (server.command, *server.args)
+        program = preparing.prepared(server.name, argv)[0]
+        lines += [f"  its package is installed: {program[0]}"] if program != argv else []
     if server.granted.folder:
         lines.append(f"only in: {server.granted.folder}")
     return [*lines, f"may: {may(server)}"]
@@ -80,21 +83,37 @@ def _tool(one: Definition) -> list[str]:
     head = f"{one.name}({', '.join(_names(one))})"
     body = [f"    {line}" for line in one.description.splitlines() if line.strip()]
     hints = [f"    it says of itself: {', '.join(f'{name} {value}' for name, value in one.hints.items())}"] if one.hints else []
-    return [head, *body, *hints, *(f"      {line}" for line in _words(one.schema, ""))]
+    return [head, *body, *hints, *(f"      {line}" for line in _words(one.schema, one.name))]
 
 
-def _words(schema: Any, where: str, depth: int = 0) -> Iterator[str]:
+def _words(schema: Any, tool: str) -> Iterator[str]:
     """Every text in a schema that a model could read, with the place it stands at; names that are plain words stand as places alone."""
+    for place, key, text in _texts(schema, ""):
+        squashed = _squashed(text)
+        names = (_squashed(place.rpartition(".")[2]), *(_squashed(tool) + end for end in ("", "arguments", "args", "input", "params")))
+        if not (key == "title" and squashed in names):
+            yield f"{place}: {' '.join(text.split())}"
+
+
+def _squashed(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))
+
+
+def _texts(schema: Any, where: str, depth: int = 0) -> Iterator[tuple[str, Any, str]]:
+    """(place, key, text)"""
     if depth > _DEPTH:
         return
+    listed = schema.get("properties") if isinstance(schema, Mapping) else None
     for key, value in schema.items() if isinstance(schema, Mapping) else enumerate(schema):
-        place = where if key in _STRUCTURE else f"{where}.{key}".lstrip(".")
+        place = where if key in _STRUCTURE or (key == "title" and isinstance(value, str)) else f"{where}.{key}".lstrip(".")
         if key == "properties" and isinstance(value, Mapping):
-            yield from (f"{where}: takes {name!r}".lstrip(": ") for name in value if depth or not _PLAIN_NAME.fullmatch(str(name)))
+            yield from ((where, key, f"takes {name!r}") for name in value if depth or not _PLAIN_NAME.fullmatch(str(name)))
+        if key == "required" and isinstance(value, list) and isinstance(listed, Mapping):
+            value = [one for one in value if one not in listed]
         if isinstance(value, Mapping | list):
-            yield from _words(value, place, depth + 1)
+            yield from _texts(value, place, depth + 1)
         elif isinstance(value, str) and (key not in _PLAIN or not _PLAIN_VALUE.fullmatch(value)):
-            yield f"{where if key == 'description' else place}: {' '.join(value.split())}"
+            yield where if key == "description" else place, key, value
 
 
 _STRUCTURE = ("properties", "items", "anyOf", "oneOf", "allOf")

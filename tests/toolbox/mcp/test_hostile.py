@@ -68,7 +68,11 @@ def test_what_the_model_could_read_of_a_schema_is_shown_to_the_person() -> None:
     for properties in places:
         one = Definition("adds", "Adds.", {"type": "object", "properties": properties})
         assert order in "\n".join(telling.offered(Manifest("i", (one,))))
-    plain = {"type": "object", "properties": {"a": {"type": "string", "format": "date-time", "$ref": "#/$defs/a_1"}}}
+        title = {"properties": {"a": {"title": order}, "title": {"description": order}}, "title": order}
+        assert "\n".join(telling.offered(Manifest("i", (Definition("adds", "Adds.", title),)))).count(order) == 3
+    # What frameworks write by themselves tells nobody anything.
+    one = {"type": "string", "format": "date-time", "$ref": "#/$defs/a_1", "title": "A"}
+    plain = {"type": "object", "properties": {"a": one}, "required": ["a"], "title": "addsArguments"}
     assert telling.offered(Manifest("i", (Definition("adds", "Adds.", plain),))) == ["adds(a)", "    Adds."]
 
 
