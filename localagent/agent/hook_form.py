@@ -61,7 +61,7 @@ def names_of(name: str, source: str = "") -> tuple[str, ...]:
     """The tool's name, and what other agents call one like it."""
     server = source.removeprefix("mcp:") if source.startswith("mcp:") else ""
     # Our name may begin with the server's because its own does, or because it was taken: a gate for either has to hear of it.
-    own = dict.fromkeys((name.removeprefix(f"{server}_"), name)) if server else ()
+    own = dict.fromkeys((name, name.removeprefix(f"{server}_"))) if server else ()
     return (name, *_THEIRS.get(name, ()), *(f"mcp__{server}__{one}" for one in own))
 
 

@@ -29,6 +29,12 @@ _CONTINUED = 3
 """How often in one turn hooks may have the model go on though it wants to stop."""
 _DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "XAUTHORITY")
 _PROJECT = re.compile(r"\$\{?(?:CLAUDE|GEMINI|QWEN|LOCALAGENT)_PROJECT_DIR\b|\$\{?PWD\b")
+# They run what stands in files of the folder, which the agent may write, though no file is named.
+_RUNNERS = frozenset(
+    "make gmake just task rake npm npx pnpm pnpx yarn bun bunx deno pytest py.test tox nox invoke poetry hatch pdm uv pipenv cargo go "
+    "gradle gradlew mvn mvnw ant cmake ctest ninja meson bazel sbt mix composer bundle dotnet pre-commit lefthook husky eslint prettier "
+    "stylelint jest vitest mocha webpack rollup vite gulp grunt turbo nx".split()
+)
 _WORDS = re.compile(r"[^\s'\";|&()<>`=]+")
 
 
@@ -222,6 +228,8 @@ def held(hook: Hook, workspace: Path) -> bool:
         return True
     top = os.path.realpath(workspace)
     for word in _WORDS.findall(hook.command):
+        if os.path.basename(word) in _RUNNERS:
+            return True
         path = os.path.realpath(os.path.join(top, os.path.expanduser(word)))
         if path.startswith(top.rstrip(os.sep) + os.sep) and os.path.lexists(path):
             return True
@@ -232,4 +240,5 @@ def _environment(workspace: Path) -> dict[str, str]:
     """An allow-list of the user's: no key or token that stands in it for another program."""
     kept = {name: os.environ[name] for name in _DESKTOP if name in os.environ}
     places = dict.fromkeys(("CLAUDE_PROJECT_DIR", "QWEN_PROJECT_DIR", "LOCALAGENT_PROJECT_DIR"), str(workspace))
-    return launch.clean_env(kept | places)
+    # Else `python3 -c "import json"` would take a json.py of the folder for Python's own.
+    return launch.clean_env(kept | places | {"PYTHONSAFEPATH": "1"})
