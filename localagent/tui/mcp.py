@@ -9,6 +9,7 @@ from textual.content import Content
 
 from ..agent import shown
 from ..errors import LocalAgentError, UsageError
+from ..sandbox import launch
 from ..store import mcp as config
 from ..store import mcp_known
 from .trust import Looked
@@ -42,7 +43,8 @@ class Servers:
 
     async def _show(self, server: Server) -> None:
         known = await asyncio.to_thread(mcp_known.load, server.name)
-        window = Looked(t("The MCP server {name}", name=server.name), lines_of(server, known), keys_of(server, known))
+        held = (await asyncio.to_thread(launch.probe)).name != "none"
+        window = Looked(t("The MCP server {name}", name=server.name), lines_of(server, known, held), keys_of(server, known))
         self._app.push_screen(window, lambda key: self._app.run_worker(self._answered(server, known, key)) and None)
 
     async def _answered(self, server: Server, known: Known, key: str | None) -> None:
@@ -104,11 +106,14 @@ def row(server: Server) -> Row:
     return Row(server.name, server.name, " · ".join([state(server, known), *([tools] if count else []), granted]))
 
 
-def lines_of(server: Server, known: Known) -> list[Content]:
-    """Its facts, then what it offers; where it was confirmed before, what is different."""
+def lines_of(server: Server, known: Known, held: bool = True) -> list[Content]:
+    """Its facts, then what it offers; where it was confirmed before, what is different. `held`: there is a sandbox for it."""
     from ..toolbox.mcp import telling
 
-    lines = [state(server, known), *telling.what(server), ""]
+    lines = [state(server, known), *telling.what(server)]
+    if server.command and not held:
+        lines.append(t("There is no sandbox on this machine: it is started with all that you may do."))
+    lines.append("")
     if known.seen is None or known.seen.identity != server.identity:
         lines.append(t("What it offers is not known yet: s starts it."))
     else:

@@ -9,6 +9,7 @@ import pytest
 
 from localagent.store import mcp, mcp_known
 from localagent.store.mcp import Server
+from localagent.tui.mcp import lines_of
 from localagent.tui.trust import Looked
 from tests.toolbox.mcp.conftest import SCRIPT
 
@@ -45,3 +46,9 @@ def test_a_server_is_looked_at_confirmed_and_turned_off(monkeypatch: pytest.Monk
         assert not mcp.one("notes").granted.on
 
     run(Playing(), play, size=(110, 40))
+
+
+def test_a_machine_without_a_sandbox_is_told_before_a_server_is_started() -> None:
+    started, reached = Server("notes", "python3"), Server("far", url="https://example.org/mcp")
+    told = ["".join(str(line) for line in lines_of(one, mcp_known.Known(), held)) for one in (started, reached) for held in (False, True)]
+    assert ["no sandbox on this machine" in one for one in told] == [True, False, False, False]
