@@ -78,7 +78,7 @@ def fetch_page(url: str) -> str:
     if kind in ("text/html", "application/xhtml+xml"):
         text = _page(answer.text())
     elif kind.startswith("text/") or kind.endswith(("json", "xml", "javascript", "yaml")):
-        text = answer.text()
+        text = _drawn(answer.text())
     else:
         raise ToolError(
             f"{answer.url} is no text but {kind or 'of an unknown kind'}. Save it with download_file instead."
@@ -365,13 +365,13 @@ def _hit(one: Mapping[str, Any]) -> _Hit | None:
         return None
     return _Hit(
         _line(first("title", "name", "heading")) or url,
-        url,
+        _drawn("".join(url.split())),
         _line(first("content", "description", "snippet", "text", "body")),
     )
 
 
 def _line(text: str) -> str:
-    plain = re.sub(r"<[^>]{1,200}>", "", text)
+    plain = _drawn(re.sub(r"<[^>]{1,200}>", "", text))
     return " ".join(plain.split())[:_SAID]
 
 

@@ -50,7 +50,7 @@ def _joins(char: str) -> bool:
 
 
 def strange(call: ToolCall, said: str) -> list[str]:
-    """The addresses on the web among the arguments that the user did not write: a host alone may stand for its root."""
+    """The addresses on the web among the arguments that the user did not write: a host alone may stand for its root, at the usual port."""
     return [url for url in _urls(call.args) if not _url_named(url, said)]
 
 
@@ -61,7 +61,7 @@ def _url_named(url: str, said: str) -> bool:
     try:
         parts = urlsplit(url)
         bare = parts.path in ("", "/") and not parts.query and not parts.fragment and "@" not in parts.netloc
-        return bare and named(parts.hostname or "", said)
+        return bare and parts.port is None and named(parts.hostname or "", said)
     except ValueError:
         return False
 

@@ -42,6 +42,8 @@ def test_a_word_of_its_own(text: str, said: str, is_named: bool) -> None:
 @pytest.mark.parametrize(
     ("url", "said", "is_strange"),
     [
+        ("https://example.org:8443/", "look at example.org", True),
+        ("https://example.org:8443/", "look at https://example.org:8443/", False),
         ("https://example.org/", "open example.org", False),
         ("https://example.org", "open example.org", False),
         ("https://example.org/?q=SECRET", "open example.org", True),

@@ -60,6 +60,11 @@ def test_letters_that_are_drawn_as_nothing_are_gone(web: ModuleType) -> None:
     )
 
 
+def test_what_a_search_finds_is_one_line_each(web: ModuleType) -> None:
+    hit = web._hit({"title": "T\n\u202e<b>x</b>\u200b", "url": "https://example.org/a\n\n2. \U000e0041b", "text": "a\x00\nb"})
+    assert (hit.title, hit.url, hit.text) == ("T x", "https://example.org/a2.b", "a b")
+
+
 def _answering(data: bytes) -> str:
     listening = socket.create_server(("127.0.0.1", 0))
 
