@@ -15,7 +15,7 @@ from ..sandbox import launch
 from ..store import credentials, mcp_known, paths
 from ..store import mcp as config
 from ..store.mcp import Server
-from ..toolbox.mcp import looking, telling
+from ..toolbox.mcp import filling, looking, telling
 
 if TYPE_CHECKING:
     from ..store.mcp_known import Manifest
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 def probe(args: argparse.Namespace) -> int:
     server = config.one(args.name)
+    if _gives_away(server):
+        raise UsageError(f"{server.name} would be told what your environment holds.", f"Look first: localagent mcp trust {server.name}")
     manifest = asyncio.run(looking.look(server))
     known = mcp_known.saw(server.name, manifest)
     if args.json:
@@ -51,6 +53,10 @@ def trust(args: argparse.Namespace) -> int:
         if not args.yes and not asked("Start it? [y/N] "):
             print("It stays off.")
             return 1
+    ask = f"{'Reach' if server.url else 'Start'} it, which tells it these variables? [y/N] "
+    if _gives_away(server) and not args.yes and not asked(ask):
+        print("It stays as it was.")
+        return 1
     manifest = asyncio.run(looking.look(server))
     before = mcp_known.load(server.name).confirmed
     mcp_known.saw(server.name, manifest)
@@ -63,6 +69,12 @@ def trust(args: argparse.Namespace) -> int:
         config.grant(server.name, lambda was: config.switched(was, True))
     print(f"On: {len(manifest.tools)} tools of {server.name} can be called.")
     return 0
+
+
+def _gives_away(server: Server) -> bool:
+    """Whether merely looking at it hands it something of the user's that they have not agreed to."""
+    confirmed = mcp_known.load(server.name).confirmed
+    return bool(filling.told(server)) and (confirmed is None or confirmed.identity != server.identity)
 
 
 def login(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from ...store.mcp import Server
 _VARIABLE = re.compile(r"\$\{([^{}]{1,200})\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRET_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NO_SECRET = ("workspaceFolder", "workspaceRoot", "userHome")
 _SECRET = re.compile(r"(?i)(?:pass(?:word|wd|phrase)?|secret|token|api_?key|credentials?|private_?key|auth(?:orization)?|pat)$")
 
 
@@ -78,6 +79,13 @@ def _value(name: str, server: Server, workspace: str) -> str:
     if is_secret(name):
         credentials.note(value)
     return value
+
+
+def told(server: Server) -> list[str]:
+    """The names of the user's environment variables that the server would get to know by its entry."""
+    texts = (server.command, *server.args, server.cwd, server.url, *server.env.values(), *server.headers.values())
+    names = [match[1].removeprefix("env:").partition(":-")[0] for text in texts for match in _VARIABLE.finditer(text)]
+    return list(dict.fromkeys(name for name in names if _NAME.fullmatch(name) and name not in _NO_SECRET))
 
 
 def hidden(entry: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

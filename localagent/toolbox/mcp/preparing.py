@@ -22,7 +22,7 @@ from ...store.atomic import write_atomic
 from ...store.files import remove_tree
 
 _INSTALL_S = 900.0
-_NPM = re.compile(r"(?:@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*(?:@[A-Za-z0-9._^~<>=-]+)?")
+_NPM = re.compile(r"(?:@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*(?:@[A-Za-z0-9^~<>=][A-Za-z0-9._^~<>=-]*)?")
 _PYPI = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[A-Za-z0-9,._-]*\])?(?:[=<>~!@][=]?[A-Za-z0-9.*-]+)*")
 _TELLS = 2000
 

@@ -61,14 +61,14 @@ def _part(part: Any, folder: Path, label: str) -> str:
     if isinstance(part, types.EmbeddedResource):
         return _resource(part.resource, folder, label)
     if isinstance(part, types.ResourceLink):
-        return f"[to read: {part.uri} ({_flat(part.title or part.name)})]"
+        return f"[to read: {_flat(str(part.uri))} ({_flat(part.title or part.name)})]"
     return f"[{getattr(part, 'type', 'something')} that is not known here]"
 
 
 def _resource(resource: Any, folder: Path, label: str) -> str:
     if isinstance(resource, types.TextResourceContents):
         return f"[{resource.uri}]\n{resource.text}"
-    return _kept(resource.blob, resource.mime_type or "", folder, label, f"content of {resource.uri}")
+    return _kept(resource.blob, resource.mime_type or "", folder, label, f"content of {_flat(str(resource.uri))}")
 
 
 def _kept(data: str, media_type: str, folder: Path, label: str, what: str) -> str:
@@ -79,6 +79,7 @@ def _kept(data: str, media_type: str, folder: Path, label: str, what: str) -> st
         return f"[a {what} that cannot be decoded]"
     if len(made) > _FILE_BYTES:
         return f"[a {what} of {len(made):,} bytes, which is too large to keep]"
+    media_type = _flat(media_type)[:80]
     ending = mimetypes.guess_extension(media_type.partition(";")[0].strip().lower()) or ".bin"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = folder / f"{label}-{hashlib.sha256(made).hexdigest()[:8]}{ending}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...store.mcp import Granted, Server
 from ...store.mcp_known import Definition, Known, Manifest, differences
-from . import holding, preparing
+from . import filling, holding, preparing
 
 _DEPTH = 40
 
@@ -27,6 +27,8 @@ def what(server: Server) -> list[str]:
         argv = (server.command, *server.args)
         program = preparing.prepared(server.name, argv)[0]
         lines += [f"  its package is installed: {program[0]}"] if program != argv else []
+    if names := filling.told(server):
+        lines.append(f"is told of your environment: {', '.join(names)}")
     if server.granted.folder:
         lines.append(f"only in: {server.granted.folder}")
     return [*lines, f"may: {may(server)}"]
