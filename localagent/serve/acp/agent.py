@@ -204,7 +204,7 @@ class EditorAgent:
         async def approve(call: ToolCall, decision: Decision, changes: tuple[Proposal, ...]) -> Answer:
             shown, options = asking.question(call, decision, changes, live.folder)
             told = await self._editor.request_permission(session_id=live.session.id, tool_call=shown, options=options)
-            return asking.answer(told.outcome)
+            return asking.answer(told.outcome, options)
 
         ended: TurnEnded | None = None
         async with aclosing(live.session.send(text, approve, piped=attached)) as events:

@@ -26,9 +26,10 @@ def question(
     return update, _options(decision, whole=_CUT not in told)
 
 
-def answer(outcome: Any) -> Answer:
-    """Whatever is not one of our yeses is a no."""
+def answer(outcome: Any, options: Sequence[PermissionOption]) -> Answer:
+    """Whatever is not one of the yeses that were offered is a no."""
     chosen = outcome.option_id if isinstance(outcome, AllowedOutcome) else ""
+    chosen = chosen if chosen in {option.option_id for option in options} else ""
     match chosen:
         case "once":
             return Answer("allow")

@@ -268,6 +268,9 @@ def test_what_cannot_be_seen_whole_cannot_be_allowed() -> None:
     decision = Decision("ask", "because", remember="run(x *)")
     _, options = asking.question(ToolCall("1", "run", {"command": "x" * 300_000}), decision, (), "/w")
     assert [one.option_id for one in options] == ["no"]
+    # An editor may answer what it was not offered; that is no yes.
+    for chosen in ("once", "session", "folder"):
+        assert asking.answer(schema.AllowedOutcome(outcome="selected", option_id=chosen), options).verdict == "deny"
     message = Outgoing("mail", "anna@example.org", "Hello\u202e Anna", name="Anna", id="1")
     shown, options = asking.question(ToolCall("1", "send_message", {"text": "other"}), decision, (message,), "/w")
     assert "anna@example.org" in str(shown.content) and "Hello\\u{202e} Anna" in shown.content[0].content.text
