@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from ...agent import dangers, shown
 from ...values import Answer, Decision, Outgoing, Proposal, ToolCall
 
 NAME = "approval"
-_WHOLE, _DIFF_LINES = 20_000, 400
+_WHOLE, _DIFFS = 20_000, 60_000
 _CUT = " … CUT: "
 _YES, _ALWAYS, _NO = "Yes, this once", "Yes, as long as this server runs", "No"
 
@@ -21,7 +22,10 @@ def text(call: ToolCall, decision: Decision, changes: Sequence[Proposal], folder
         return "\n".join([*lines, *(line for one in messages for line in shown.message_lines(one))])
     lines += [shown.call_block(call, _WHOLE), f"  in: {shown.visible(folder, lines=False)}"]
     lines += ["  " + line for line in shown.change_lines(changes, folder, len(changes))]
-    return "\n".join([*lines, *shown.diffs(changes, folder, _DIFF_LINES), *dangers.told(call)])
+    diffs = "\n".join(shown.diffs(changes, folder, sys.maxsize))
+    if len(diffs) > _DIFFS:
+        diffs = f"{diffs[:_DIFFS]}\n {_CUT}the changes have {len(diffs):,} characters, of which {len(diffs) - _DIFFS:,} are not shown"
+    return "\n".join([*lines, *([diffs] if diffs else []), *dangers.told(call)])
 
 
 def schema(decision: Decision, told: str) -> dict[str, Any]:
