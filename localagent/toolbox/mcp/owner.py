@@ -26,6 +26,8 @@ from .pipe import Line
 START_S = 30.0
 _AT_ONCE = 4
 _PAGES = 100
+_LOOKS = 20
+"""How often its tools may change between two calls."""
 _PATIENCE_S = 3.0
 _LONGEST_PAUSE_S = 60.0
 _LOG_BYTES = 256 << 10
@@ -73,7 +75,7 @@ class Connection:
         self._starting = asyncio.Lock()
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._beginning = False
-        self._failures = 0
+        self._failures = self._looks = 0
         self._not_before = 0.0
         self.manifest: Manifest | None = None
 
@@ -133,7 +135,7 @@ class Connection:
             client, line = self._client, self._line
             if client is None:
                 raise ToolError(self._gone(line))
-            line.burst = 0
+            line.burst = self._looks = 0
             try:
                 # The SDK minds the time too; this one is for what it does besides.
                 async with asyncio.timeout(timeout + 2):
@@ -280,6 +282,11 @@ class Connection:
                     await self._look_again(client)
 
     async def _look_again(self, client: Client) -> None:
+        self._looks += 1
+        if self._looks > _LOOKS:
+            # Not passed over: what it offers is read anew with the next connection.
+            self._line.ends("it changed its tools again and again")
+            return
         async with self._looking:
             with contextlib.suppress(Exception):
                 self.manifest = await self._offered(client)

@@ -37,16 +37,16 @@ def connection(
 
     def opened(line: Line) -> AbstractAsyncContextManager[Any]:
         if server.url:
-            return _remote()
+            return _remote(line)
         return pipe.piped(_started, line)
 
     @asynccontextmanager
-    async def _remote() -> Any:
+    async def _remote(line: Line) -> Any:
         given = filled(server, workspace)
         signing = auth
         if signing is None and login.signed_in(server.credentials):
             signing = login.auth(server.credentials, given.url)
-        async with remote.reached(given.url, given.headers, signing) as streams:
+        async with remote.reached(given.url, given.headers, signing, line) as streams:
             yield streams
 
     async def _started() -> launch.Process:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from localagent.errors import ConfigError, UsageError
 from localagent.store import mcp as config
 from localagent.store.mcp import Server
 from localagent.store.mcp_known import Definition, Manifest
-from localagent.toolbox.mcp import login, looking, naming, owner, preparing, remote, results, shaping, telling
+from localagent.toolbox.mcp import login, looking, naming, owner, pipe, preparing, remote, results, shaping, telling
 from localagent.values import ToolSpec
 
 SLOW = ("^(a|a)*$", "^(a?a?)*$", "a*a*a*a*a*a*b", "^((a|b|ab))*c$", "^(a|aa){1,90}$", "a?" * 40 + "a" * 40, r"(a+)\1$", "a*a*b")
@@ -157,3 +158,45 @@ def test_a_package_is_one_of_the_index(tmp_path: Path) -> None:
     for word in ("foo@..", "foo@../x", "foo@file:x", "@a/../../b", "foo@/etc"):
         assert preparing.package(["npx", "-y", word]) is None
     assert preparing.package(["npx", "-y", "foo@^1.2"]) is not None
+
+
+# ------------------------------------------------------------ floods
+
+
+def test_a_stream_of_events_without_end_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipe, "BURST_BYTES", 10_000)
+
+    class Endless(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b": still here\n\n"
+
+    async def read(kind: str, line: pipe.Line) -> None:
+        response = httpx2.Response(200, headers={"content-type": kind}, stream=Endless())
+        await remote._bounded_by(line)(response)
+        async for _ in response.aiter_raw():
+            pass
+
+    line = pipe.Line()
+    with pytest.raises(httpx2.RemoteProtocolError):
+        asyncio.run(read("text/event-stream", line))
+    assert line.gone.is_set() and line.why == "it wrote more than is allowed"
+    with pytest.raises(httpx2.RemoteProtocolError):
+        asyncio.run(read("application/json", pipe.Line()))
+
+
+def test_tools_that_change_without_end_end_the_connection() -> None:
+    async def work() -> None:
+        looks: list[int] = []
+        one = owner.Connection("s", "id", lambda _: None)  # type: ignore[arg-type, return-value]
+
+        async def offered(_: Any) -> Manifest:
+            looks.append(1)
+            return Manifest("id")
+
+        one._offered = offered  # type: ignore[method-assign]
+        for _ in range(100):
+            await one._look_again(None)  # type: ignore[arg-type]
+        assert len(looks) == 20 and one._line.gone.is_set() and "again and again" in one._line.why
+
+    asyncio.run(work())
