@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..agent.shown import visible
-from ..errors import UsageError
+from ..errors import ToolError, UsageError
 from ..sandbox import launch
 from ..store import credentials, mcp_known, paths
 from ..store import mcp as config
@@ -25,7 +25,7 @@ def probe(args: argparse.Namespace) -> int:
     server = config.one(args.name)
     if _gives_away(server):
         raise UsageError(f"{server.name} would be told what your environment holds.", f"Look first: localagent mcp trust {server.name}")
-    manifest = asyncio.run(looking.look(server))
+    manifest = _seen(server)
     known = mcp_known.saw(server.name, manifest)
     if args.json:
         tools = [
@@ -57,7 +57,7 @@ def trust(args: argparse.Namespace) -> int:
     if _gives_away(server) and not args.yes and not asked(ask):
         print("It stays as it was.")
         return 1
-    manifest = asyncio.run(looking.look(server))
+    manifest = _seen(server)
     before = mcp_known.load(server.name).confirmed
     mcp_known.saw(server.name, manifest)
     _say(telling.offered(manifest, before))
@@ -69,6 +69,16 @@ def trust(args: argparse.Namespace) -> int:
         config.grant(server.name, lambda was: config.switched(was, True))
     print(f"On: {len(manifest.tools)} tools of {server.name} can be called.")
     return 0
+
+
+def _seen(server: Server) -> Manifest:
+    """What it offers now. Raises LocalAgentError."""
+    try:
+        return asyncio.run(looking.look(server))
+    except ToolError as error:
+        if not fetches(server):
+            raise
+        raise ToolError(error.message, f"Its package is not here yet: localagent mcp install {server.name}") from None
 
 
 def _gives_away(server: Server) -> bool:

@@ -168,7 +168,9 @@ async def _run(argv: Sequence[str], folder: Path) -> None:
     done = await launch.run(argv, profile=None, cwd=folder, env=dict(os.environ), limits=limits)
     if done.code or done.ended:
         told = done.output.decode("utf-8", "replace").strip()[-_TELLS:]
-        raise StoreError(f"{os.path.basename(argv[0])} could not install it ({done.ended or f'exit code {done.code}'}):\n{told}")
+        how = f"The server is kept. Try again: localagent mcp install {folder.name}"
+        tool = "npm" if os.path.basename(argv[0]) == "npm" else "pip"
+        raise StoreError(f"{tool} could not install it ({done.ended or f'exit code {done.code}'}):\n{told}\n", how)
 
 
 def _folder(server: str) -> Path:

@@ -17,7 +17,7 @@ from mcp.shared.auth import OAuthToken
 
 from localagent.agent import brief
 from localagent.commands import mcp_looking
-from localagent.errors import ConfigError, UsageError
+from localagent.errors import ConfigError, StoreError, ToolError, UsageError
 from localagent.store import mcp as config
 from localagent.store.mcp import Server
 from localagent.store.mcp_known import Definition, Manifest
@@ -200,3 +200,13 @@ def test_tools_that_change_without_end_end_the_connection() -> None:
         assert len(looks) == 20 and one._line.gone.is_set() and "again and again" in one._line.why
 
     asyncio.run(work())
+
+
+def test_a_package_that_is_not_here_is_told_as_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config.add(Server("gone", "uvx", ("no-such-package-of-ours",), granted=config.Granted(effects=("compute",))))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with pytest.raises(ToolError, match="localagent mcp install gone"):
+        mcp_looking.probe(argparse.Namespace(name="gone", json=False))
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(StoreError, match="Try again: localagent mcp install gone"):
+        asyncio.run(preparing._run(["/bin/sh", "-c", "echo no network; exit 1"], tmp_path / "gone"))
