@@ -86,7 +86,7 @@ class RemoteEngine:
             raise EngineError(f"{self.model} broke off without an answer.", "Run it again.")
         message = Message("assistant", (Text(text),) if text else (), reading.thinking, calls)
         self._memory.keep(message, reading.said)
-        stop = reading.stop or "end"
+        stop = reading.stop or ("end" if self._wire.whole else "length")
         return MessageDone(message, reading.usage, timings, stop, repairs, cut or (bool(calls) and stop == "length"))
 
     async def prepare(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> None:

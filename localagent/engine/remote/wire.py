@@ -35,6 +35,8 @@ class Wire:
     def __init__(self, remote: Remote, key: str) -> None:
         self._remote, self._key = remote, key
         self._client: httpx2.AsyncClient | None = None
+        self.whole = False
+        """Whether the last answer came to the end that the protocol has for it, rather than to that of the connection."""
 
     async def events(self, body: Mapping[str, Any]) -> AsyncGenerator[EngineProgress | dict[str, Any]]:
         """The events of one answer. A refusal that may pass is tried again, as long as nothing has come."""
@@ -84,16 +86,19 @@ class Wire:
         import httpx2
 
         address = f"{self._remote.base_url}/chat/completions"
+        self.whole = False
         # In ASCII: half a character, as models can make them, has no other form.
         data, headers = json.dumps(dict(body)).encode(), {**self._headers(), "Content-Type": "application/json"}
         async with self._open().stream("POST", address, content=data, headers=headers) as reply:
             if reply.status_code != 200:
                 raise self._refused(reply.status_code, await _some(reply), reply.headers)
             if "event-stream" not in reply.headers.get("content-type", ""):
+                self.whole = True
                 yield self._object(await _some(reply))
                 return
             async for event in httpx2.EventSource(reply):
                 if event.data.strip() == "[DONE]":
+                    self.whole = True
                     return
                 made = self._object(event.data.encode())
                 if trouble := made.get("error"):

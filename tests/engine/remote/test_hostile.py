@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import threading
 import time
 from typing import Any
 
@@ -56,6 +58,21 @@ def test_an_answer_without_an_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> Non
         done, _, _ = read(*[chunk(**delta)] * 60, chunk("stop"))
         assert done.stop == "length"
         assert len(done.message.text) + len(done.message.thinking) < 12_000
+
+
+def test_a_connection_that_ends_is_no_end_of_an_answer() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def once() -> None:
+        with listening, listening.accept()[0] as one:
+            one.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+            one.sendall(head + b"data: " + json.dumps(chunk(content="Do not")).encode() + b"\n\n")
+
+    threading.Thread(target=once, daemon=True).start()
+    done, _ = answer(RemoteEngine(entry(f"http://127.0.0.1:{listening.getsockname()[1]}/v1"), ""))
+    assert (done.message.text, done.stop) == ("Do not", "length")
+    assert read(chunk(content="All of it."))[0].stop == "end"
 
 
 def test_a_sign_of_life_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
