@@ -197,6 +197,9 @@ def reaches(rule: Rule, subject: Subject, place: Place) -> bool:
         return _run_matches(rule, subject) or _run_reaches(rule, subject)
     if rule.kind in ("read", "write"):
         return any(_glob(rule.object, place, True).fullmatch(form) for form in _forms(subject.text, place))
+    if rule.kind == "net" and _text_matches(rule, subject.text.partition(":")[0]):
+        # Whatever the port: who denies a host means all of it.
+        return True
     return _text_matches(rule, subject.text)
 
 

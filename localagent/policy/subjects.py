@@ -22,6 +22,7 @@ _RECIPIENT_NAMES = (
     *("room", "chat", "group", "user", "username", "handle"),
 )
 _HOST_NAMES = ("url", "urls", "host", "hosts")
+_USUAL_PORTS = (None, 80, 443)
 
 
 def paths(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Subject]:
@@ -68,9 +69,15 @@ def program(call: ToolCall, ctx: Context) -> Subject:
 
 
 def hosts(call: ToolCall, spec: ToolSpec) -> list[Subject]:
-    """The hosts that the arguments name and that the tool declares; `?` where there are none, which only `net(*)` matches."""
+    """The hosts that the arguments name and that the tool declares; `?` where there are none, which only `net(*)` matches.
+
+    An unusual port stands behind its host: a rule that allows the host alone is none for it.
+    """
     found = [host.partition(":")[0] for host in spec.hosts]
-    found += [host for name in _HOST_NAMES for text in _texts(call.args.get(name)) if (host := _host(text))]
+    for name in _HOST_NAMES:
+        for text in _texts(call.args.get(name)):
+            if host := _host(text):
+                found.append(host if (port := _port(text)) in _USUAL_PORTS else f"{host}:{port}")
     return [Subject("net", host) for host in dict.fromkeys(found or ["?"])]
 
 
@@ -135,6 +142,15 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         return [item for item in value if isinstance(item, str)]
     return []
+
+
+def _port(text: str) -> int | None:
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(text if "//" in text else f"//{text}").port
+    except ValueError:
+        return None
 
 
 def _host(text: str) -> str:

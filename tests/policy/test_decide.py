@@ -380,6 +380,17 @@ def test_the_hosts_a_tool_declares_are_asked_about_too(hosts: tuple[str, ...], a
     assert ("your own words" in decision.reason) is not bool(hosts and len(args) == 1)
 
 
+def test_a_rule_for_a_host_is_none_for_its_other_ports() -> None:
+    odd = _call(FETCH, url="https://example.org:22/")
+    assert decide.before(odd, FETCH, _context("auto", allow=["net(example.org)"])).verdict == "ask"
+    for rule in ("net(example.org:22)", "net(*)"):
+        assert decide.before(odd, FETCH, _context("auto", allow=[rule])).verdict == "allow"
+        assert decide.before(odd, FETCH, _context("auto", allow=[rule], deny=["net(example.org)"])).verdict == "deny"
+    assert rules.needed(odd, FETCH, (), _context("ask")) == ("net(example.org:22)",)
+    usual = _call(FETCH, url="https://example.org:443/")
+    assert decide.before(usual, FETCH, _context("auto", allow=["net(example.org)"])).verdict == "allow"
+
+
 def test_a_rule_for_a_declared_host_lifts_its_question() -> None:
     spec, call = replace(FETCH, hosts=("api.example:444",)), ToolCall("1", "fetch", {"query": "x"})
     assert decide.before(call, spec, _context("ask", allow=["net(api.example)"])).verdict == "allow"
