@@ -13,6 +13,8 @@ from localagent.wiring import toolset
 from tests.fakes import call
 from tests.test_do import do, work
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["work"]
 
 

@@ -19,6 +19,8 @@ from localagent.policy import secrets
 from localagent.store import audit, credentials, mask_key, settings
 from tests.fakes import ScriptedEngine, call
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-" + "ant-api03-Zx81kqPLm20Vbn37Rty46Wqe"
 PASSWORD = "tr0ub4dor&3-horse"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nBAQEFAASCBKcwggSj\n-----END PRIVATE KEY-----\n"

@@ -54,7 +54,8 @@ class Person:
                 async for arrival in self.channel.receive(self._cursor, wait=False):
                     self._cursor = arrival.cursor
                     self.heard += [arrival.message] if arrival.message else []
-                await asyncio.sleep(0.05)
+                # Asking all the time keeps the server from its work for the others.
+                await asyncio.sleep(0.5)
         self._at = found[0] + 1
         return self.heard[found[0]]
 

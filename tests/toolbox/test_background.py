@@ -23,6 +23,8 @@ from localagent.toolbox import background
 from localagent.toolbox.background import MOST, START, WATCH, Background
 from localagent.values import ToolCall, ToolResult
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -17,6 +17,8 @@ from localagent.toolbox import header, libs, own
 from localagent.toolbox.plugins import PluginSource
 from localagent.values import ToolCall
 
+pytestmark = pytest.mark.slow
+
 HEADER = '# /// script\n# requires-python = ">=3.11"\n# dependencies = ["greeting>=1", ]\n# ///\n'
 CODE = HEADER + (
     "import greeting\nfrom localagent import tool\n\n@tool(effects=[])\ndef greet(name: str) -> str:\n"

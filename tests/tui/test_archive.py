@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from localagent.store import meta, sessions, transcript
 from localagent.tui.chooser import Entry, drawn
 from tests.store.sessions_support import stored
@@ -13,6 +15,8 @@ from tests.store.sessions_support import stored
 from .scenes import said
 from .support import Playing, idle, painted, run, say, screen, shows, until
 from .test_app import items
+
+pytestmark = pytest.mark.slow
 
 
 def test_words_find_a_conversation_to_go_on_with(work: Path) -> None:

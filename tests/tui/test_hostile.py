@@ -20,6 +20,8 @@ from tests.toolbox.test_own import HELLO
 from .scenes import call, said
 from .support import Home, Playing, asked, idle, run, say, screen, shows, until
 
+pytestmark = pytest.mark.slow
+
 RAW = "a\x1b]52;c;QQ==\x07\u202egpj\x9b2J"
 
 

@@ -27,6 +27,8 @@ from localagent.values import Message, Text, Timings, Usage
 from .scenes import said
 from .support import Home, Playing, idle, run, say, screen, shows, tools, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:

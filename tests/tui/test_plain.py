@@ -19,6 +19,8 @@ from localagent.values import Message, Text, Timings, Usage
 
 from .terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 DONE = (Usage(10, 5, 0), Timings(0.0, 1.0, 1.0))
 
 

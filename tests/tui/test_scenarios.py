@@ -19,6 +19,8 @@ from localagent.values import Answer, Mode
 from .scenes import call, said
 from .support import RUN, Hand, Home, Playing, asked, idle, ran, run, say, tools
 
+pytestmark = pytest.mark.slow
+
 WRITE = said("", call("write", path="a.txt", content="x\n"))
 
 

@@ -19,6 +19,8 @@ from .support import Playing, idle, later, painted, run, say, screen, shows, unt
 from .test_view import BEGUN, view
 from .test_view import said as answered
 
+pytestmark = pytest.mark.slow
+
 STEPS = (PlanItem("Look at the files", True), PlanItem("Write the report"), PlanItem("Check it"))
 
 

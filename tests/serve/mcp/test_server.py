@@ -21,6 +21,8 @@ from localagent.store import settings, trusted
 from localagent.toolbox import own
 from localagent.values import Decision, Outgoing, ToolCall
 
+pytestmark = pytest.mark.slow
+
 Use = Callable[[Any], Awaitable[Any]]
 MODES = pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 
