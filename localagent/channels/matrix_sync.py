@@ -72,8 +72,9 @@ class Sync:
 
     async def batch(self, place: Place, seconds: int) -> Batch:
         """What is new behind a place, waiting up to `seconds` for it. Refused, Busy, Lost, ChannelError."""
-        # A first look is never waited for. Servers give the same question the same answer for minutes, so it differs.
-        wait = seconds * 1000 if place.since else random.randint(1, 1_000_000)
+        # A first look is never waited for. Servers give the same question the same answer for minutes, so it differs;
+        # so it does where nobody waits, and what came in between would not be told.
+        wait = seconds * 1000 or random.randint(1, 500) if place.since else random.randint(1, 1_000_000)
         asked = {"timeout": str(wait), "filter": _filter(not place.since), "set_presence": "offline"}
         if place.since:
             asked["since"] = place.since

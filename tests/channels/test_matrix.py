@@ -199,6 +199,21 @@ def _received(home, cursor='["s0"]', **config):
     return run(go())
 
 
+def test_who_asks_again_and_again_hears_what_came_in_between():
+    home = Home()
+
+    async def go():
+        async with web(home) as server:
+            channel = _channel(server)
+            (start,) = await _all(channel, "")
+            assert await _all(channel, start.cursor) == []
+            home.batch({"!a": timeline(said("$1", "one"))})
+            return _texts(await _all(channel, start.cursor))
+
+    # A server that was asked the same question would give the answer it remembers.
+    assert run(go()) == ["one"]
+
+
 def test_nothing_old_comes_in_and_each_message_once():
     home = Home()
     home.batch({"!a": timeline(said("$1", "one"), said("$2", "two")), "!b": timeline(said("$3", "three"))})
