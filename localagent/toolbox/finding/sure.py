@@ -15,8 +15,9 @@ from .words import EMPTY
 if TYPE_CHECKING:
     from ..search import Found
 
-_MEANT, _HALF, _PART, _BEHIND = 0.6, 0.45, 0.26, 0.6
-_FIRST = 2
+_MEANT, _HALF, _PART = 0.6, 0.45, 0.26
+SERVED = 0.5
+"""Whatever serves the purpose of a request so well fits."""
 _UNKNOWN = 2.0
 """What a word counts that no tool knows."""
 
@@ -61,5 +62,5 @@ def known_part(number: int, asked: Sequence[Word], index: Index) -> float:
 
 
 def kept(found: Sequence[Found]) -> tuple[Found, ...]:
-    """Sure are the first few only, and none far behind the best: that is another subject."""
-    return tuple(one if at < _FIRST and one.score >= _BEHIND * found[0].score else replace(one, sure=False) for at, one in enumerate(found))
+    """Sure is the first alone: of the second ones that looked so, one of five was right."""
+    return tuple(one if at < 1 else replace(one, sure=False) for at, one in enumerate(found))

@@ -10,8 +10,9 @@ import pytest
 from localagent.jobs.scheduling import SCHEDULE
 from localagent.store import paths
 from localagent.toolbox.finding import keeping
-from localagent.toolbox.finding.index import Index, distance
+from localagent.toolbox.finding.index import Index
 from localagent.toolbox.finding.lexicon import lexicon
+from localagent.toolbox.finding.vocabulary import distance
 from localagent.toolbox.finding.words import addresses, english, runs, stem
 from localagent.toolbox.search import Finder
 from localagent.values import ToolSpec
