@@ -103,6 +103,8 @@ def fitness(purpose: Purpose, index: Index) -> dict[int, float]:
     for word in purpose.done:
         for at, level in index.levels(word).items():
             does[at] = max(does.get(at, 0.0), level)
+    # "get" and its like say nothing in a request, and are in no index.
+    does |= {at: 1.0 for at in best if any(word in index.entries[at].name for word in purpose.done)}
     return {at: (best[at] + part[at]) / 2 * (_UNDONE + (1 - _UNDONE) * does.get(at, 0.0)) for at in best}
 
 
