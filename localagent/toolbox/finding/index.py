@@ -13,13 +13,15 @@ from typing import Any
 
 from ...values import ToolSpec
 from . import hints
+from .lexicon import lexicon
 from .vocabulary import Vocabulary
-from .words import content, stem, words
+from .words import EMPTY, content, runs, spaceless, stem, words
 
-VERSION = 1
+VERSION = 2
 _READ = 4000
 """Characters of a tool's texts that are looked at."""
 _NAME, _SERVER, _FIRST, _REST, _KEY, _TOLD = 6.0, 2.0, 3.0, 1.2, 1.0, 0.5
+_OTHER = 0.8
 # Servers are called so too, and whoever says one of these does not mean a server.
 _EVERYDAY = frozenset(map(stem, "time fetch weather email word search line mobile chart calc home assistant server mcp google".split()))
 _K, _B = 1.6, 0.35
@@ -87,7 +89,7 @@ class Index:
 
     def _level(self, word: str, at: int, weight: int) -> float:
         entry = self.entries[at]
-        return 1.0 if word in entry.name else 0.8 if word in entry.server else 0.65 if weight >= 100 * _REST * 1.5 else 0.4
+        return 1.0 if word in entry.name else 0.8 if word in entry.server else 0.9 if weight >= 400 else 0.65 if weight >= 180 else 0.4
 
     def rare(self, word: str) -> float:
         """How much a word tells: more the fewer tools have it, at least a little."""
@@ -126,6 +128,9 @@ def _weights(spec: ToolSpec) -> tuple[Entry, dict[str, float], int]:
     take(" ".join(server), _SERVER, 1)
     first, rest = _parted(spec.description[:_READ])
     take(first, _FIRST, 1)
+    for text, weight in ((spec.name, _NAME), (first, _FIRST)):
+        for word in _translated(text):
+            found.setdefault(word, weight * _OTHER)
     take(rest, _REST)
     told = list(_told(spec.parameters))
     take(" ".join(key for key, _ in told), _KEY, 1)
@@ -133,6 +138,18 @@ def _weights(spec: ToolSpec) -> tuple[Entry, dict[str, float], int]:
     if any(_URL_KEYS & set(words(key)) for key, _ in told[:40]):
         found[URL] = _NAME
     return Entry(name, server), found, size
+
+
+def _translated(text: str) -> Iterator[str]:
+    """English words of what is said in another language."""
+    if text.isascii():
+        return
+    known = lexicon()
+    for run in runs(text):
+        if run.isascii() or run in EMPTY:
+            continue
+        for row in (row for _, rows in known.held(run) for row in rows) if spaceless(run) else known.meant(run):
+            yield from row
 
 
 def _parted(text: str) -> tuple[str, str]:
