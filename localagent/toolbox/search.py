@@ -76,11 +76,13 @@ class Finder:
             words = self._scored(asked, index)
             served = self._served(query[:_READ], near, index)
             scored = self._added(words, served, near)
+        made = sorted(scored.items(), key=lambda one: (-one[1], self._specs[one[0]].name))
+        ahead = bool(made) and sure.leads([score for _, score in made], served.get(made[0][0], 0.0))
 
         def at_once(at: int) -> bool:
-            return served.get(at, 0.0) > sure.SERVED or sure.fits(self._specs[at], at, asked, index)
+            spec = self._specs[at]
+            return served.get(at, 0.0) > sure.SERVED or (ahead and at == made[0][0]) or sure.fits(spec, at, asked, index)
 
-        made = sorted(scored.items(), key=lambda one: (-one[1], self._specs[one[0]].name))
         found = [Found(self._specs[at], round(score, 3), at_once(at)) for at, score in made[:count]]
         return sure.kept(found)
 

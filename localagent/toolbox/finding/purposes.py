@@ -22,6 +22,8 @@ FIRST = "en"
 """The language whose file says what the purposes are."""
 _UNDONE = 0.15
 """What a tool fits that has the subject but does something else with it."""
+_ASIDE = 0.5
+"""A tool that has a word no better than this only mentions it."""
 _UNKNOWN = 4.0
 _MOST = 4
 """Purposes that are looked for."""
@@ -105,7 +107,7 @@ def fitness(purpose: Purpose, index: Index) -> dict[int, float]:
             does[at] = max(does.get(at, 0.0), level)
     # "get" and its like say nothing in a request, and are in no index.
     does |= {at: 1.0 for at in best if any(word in index.entries[at].name for word in purpose.done)}
-    return {at: (best[at] + part[at]) / 2 * (_UNDONE + (1 - _UNDONE) * does.get(at, 0.0)) for at in best}
+    return {at: (most + part[at]) / 2 * (_UNDONE + (1 - _UNDONE) * does.get(at, 0.0)) for at, most in best.items() if most > _ASIDE}
 
 
 def read(folder: Path = _SAID) -> Purposes:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..search import Found
 
 _MEANT, _HALF, _PART = 0.6, 0.45, 0.26
+_CLEAR, _AHEAD, _BESIDE, _PARTLY = 9.0, 0.2, 0.85, 0.2
+_FEW = 10
 SERVED = 0.5
 """Whatever serves the purpose of a request so well fits."""
 _UNKNOWN = 2.0
@@ -61,6 +63,14 @@ def known_part(number: int, asked: Sequence[Word], index: Index) -> float:
     return had / whole if whole else 0.0
 
 
+def leads(scores: Sequence[float], served: float) -> bool:
+    """Whether the best, which serves the purpose of the request so well, leaves the second far behind; of a few one always does."""
+    return len(scores) >= _FEW and served > _PARTLY and scores[0] > max(_CLEAR, scores[1] / (1 - _AHEAD))
+
+
 def kept(found: Sequence[Found]) -> tuple[Found, ...]:
-    """Sure is the first alone: of the second ones that looked so, one of five was right."""
-    return tuple(one if at < 1 else replace(one, sure=False) for at, one in enumerate(found))
+    """Sure is the first, where it is, and the second with it, where it is as good."""
+    made = [replace(one, sure=at == 0 and one.sure) for at, one in enumerate(found)]
+    if len(made) > 1 and made[0].sure and made[1].score > _BESIDE * made[0].score:
+        made[1] = replace(made[1], sure=True)
+    return tuple(made)
