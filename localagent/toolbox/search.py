@@ -17,6 +17,7 @@ from .finding.asked import Word, mended, understood
 from .finding.index import Index
 from .finding.lexicon import lexicon
 from .finding.purposes import fitness, meant, purposes
+from .finding.words import content
 
 _READ = 4000
 """Characters of a query that are looked at."""
@@ -25,6 +26,8 @@ _NAMED = 0.8
 _SERVED = 1.7
 _BY_WORDS, _BY_PURPOSE, _BY_MEANING = 8.0, 9.0, 1.0
 """What the best by words counts, the best for the purpose, and a standard deviation of nearness in meaning."""
+_SPOKEN = 3.0
+"""What is added where a request says the words of a name."""
 _LOW = 8.0
 """A score by words below this says little, however far behind the others are."""
 _SHARED = (0.1, 0.3)
@@ -76,12 +79,15 @@ class Finder:
             words = self._scored(asked, index)
             served = self._served(query[:_READ], near, index)
             scored = self._added(words, served, near)
+            said = f" {' '.join(content(query[:_READ]))} "
+            spoken = {at for at in scored if sure.spoken(index.entries[at], said)}
+            scored |= {at: scored[at] + _SPOKEN for at in spoken}
         made = sorted(scored.items(), key=lambda one: (-one[1], self._specs[one[0]].name))
         ahead = bool(made) and sure.leads([score for _, score in made], served.get(made[0][0], 0.0))
 
         def at_once(at: int) -> bool:
             spec = self._specs[at]
-            return served.get(at, 0.0) > sure.SERVED or (ahead and at == made[0][0]) or sure.fits(spec, at, asked, index)
+            return at in spoken or served.get(at, 0.0) > sure.SERVED or (ahead and at == made[0][0]) or sure.fits(spec, at, asked, index)
 
         found = [Found(self._specs[at], round(score, 3), at_once(at)) for at, score in made[:count]]
         return sure.kept(found)

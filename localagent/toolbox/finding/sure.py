@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..search import Found
 
 _MEANT, _HALF, _PART = 0.6, 0.45, 0.26
-_CLEAR, _AHEAD, _BESIDE, _PARTLY = 9.0, 0.2, 0.85, 0.2
+_CLEAR, _AHEAD, _BESIDE, _PARTLY = 9.0, 0.2, 0.9, 0.2
 _FEW = 10
 SERVED = 0.5
 """Whatever serves the purpose of a request so well fits."""
@@ -34,6 +34,12 @@ def named(entry: Entry, asked: Sequence[Word], index: Index) -> float:
     words = [word for word in entry.name if word not in EMPTY]
     whole = sum(index.rare(word) for word in words)
     return sum(index.rare(word) * matched(word, asked) for word in words) / whole if whole else 0.0
+
+
+def spoken(entry: Entry, said: str) -> bool:
+    """Whether a request, in stems with a space around each, says the words of a name one behind the other."""
+    words = [word for word in entry.name if word not in EMPTY]
+    return len(words) > 1 and f" {' '.join(words)} " in said
 
 
 def fits(spec: ToolSpec, number: int, asked: Sequence[Word], index: Index) -> bool:
