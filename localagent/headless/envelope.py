@@ -1,0 +1,36 @@
+"""The one JSON document of `--output-format json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..agent import shown
+from ..events import ToolFinished, TurnEnded, to_json
+
+
+def envelope(ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, session_id: str) -> dict[str, Any]:
+    """The one JSON document of `--output-format json`."""
+    plain = to_json(ended)
+    return {
+        "ok": ended.status == "done" and not ended.denied and ended.error is None,
+        "status": "denied" if ended.status == "done" and ended.denied else ended.status,
+        "final": ended.final,
+        "usage": plain["usage"],
+        "timings": {key: round(value, 1) for key, value in plain["timings"].items()},
+        "turns": ended.turns,
+        "tools": list(tools),
+        "receipts": plain["receipts"],
+        "denied": list(ended.denied),
+        "model": model,
+        "session_id": session_id,
+        "questions": ended.questions,
+        "error": None if ended.error is None else {"kind": ended.error.kind, "message": ended.error.message},
+    }
+
+
+def tool(event: ToolFinished, folder: str) -> dict[str, Any]:
+    """One entry of the envelope's `tools`; `would` lists what a dry run left undone."""
+    told = {"name": event.call.name, "args": dict(event.call.args), "status": event.result.status}
+    would = shown.change_lines(event.result.requests, folder)
+    return {**told, "would": would} if would else told
