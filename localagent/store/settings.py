@@ -46,6 +46,7 @@ class Settings:
     quiet_hours: str | None = None
     search_url: str | None = None
     local_only: bool = False
+    plans: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         "MB that earlier contents, kept for undo, may take; the oldest go first, never the newest session's",
     ),
     "background": (_yes_or_no, False, "true offers the model tools for commands that go on in the background"),
+    "plans": (_one_of("auto", "always", "never"), False, "whether the model writes plans: auto (models of 4 GB or more), always, never"),
     "language": (_one_of("en", "de", "zh", "es"), True, "language of the terminal app; null for the locale's"),
     "theme": (_text, True, "look of the terminal app, as /theme names it; null for the dark one"),
     "motion": (_yes_or_no, False, "false leaves out spinners and other movement in the terminal app"),

@@ -94,7 +94,7 @@ async def for_do(
         masks=masks,
         office=office,
         plugins=True,
-        plans=getattr(engine, "bytes", 0) >= _PLANS,
+        plans=_plans(engine, args.plan, chosen),
         schedules=None if narrow or job else (steps, log.folder.name),
         search=chosen.search_url or "",
         servers=(steps, log.folder.name),
@@ -128,6 +128,12 @@ async def for_do(
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
 
+def _plans(engine: Engine, asked: str | None, chosen: Settings) -> bool:
+    """Whether there is the tool `plan`: by the command line, else by the user's setting, else by the size of the model."""
+    wanted = {"always": "on", "never": "off"}.get(chosen.plans, "auto") if asked is None else asked
+    return wanted == "on" or (wanted == "auto" and getattr(engine, "bytes", 0) >= _PLANS)
+
+
 def _leaving(engine: Engine) -> tuple[str, ...]:
     """What leaves this machine with such an engine."""
     told = getattr(engine, "leaves", "")
@@ -145,7 +151,7 @@ async def for_job(job: Job, obtain: Obtain) -> Session:
     holding = [text for text, bound in job.allow if holds(rules.parse(text), bound, place)]
     args = argparse.Namespace(
         cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
-        max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None,
+        max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None, plan=None,
     )  # fmt: skip
     engine = chosen_engine(chosen, job.model or None, obtain)
     try:
