@@ -286,6 +286,8 @@ def _exit_code(ended: TurnEnded) -> int:
         return _KINDS.get(ended.error.kind, Exit.FAILED)
     if ended.status == "done" and ended.denied:
         return Exit.DENIED
+    if ended.status == "done" and any(not one.ok for one in ended.checks):
+        return Exit.CHECK
     return _STATUSES[ended.status]
 
 

@@ -16,6 +16,7 @@ from .values import (
     Answer,
     Attachment,
     Change,
+    Checked,
     Decision,
     Failure,
     Image,
@@ -234,7 +235,8 @@ class Rewound:
 class TurnEnded:
     """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules; "" where no rule would do.
 
-    `questions` is how often a person was asked, or would have been.
+    `questions` is how often a person was asked, or would have been. `checks` are those of the plan and the user's own, as they were
+    found at the end.
     """
 
     status: TurnStatus
@@ -246,6 +248,7 @@ class TurnEnded:
     timings: Timings = Timings()
     turns: int = 0
     questions: int = 0
+    checks: tuple[Checked, ...] = ()
 
 
 Event = (
@@ -310,6 +313,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (MessageDone, "timings"): Timings,
     (TurnStarted, "seen"): "texts",
     (PlanUpdated, "items"): (PlanItem,),
+    (PlanItem, "checks"): (Checked,),
     (Steered, "message"): Message,
     (ToolStarted, "call"): ToolCall,
     (ToolStarted, "decision"): Decision,
@@ -325,6 +329,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ToolsOffered, "tools"): (ToolSpec,),
     (TurnEnded, "error"): Failure,
     (TurnEnded, "receipts"): (Receipt,),
+    (TurnEnded, "checks"): (Checked,),
     (TurnEnded, "usage"): Usage,
     (TurnEnded, "timings"): Timings,
     (Message, "parts"): "parts",

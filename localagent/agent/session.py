@@ -35,6 +35,7 @@ from ..policy.marks import Marks
 from ..store import audit, grants, mask_key
 from ..store.journal import Journal
 from ..store.transcript import Transcript
+from ..toolbox.checks import Check
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Text, ToolResult
 from . import binding, context, hooked, loop, offering, place, retold
@@ -59,7 +60,7 @@ class Setting:
     has deleted so far). `schema` is the JSON Schema of
     the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
     `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent);
-    `hooks` are the user's own commands that are told what happens.
+    `hooks` are the user's own commands that are told what happens. `checks` have to hold at the end of each turn.
     """
 
     engine: Engine
@@ -76,6 +77,7 @@ class Setting:
     record: Recorder = audit.append
     post: Post | None = None
     hooks: Hooks = field(default_factory=Hooks)
+    checks: tuple[Check, ...] = ()
 
 
 class Session:
@@ -250,7 +252,7 @@ class Session:
         )
         history, new_id = (lambda: self.history), self._new_call_id
         told = (self._news, self._meanwhile)
-        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering)
+        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, s.checks)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""

@@ -115,12 +115,15 @@ def _finish(
         print(style("31", f"localagent: {shown.visible(ended.error.message)}"), file=sys.stderr)
     elif ended.status != "done":
         print(style("33", f"localagent: {_WHY[ended.status]}"), file=sys.stderr)
+    for one in ended.checks:
+        if not one.ok:
+            print(style("31", f"localagent: a check failed: {shown.checked_line(one)}"), file=sys.stderr)
     for rule in ended.denied:
         way = f"to allow it: --allow {_quoted(shown.visible(rule))}" if rule else "only a person at a terminal can allow it"
         print(f"localagent: not allowed without asking; {way}", file=sys.stderr)
     if not quiet and form == "text":
         asked = f"; {ended.questions} question{'s' if ended.questions != 1 else ''}" if ended.questions else ""
-        print(style("2", f"[{shown.summary(ended.receipts, folder)}{asked}]"), file=sys.stderr)
+        print(style("2", f"[{shown.summary(ended.receipts, folder, checks=ended.checks)}{asked}]"), file=sys.stderr)
 
 
 _WHY = {

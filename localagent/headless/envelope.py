@@ -12,21 +12,29 @@ from ..events import ToolFinished, TurnEnded, to_json
 def envelope(ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, session_id: str) -> dict[str, Any]:
     """The one JSON document of `--output-format json`."""
     plain = to_json(ended)
+    status = _status(ended)
     return {
-        "ok": ended.status == "done" and not ended.denied and ended.error is None,
-        "status": "denied" if ended.status == "done" and ended.denied else ended.status,
+        "ok": status == "done" and ended.error is None,
+        "status": status,
         "final": ended.final,
         "usage": plain["usage"],
         "timings": {key: round(value, 1) for key, value in plain["timings"].items()},
         "turns": ended.turns,
         "tools": list(tools),
         "receipts": plain["receipts"],
+        "checks": plain["checks"],
         "denied": list(ended.denied),
         "model": model,
         "session_id": session_id,
         "questions": ended.questions,
         "error": None if ended.error is None else {"kind": ended.error.kind, "message": ended.error.message},
     }
+
+
+def _status(ended: TurnEnded) -> str:
+    if ended.status != "done":
+        return ended.status
+    return "denied" if ended.denied else "check" if any(not one.ok for one in ended.checks) else "done"
 
 
 def tool(event: ToolFinished, folder: str) -> dict[str, Any]:

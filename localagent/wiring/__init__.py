@@ -21,6 +21,7 @@ from ..policy import rules
 from ..store import channels, credentials, hooksfile, mask_key, paths, transcript
 from ..store.journal import Journal
 from ..store.workspace import folder
+from ..toolbox import checking, checks
 from ..values import Mode
 from .engines import Obtain, chosen_engine, engine_of, judged_engine, local_model
 from .standing import holds, policy, stored
@@ -109,6 +110,7 @@ async def for_do(
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
+        checks=_checks(args, workspace),
         notices=(
             *_leaving(engine),
             *recovered,
@@ -151,7 +153,7 @@ async def for_job(job: Job, obtain: Obtain) -> Session:
     holding = [text for text, bound in job.allow if holds(rules.parse(text), bound, place)]
     args = argparse.Namespace(
         cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
-        max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None, plan=None,
+        max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None, plan=None, check=[],
     )  # fmt: skip
     engine = chosen_engine(chosen, job.model or None, obtain)
     try:
@@ -199,6 +201,17 @@ def check(args: argparse.Namespace) -> None:
     if args.resume:
         transcript.find(args.resume)
     schema(args.output_schema)
+    _checks(args, folder(args.cwd))
+
+
+def _checks(args: argparse.Namespace, workspace: Path) -> tuple[checks.Check, ...]:
+    """The checks of the command line. Raises UsageError."""
+    made = tuple(map(checks.parse, args.check))
+    for one in made:
+        if one.path and checking.place(one.path, str(workspace)) is None:
+            told = f"The check {str(one)!r} names something outside of {workspace}."
+            raise UsageError(told, "Name a path in that folder, or another --cwd.")
+    return made
 
 
 def schema(file: str | None) -> dict[str, Any] | None:
