@@ -55,8 +55,8 @@ class Checklist:
             yield _answering(finished, "A plan has at least one step.", failed=True)
             return
         await self._look([item.done for item in self.items], tick=False)
-        yield PlanUpdated(self.items, finished.call.id)
         yield _answering(finished, self._next(), marks=self._taken_marks())
+        yield PlanUpdated(self.items, finished.call.id)
 
     def _next(self) -> str:
         failing = [one for one in _checked(self.items) if one.ok is False]

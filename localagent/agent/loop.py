@@ -5,7 +5,7 @@
       (Steered | TakenBack)*                                                         what the person did meanwhile
       EngineProgress* PrefillProgress* (ThinkingDelta | TextDelta)* MessageDone      one answer
       [ApprovalAsked ApprovalGiven] ToolStarted ToolOutput*          one call
-        [ApprovalAsked ApprovalGiven] [ChangesCommitted] [PlanUpdated] ToolFinished [ToolsOffered]
+        [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished [PlanUpdated | ToolsOffered]
       ... again, until an answer without calls behind which every check holds, or a budget is spent
     TurnEnded
 

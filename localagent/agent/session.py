@@ -47,6 +47,7 @@ from .masks import Masks
 from .place import Place
 from .reads import Reads, news
 from .record import Recorder
+from .tally import Tally
 
 if TYPE_CHECKING:
     from .posting import Post
@@ -100,6 +101,7 @@ class Session:
         self._lost = 0
         self._open = False
         self._steers: list[str] = []
+        self._tally = Tally()
         self._deeds: list[TakenBack] = []
         # Where in the history each request begins and which files were known there, and what was told of undoing.
         self._requests: list[tuple[int, Reads]] = []
@@ -124,7 +126,7 @@ class Session:
         seen = await asyncio.to_thread(self.reads.marks, named) if named else {}
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
-        self.ended, self._lost, self._open, self.stored = None, 0, True, ()
+        self.ended, self._lost, self._open, self.stored, self._tally = None, 0, True, (), Tally()
         started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), around, place.seen(around).names, seen)
         try:
             heard = await self.setting.hooks.opening(text, self.mode)
@@ -143,13 +145,13 @@ class Session:
                     yield self._record(event)
         except (asyncio.CancelledError, GeneratorExit):
             if self.ended is None:
-                self._record(TurnEnded("cancelled"))
+                self._record(self._tally.ended("cancelled"))
             raise
         except LocalAgentError as error:
-            self.ended = TurnEnded("failed", error=Failure(error.kind, str(error)))
+            self.ended = self._tally.ended("failed", Failure(error.kind, str(error)))
             yield self.ended
         except Exception as error:
-            self._record(TurnEnded("failed", error=Failure("bug", f"{type(error).__name__}: {error}")))
+            self._record(self._tally.ended("failed", Failure("bug", f"{type(error).__name__}: {error}")))
             raise
         finally:
             self._open = False
@@ -240,7 +242,7 @@ class Session:
             policy=self._policy,
             approve=approve,
             remember=self._remember,
-            used=self._used,
+            used=lambda rule: grants.note_use(rule, str(s.workspace)),
             lost=self._note_lost,
             record=self._write_down,
             masks=s.masks,
@@ -268,6 +270,7 @@ class Session:
     def _apply(self, event: Event, replayed: bool = False) -> None:
         before = self.reads.copy() if isinstance(event, TurnStarted) else self.reads
         self.reads.apply(event)
+        self._tally.note(event)
         match event:
             case TurnStarted():
                 self.marks |= Marks.of(event.marks)
@@ -380,9 +383,6 @@ class Session:
 
     def _note_lost(self, files: int) -> None:
         self._lost += files
-
-    def _used(self, rule: str) -> None:
-        grants.note_use(rule, str(self.setting.workspace))
 
     def _new_call_id(self) -> str:
         self._calls += 1

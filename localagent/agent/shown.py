@@ -11,6 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..channels.email.address import checked
@@ -149,8 +150,14 @@ def checked_line(one: Checked) -> str:
 
 
 def plan_lines(steps: Sequence[PlanItem]) -> list[str]:
-    """One line a step, ticked where it is done."""
-    return [f"{'✓' if step.done else '○'} {visible(' '.join(step.text.split()), lines=False)}" for step in steps]
+    """One line a step, ticked where it is done; beneath it what it would do, and the checks that do not hold."""
+    lines = []
+    for step in steps:
+        failing = [one for one in step.checks if one.ok is False]
+        lines.append(f"{'✓' if step.done else '✗' if failing else '○'} {visible(' '.join(step.text.split()), lines=False)}")
+        lines += [f"    would {visible(', '.join(step.effects), lines=False)}"] if step.effects and not step.done else []
+        lines += [f"    ✗ {checked_line(replace(one, step=''))}" for one in failing]
+    return lines
 
 
 NOTHING = "nothing changed, nothing sent"
