@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import UsageError
-from ..events import Event, Nudged, PlanUpdated, ToolFinished
+from ..events import ApprovalAsked, ApprovalGiven, Event, Nudged, PlanUpdated, ToolFinished
 from ..policy import decide
 from ..policy.context import Context
 from ..toolbox import checking, checks, planning
 from ..toolbox.checks import Check
-from ..values import Checked, PlanItem, Receipt, Text, ToolCall, ToolSpec
-from . import shown
+from ..values import Answer, Checked, PlanItem, Receipt, Text, ToolCall, ToolSpec
+from . import agreement, asking, record, shown
+from .agreement import Agreement
 from .dispatch import Hands, dispatch
 from .tally import Tally
 
@@ -33,6 +34,7 @@ class Checklist:
     given: Sequence[Check]
     hands: Hands
     tally: Tally
+    agreed: Agreement | None = None
     items: tuple[PlanItem, ...] = ()
     chances: int = CHANCES
     looked: bool = False
@@ -42,6 +44,17 @@ class Checklist:
     # What a command's check gave, after so many calls: it is not run again for nothing.
     _known: dict[str, tuple[int, str]] = field(default_factory=dict)
     _marks: tuple[str, ...] = ()
+    # Plans that were asked about and not agreed to.
+    _refused: set[str] = field(default_factory=set)
+
+    def opening(self) -> str:
+        """What the model hears before it begins, "" for nothing."""
+        return agreement.opening(self.hands.policy().mode, self.hands.registry) if self.agreed is not None else ""
+
+    @property
+    def _proposing(self) -> bool:
+        """Whether nothing can be done yet, for nobody agreed to the plan."""
+        return self.hands.policy().mode == "plan"
 
     def heard(self) -> None:
         """The person said something new: there are chances again."""
@@ -54,9 +67,48 @@ class Checklist:
         if not self.items:
             yield _answering(finished, "A plan has at least one step.", failed=True)
             return
-        await self._look([item.done for item in self.items], tick=False)
-        yield _answering(finished, self._next(), marks=self._taken_marks())
+        told: list[str] = []
+        async for event in self._agreement(finished.call, told):
+            yield event
+        if self._proposing:
+            self.items = tuple(replace(item, done=False) for item in self.items)
+        else:
+            await self._look([item.done for item in self.items], tick=False)
+            told.append(self._next())
+        yield _answering(finished, " ".join(told), marks=self._taken_marks())
         yield PlanUpdated(self.items, finished.call.id)
+
+    async def _agreement(self, call: ToolCall, told: list[str]) -> AsyncGenerator[Event, None]:
+        """In mode plan: ask a person about a plan that they have not agreed to; `told` is what the model hears of it."""
+        agreed, made = self.agreed, agreement.digest(self.items)
+        if agreed is None or agreed.digest == made or not (agreed.digest or self._proposing):
+            return
+        # Another plan than the one that was agreed to.
+        agreed.withdraw()
+        try:
+            granted, later = agreement.parted(self.items, self.hands.workspace)
+        except UsageError as error:
+            told.append(f"The plan was not proposed: {error}")
+            return
+        if made in self._refused or not (granted or later):
+            told.append("The user did not agree to this plan." if made in self._refused else agreement.NO_EFFECTS)
+            return
+        asked = agreement.question(call, self.items, granted, later)
+        yield ApprovalAsked(asked, agreement.QUESTION)
+        answer = asking.sound(await self.hands.approve(asked, agreement.QUESTION, ()), self.hands.masks)
+        if answer.edited_args is not None:
+            answer = Answer("deny", note="a plan is not edited; say what should be different", by_person=answer.by_person)
+        yield ApprovalGiven(call.id, answer)
+        verdict = replace(agreement.QUESTION, verdict=answer.verdict)
+        self.hands.record("decided", self.hands.masks.mask_in(record.decided(asked, verdict, answer, (), made)))
+        if answer.verdict == "allow":
+            agreed.grant(made, granted)
+            told.append("The user agreed to the plan. What it names can be done now, in this request; anything else asks.")
+            return
+        self._refused.add(made)
+        note = f" ({answer.note})" if answer.note else ""
+        no = f"The user did not agree{note}. Change the plan and call plan again, or answer."
+        told.append(no if answer.by_person else agreement.ALONE)
 
     def _next(self) -> str:
         failing = [one for one in _checked(self.items) if one.ok is False]
@@ -67,7 +119,7 @@ class Checklist:
 
     async def ended(self, *, again: bool, look: bool = True) -> AsyncGenerator[Event, None]:
         """The model has nothing more to call: every check is run, and with `again` it hears what fails or is left open."""
-        if not look or not (self.items or self.given):
+        if not look or not (self.items or self.given) or self._proposing:
             return
         before, self.looked = self.items, True
         await self._look([bool(item.checks) or item.done for item in self.items], tick=True)
@@ -94,7 +146,7 @@ class Checklist:
         self._since += 1
         self.looked = False
         step = next((item for item in self.items if not item.done), None)
-        if step is None or self._since < _QUIET:
+        if step is None or self._since < _QUIET or self._proposing:
             return None
         self._since = 0
         number = self.items.index(step) + 1

@@ -34,7 +34,8 @@ from ..events import (
 from ..toolbox import planning
 from ..toolbox.checks import Check
 from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
-from . import choices, context, hooked, nudges
+from . import agreement, choices, context, hooked, nudges
+from .agreement import Agreement
 from .budget import Budget, Clock, OutOfTime
 from .checklist import Checklist
 from .dispatch import Hands, dispatch
@@ -54,7 +55,8 @@ class Turn:
     `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing. `meanwhile` gives
     the next thing that the person said or did since the last answer, None where there is none; it is over once its event was
     yielded. `schema` is the JSON Schema that the final answer must satisfy. `offering` knows the tools beside those that the prompt
-    begins with. `checks` are the user's own, which have to hold at the end.
+    begins with. `checks` are the user's own, which have to hold at the end; `agreed` keeps what a person
+    agrees to with a plan, None where no plan can be proposed.
     """
 
     engine: Engine
@@ -69,12 +71,13 @@ class Turn:
     meanwhile: Callable[[], Event | None] = lambda: None
     offering: Offering | None = None
     checks: Sequence[Check] = ()
+    agreed: Agreement | None = None
 
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
     """All events of the turn but `TurnStarted`."""
     tally, clock = Tally(), Clock(turn.budget.seconds)
-    checklist = Checklist(turn.checks, turn.hands, tally)
+    checklist = Checklist(turn.checks, turn.hands, tally, turn.agreed)
     try:
         async with aclosing(_steps(turn, tally, clock, checklist)) as events:
             async for event in events:
@@ -104,6 +107,8 @@ def _spent(budget: Budget, tally: Tally) -> bool:
 
 async def _steps(turn: Turn, tally: Tally, clock: Clock, checklist: Checklist) -> AsyncGenerator[Event, None]:
     guard, nudged, insist = LoopGuard(), nudges.Nudges(), False
+    if told := checklist.opening():
+        yield Nudged(told)
     while not _spent(turn.budget, tally):
         while (told := turn.meanwhile()) is not None:
             # Who hears something new may make the same call again, and stumble again.
@@ -249,7 +254,8 @@ async def _call(
                     told = f"localagent asks whether it may use {event.call.name}: {event.decision.reason}"
                     turn.hands.hooks.notify(told, turn.hands.policy().mode)
                 case ApprovalGiven() if event.answer.verdict == "deny" and not event.answer.by_person and asked:
-                    tally.denied.extend(asked.decision.missing or ("",))
+                    # A plan that nobody was there to agree to is what a plan alone is for.
+                    tally.denied.extend(() if asked.decision == agreement.QUESTION else asked.decision.missing or ("",))
                 case ToolFinished():
                     guard.note(call, event.result)
                     tally.broken = event.result.status == "failed" and not _only_looks(call.name, turn)

@@ -39,6 +39,7 @@ from ..toolbox.checks import Check
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Text, ToolResult
 from . import binding, context, hooked, loop, offering, place, retold
+from .agreement import Agreement
 from .answers import Answers
 from .budget import Budget
 from .dispatch import Approver, Hands
@@ -101,7 +102,7 @@ class Session:
         self._lost = 0
         self._open = False
         self._steers: list[str] = []
-        self._tally = Tally()
+        self._tally, self._agreed = Tally(), Agreement(setting.workspace)
         self._deeds: list[TakenBack] = []
         # Where in the history each request begins and which files were known there, and what was told of undoing.
         self._requests: list[tuple[int, Reads]] = []
@@ -155,6 +156,7 @@ class Session:
             raise
         finally:
             self._open = False
+            self._agreed.withdraw()
             self._catch_up()
 
     async def close(self, reason: str = "other") -> None:
@@ -253,8 +255,8 @@ class Session:
             hooks=s.hooks,
         )
         history, new_id = (lambda: self.history), self._new_call_id
-        told = (self._news, self._meanwhile)
-        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, s.checks)
+        told, plan = (self._news, self._meanwhile), (s.checks, self._agreed)
+        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, *plan)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""
@@ -349,12 +351,12 @@ class Session:
             grants.add(rule, str(self.setting.workspace) if here else "", bound)
 
     def _policy(self) -> Context:
-        here = self.setting.workspace
+        here, mode = self.setting.workspace, self._agreed.mode(self.mode)
         granted = tuple(
-            rule for rule, bound in self._granted if binding.kept_for(rules.parse(rule).words, here) == bound
+            rule for rule, bound in (*self._granted, *self._agreed.rules) if binding.kept_for(rules.parse(rule).words, here) == bound
         )
         said, seen = self._spoken()
-        now = self.setting.policy(self.mode, granted, self._lost)
+        now = self.setting.policy(mode, granted, self._lost)
         if self._forgotten:
             kept = tuple(rule for rule in now.rules.kept if rule not in self._forgotten)
             now = replace(now, rules=replace(now.rules, kept=kept))

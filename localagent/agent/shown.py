@@ -146,7 +146,8 @@ def receipt_line(receipt: Receipt, folder: str) -> str:
 def checked_line(one: Checked) -> str:
     """A check that does not hold, with why and the step it belongs to."""
     step = f" (step: {one.step})" if one.step else ""
-    return visible(f"{one.check}{step}: {_short(one.why, 200)}".replace("\n", " "), lines=False)
+    why = " ".join(one.why.split())
+    return visible(f"{one.check}{step}: {why if len(why) <= 200 else why[:199] + '…'}", lines=False)
 
 
 def plan_lines(steps: Sequence[PlanItem]) -> list[str]:

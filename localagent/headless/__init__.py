@@ -20,7 +20,7 @@ from typing import Any, Literal
 from ..agent import shown
 from ..agent.session import Session
 from ..errors import LocalAgentError
-from ..events import ToolFinished, TurnEnded, to_json
+from ..events import PlanUpdated, ToolFinished, TurnEnded, to_json
 from ..sandbox import launch
 from ..values import Answer, Decision, Failure, Proposal, ToolCall
 from .envelope import envelope, tool
@@ -56,7 +56,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
             stream.reconfigure(errors="backslashreplace")
     folder = str(session.setting.workspace)
     _tell_boundary(quiet)
-    report, tools = Reporter(folder, quiet), []
+    report, tools, plan = Reporter(folder, quiet), [], None
     ask = approver(folder)
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
@@ -71,6 +71,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
                     print(json.dumps(to_json(event), ensure_ascii=False), flush=True)
                 if isinstance(event, ToolFinished):
                     tools.append(tool(event, folder))
+                plan = event if isinstance(event, PlanUpdated) else plan
     except asyncio.CancelledError:
         while task is not None and task.cancelling():
             task.uncancel()
@@ -78,7 +79,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
         await session.setting.registry.aclose()
         await session.close()
     ended = session.ended or TurnEnded("cancelled")
-    _finish(session, ended, form, tools, folder, quiet)
+    _finish(session, ended, form, (tools, plan), folder, quiet)
     return ended
 
 
@@ -103,10 +104,15 @@ def refused(error: LocalAgentError, form: Format) -> None:
 
 
 def _finish(
-    session: Session, ended: TurnEnded, form: Format, tools: Sequence[dict[str, Any]], folder: str, quiet: bool
+    session: Session,
+    ended: TurnEnded,
+    form: Format,
+    seen: tuple[Sequence[dict[str, Any]], PlanUpdated | None],
+    folder: str,
+    quiet: bool,
 ) -> None:
     if form == "json":
-        made = envelope(ended, tools, session.setting.engine.model, session.id)
+        made = envelope(ended, seen[0], session.setting.engine.model, session.id, seen[1])
         print(json.dumps(made, ensure_ascii=False, indent=1), flush=True)
     elif form == "text" and ended.final:
         print(shown.visible(ended.final) if sys.stdout.isatty() else ended.final, flush=True)

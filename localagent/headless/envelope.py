@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..agent import shown
-from ..events import ToolFinished, TurnEnded, to_json
+from ..events import PlanUpdated, ToolFinished, TurnEnded, to_json
 
 
-def envelope(ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, session_id: str) -> dict[str, Any]:
+def envelope(
+    ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, session_id: str, plan: PlanUpdated | None = None
+) -> dict[str, Any]:
     """The one JSON document of `--output-format json`."""
     plain = to_json(ended)
     status = _status(ended)
@@ -23,6 +25,7 @@ def envelope(ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, sess
         "tools": list(tools),
         "receipts": plain["receipts"],
         "checks": plain["checks"],
+        "plan": to_json(plan)["items"] if plan is not None else [],
         "denied": list(ended.denied),
         "model": model,
         "session_id": session_id,

@@ -123,7 +123,7 @@ def test_each_turn_ends_with_the_hosts_own_account() -> None:
     assert ended_lines(lied[2], "/w") == ["nothing changed, nothing sent"]
     checks = (Checked("exists a", True), Checked("exists b", False, "there is no such file", "Write it"))
     assert ended_lines(view(TurnEnded("done", checks=checks)).items[1], "/w") == [
-        "A check failed: exists b (step: Write it): 'there is no such file'",
+        "A check failed: exists b (step: Write it): there is no such file",
         "nothing changed, nothing sent; 1 of 2 checks hold",
     ]
     failed = view(TurnEnded("failed", error=Failure("engine", "It stopped.")))
