@@ -25,11 +25,6 @@ Kind = Literal["exists", "absent", "contains", "count", "exit_code", "receipt"]
 Deed = Literal["", "changed", "sent", "ran"]
 
 FORMS = "exists PATH, absent PATH, contains PATH TEXT, count GLOB >=N, exit_code N COMMAND, receipt changed PATH|sent WHO|ran COMMAND"
-# What a grammar holds a model to; `parse` reads it the same.
-PATTERN = (
-    r"^(exists|absent) [^ ].*$|^contains [^ ]+ [^ ].*$|^count [^ ]+ (>=|<=)?[0-9]{1,5}$"
-    r"|^exit_code [0-9]{1,3} [^ ].*$|^receipt (changed|sent|ran) [^ ].*$"
-)
 _LONGEST = 1000
 _FIRST = re.compile(r"""(?:"([^"]+)"|'([^']+)'|(\S+))(?:\s+(.*))?""", re.DOTALL)
 

@@ -13,26 +13,24 @@ from ..errors import UsageError
 from ..values import Checked, PlanItem, Text, ToolCall, ToolResult, ToolSpec
 from . import checks
 
-_EFFECT = r"^(write|run|net|send|read|persist)\(.+\)$"
 _STEP = {
     "type": "object",
     "properties": {
         "do": {"type": "string"},
-        "checks": {"type": "array", "items": {"type": "string", "pattern": checks.PATTERN}},
-        "effects": {"type": "array", "items": {"type": "string", "pattern": _EFFECT}},
+        "checks": {"type": "array", "items": {"type": "string", "format": "check"}},
+        "effects": {"type": "array", "items": {"type": "string", "format": "rule"}},
     },
     "required": ["do"],
-    "additionalProperties": False,
 }
 PLAN = ToolSpec(
     "plan",
-    "For long tasks: show the user your steps; call again with done alone when one is done. The checks of a step must hold "
-    "then: exists PATH, absent PATH, contains PATH TEXT, count GLOB >=N, exit_code 0 COMMAND, receipt sent WHO.",
+    "For long tasks: show the user your steps; call again when one is done and its checks hold "
+    "(exists a.md, contains a.md TEXT, exit_code 0 COMMAND).",
     {
         "type": "object",
         "properties": {
             "done": {"type": "integer"},
-            "steps": {"type": "array", "items": {"anyOf": [{"type": "string"}, _STEP]}},
+            "steps": {"type": "array", "items": _STEP},
         },
         "required": ["done"],
         "additionalProperties": False,

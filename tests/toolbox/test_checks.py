@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from localagent.engine import gbnf
+from localagent.engine.gbnf_pattern import FORMATS
 from localagent.errors import UsageError
 from localagent.toolbox import checking, checks
 from localagent.toolbox.checks import Check
@@ -32,7 +33,7 @@ WRITTEN = {
 @pytest.mark.parametrize(("text", "check"), WRITTEN.items())
 def test_each_form_is_read_and_written_the_same(text: str, check: Check) -> None:
     assert checks.parse(text) == check and checks.parse(str(check)) == check
-    assert re.search(checks.PATTERN, text), "what a person may write a model may, too"
+    assert re.search(FORMATS["check"], text), "what a person may write a model may, too"
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ PLAN = ("Read the reports of all twelve months", "Sum up the amounts", "Write su
 
 
 def planned(done: int) -> ToolCall:
-    return call("plan", steps=list(PLAN), done=done)
+    return call("plan", steps=[{"do": step} for step in PLAN], done=done)
 
 
 class _Planning(type(tools())):
