@@ -17,7 +17,7 @@ from . import binding
 QUESTION = Decision("ask", "nothing of a plan is done before you agree; your yes allows what it names, once", "plan")
 HINT = (
     "Mode plan: only look now. When you know enough, call plan with the steps, each with what it would do as effects, such as "
-    '{"do": "Write the report", "effects": ["write(report.md)"]}. The user is asked about it once; then carry it out.'
+    '{"do": STEP, "effects": ["write(FILE)"]}. The user is asked about it once; then carry it out.'
 )
 ALONE = "Nobody is here to agree to the plan, so nothing of it can be done. Answer the user with the plan."
 NO_EFFECTS = (

@@ -65,7 +65,7 @@ class Checklist:
         self._since = 0
         self.items = planning.items(finished.call.args, self.items)
         if not self.items:
-            yield _answering(finished, "A plan has at least one step.", failed=True)
+            yield _answering(finished, "There is no plan in this request yet: call plan with its steps.", failed=True)
             return
         told: list[str] = []
         async for event in self._agreement(finished.call, told):
