@@ -147,6 +147,7 @@ def test_a_check_that_fails_is_exit_9_on_stderr_and_in_the_json(work: Path, caps
     assert do("clean up", "--yes", "--check", "absent a.txt", script=list(script)) == 9
     out, err = capsys.readouterr()
     assert out == "Gone.\n" and "a check failed: absent a.txt: it is there" in err
+    assert err.count("a check fails, and the model is told: absent a.txt: it is there") == 2
     assert "[nothing changed, nothing sent; 0 of 1 check holds]" in err
     assert do("x", "--yes", "--output-format", "json", "--check", "absent a.txt", "--check", "exists a.txt", script=list(script)) == 9
     made = json.loads(capsys.readouterr().out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..policy import rules
@@ -91,6 +91,7 @@ def _would(item: PlanItem) -> str:
     return f"  [{', '.join(item.effects)}]" if item.effects else ""
 
 
-def opening(mode: Mode, registry: Registry) -> str:
+def opening(mode: Callable[[], Mode], registry: Registry) -> str:
     """What the model hears at the start of a turn in mode plan, "" where it has no tool to propose one."""
-    return HINT if mode == "plan" and (spec := registry.spec(PLAN.name)) is not None and spec.source == PLAN.source else ""
+    spec = registry.spec(PLAN.name)
+    return HINT if spec is not None and spec.source == PLAN.source and mode() == "plan" else ""

@@ -20,6 +20,7 @@ from .tally import Tally
 
 CHANCES = 2
 """How often a model that says it has finished hears that a check fails."""
+UNMET = "It is not finished, for a check fails:"
 _QUIET = 6
 _SECONDS = 60
 _TOLD = 300
@@ -49,7 +50,7 @@ class Checklist:
 
     def opening(self) -> str:
         """What the model hears before it begins, "" for nothing."""
-        return agreement.opening(self.hands.policy().mode, self.hands.registry) if self.agreed is not None else ""
+        return agreement.opening(lambda: self.hands.policy().mode, self.hands.registry) if self.agreed is not None else ""
 
     @property
     def _proposing(self) -> bool:
@@ -133,7 +134,7 @@ class Checklist:
         if failing and self.chances > 0:
             self.chances -= 1
             last = " If that cannot be done, say so plainly." if not self.chances else ""
-            told = f"It is not finished, for a check fails:\n{_listed(failing)}\nMend that with a call.{last}"
+            told = f"{UNMET}\n{_listed(failing)}\nMend that with a call.{last}"
             yield Nudged(told, marks=self._taken_marks())
         elif (left := [item for item in self.items if not item.done]) and not failing and not self._told_open:
             self._told_open = True

@@ -95,13 +95,21 @@ def _walk(root: Root, deep: bool, depth: int) -> Iterator[tuple[str, bool]]:
     for folder, folders, files, fd in os.fwalk(dir_fd=root.fd, follow_symlinks=False):
         base = "" if folder == "." else folder.removeprefix("./") + "/"
         for name in folders:
-            if not stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            if stat.S_ISDIR(_mode(name, fd)):
                 yield base + name, True
         for name in files:
-            if stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            if stat.S_ISREG(_mode(name, fd)):
                 yield base + name, False
         if not deep and base.count("/") >= depth:
             folders.clear()
+
+
+def _mode(name: str, fd: int) -> int:
+    """What it is, 0 where it has just gone."""
+    try:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return 0
 
 
 @lru_cache(maxsize=64)

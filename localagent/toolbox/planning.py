@@ -77,7 +77,8 @@ def _item(step: Any, known: Mapping[str, PlanItem]) -> PlanItem | None:
     if not text:
         return None
     wanted = [str(checks.parse(str(one))) for one in given.get("checks") or ()][:_CHECKS]
-    effects = tuple(str(one).strip()[:_LENGTH] for one in given.get("effects") or () if str(one).strip())[:_EFFECTS]
+    # On one line each, as they will be shown.
+    effects = tuple(rule[:_LENGTH] for one in given.get("effects") or () if (rule := " ".join(str(one).split())))[:_EFFECTS]
     made = PlanItem(text, checks=tuple(Checked(one) for one in dict.fromkeys(wanted)), effects=effects)
     old = known.get(text)
     if old is None:

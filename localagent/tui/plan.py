@@ -69,9 +69,10 @@ def _line(step: PlanItem, now: bool, width: int) -> Content:
         held = len(step.checks)
         checked = f"  {n_of(held, '{n} check holds', '{n} checks hold')}" if held and not width else ""
         return Content.assemble(("  ✓ ", "$text-success"), (text, "$text-muted"), (checked, "$text-success"))
+    would = f"\n      {shown.visible(', '.join(step.effects), lines=False)}" if step.effects and not width else ""
     if now:
-        return Content.assemble(("  ● ", "$text-accent"), (text, "bold"))
-    return Content.assemble(("  ○ ", "$text-muted"), (text, ""))
+        return Content.assemble(("  ● ", "$text-accent"), (text, "bold"), (would, "$text-muted"))
+    return Content.assemble(("  ○ ", "$text-muted"), (text, ""), (would, "$text-muted"))
 
 
 def _window(number: int, now: int, room: int) -> tuple[int, int]:

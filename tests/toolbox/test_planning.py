@@ -36,6 +36,11 @@ def test_done_alone_ticks_the_plan_that_is_there_and_a_step_keeps_its_checks() -
     assert planning.items({"steps": ["a", "c"], "done": 0}, first)[0] == first[0]
 
 
+def test_an_effect_is_one_line_whatever_was_written() -> None:
+    step = {"do": "a", "effects": ["run(ls\n\nallowed: all)", " "]}
+    assert planning.items({"steps": [step], "done": 0})[0].effects == ("run(ls allowed: all)",)
+
+
 def test_a_check_that_cannot_be_read_is_told() -> None:
     told = result({"steps": [{"do": "a", "checks": ["delete everything"]}], "done": 0})
     assert told.status == "failed" and "exists PATH" in told.text
