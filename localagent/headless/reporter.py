@@ -78,8 +78,9 @@ class Reporter:
             names = ", ".join(shown.relative(path, self._folder) for path in event.files)
             self._line("33", f"  changed by others since it was read: {names}; the model is told")
         elif event.text.startswith(UNMET):
-            failing = [line for line in event.text.splitlines() if line.startswith("- ")]
-            self._line("33", "\n".join(f"  a check fails, and the model is told: {shown.visible(line[2:], lines=False)}" for line in failing))
+            for line in event.text.splitlines():
+                if line.startswith("- "):
+                    self._line("33", f"  a check fails, and the model is told: {shown.visible(line[2:], lines=False)}")
 
     def _passing(self, text: str) -> None:
         """A line that the next one takes the place of."""
