@@ -43,7 +43,7 @@ def needs(name: str, commands: Mapping[str, tuple[str, str]], at_terminal: Calla
 
         here, search = wiring.folder(None), settings.load().search_url or ""
         steps = (Journal(paths.state_dir() / "journal"), "")
-        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=steps, search=search, servers=steps)),)
+        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=steps, search=search, servers=steps, remembers=steps)),)
     return ()
 
 

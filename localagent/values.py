@@ -175,10 +175,11 @@ class Receipt:
     """What really happened, said by the host and never by the model.
 
     `changed`: data = {op, path, dest?}; `ran`: data = {command, exit_code, seconds};
-    `sent`: data = {channel, to, state}; `scheduled`: data = {job, name, when, remind}.
+    `sent`: data = {channel, to, state}; `scheduled`: data = {job, name, when, remind};
+    `remembered`: data = {text, file, step}.
     """
 
-    kind: Literal["changed", "ran", "sent", "scheduled"]
+    kind: Literal["changed", "ran", "sent", "scheduled", "remembered"]
     data: Mapping[str, Any]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..channels.email.address import checked
+from ..events import Supplied, ToolsOffered
 from ..values import Attachment, Change, Outgoing, PlanItem, Proposal, Receipt, ToolCall, ToolResult
 
 _DIFF_BYTES = 400_000
@@ -134,11 +135,23 @@ def receipt_line(receipt: Receipt, folder: str) -> str:
             return f"{data.get('state')}: {data.get('channel')} to {data.get('to')}"
         case "scheduled":
             return visible(f"scheduled {data.get('name')} ({data.get('when')}; job {data.get('job')})", lines=False)
+        case "remembered":
+            return visible(f"remembered {data.get('text')}", lines=False)
 
 
 def plan_lines(steps: Sequence[PlanItem]) -> list[str]:
     """One line a step, ticked where it is done."""
     return [f"{'✓' if step.done else '○'} {visible(' '.join(step.text.split()), lines=False)}" for step in steps]
+
+
+def supplied(event: Supplied | ToolsOffered) -> str:
+    """What a person is told of what the model was shown beside a request, in lines."""
+    if isinstance(event, ToolsOffered):
+        return "  tools offered: " + visible(", ".join(spec.name for spec in event.tools), lines=False)
+    if event.kind == "remembered":
+        return "\n".join(f"  remembered: {visible(text, lines=False)}" for text in event.items.values())
+    names = ", ".join(visible(name, lines=False) for name in event.items) or "none any more"
+    return f"  instructions that count: {names}"
 
 
 def summary(receipts: Sequence[Receipt], folder: str, limit: int = 12) -> str:

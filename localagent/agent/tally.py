@@ -33,7 +33,7 @@ class Tally:
     @property
     def changed(self) -> bool:
         """Whether anything on the disk has changed."""
-        return any(receipt.kind == "changed" for receipt in self.receipts)
+        return any(receipt.kind in ("changed", "remembered") for receipt in self.receipts)
 
     def note(self, event: Event) -> None:
         match event:
