@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import LocalAgentError
 from ..events import Event, Notice, Supplied
 from ..store.memory import Book
 from . import guidance
+
+_REQUEST = 500
 
 
 @dataclass(slots=True)
@@ -47,7 +49,10 @@ class Beside:
                 events += look(workspace, words)
             except LocalAgentError as error:
                 events.append(Notice(str(error), "warning"))
-        return [self._masked(event) if isinstance(event, Supplied) else event for event in events]
+        made = [self._masked(event) if isinstance(event, Supplied) else event for event in events]
+        last = next((event for event in reversed(made) if isinstance(event, Supplied)), None)
+        # A small model answers what it has read last.
+        return [replace(event, text=f"{event.text}\n{_again(words)}") if event is last else event for event in made]
 
     def _instructions(self, workspace: Path, _: str) -> list[Event]:
         last = next((event for _, event in reversed(self._told) if event.kind == "instructions"), None)
@@ -64,4 +69,8 @@ class Beside:
 
     def _masked(self, event: Supplied) -> Supplied:
         items = {name: self.mask(text) for name, text in event.items.items()}
-        return Supplied(event.kind, self.mask(event.text), items, event.marks)
+        return replace(event, text=self.mask(event.text), items=items)
+
+
+def _again(words: str) -> str:
+    return f"The request: {words}" if len(words) <= _REQUEST else "The request stands above."

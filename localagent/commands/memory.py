@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
 
 from ..agent import policies
 from ..agent.remembering import refuse_secrets
@@ -101,26 +100,10 @@ def _search(words: str, as_json: bool) -> int:
 
 
 def _forget(named: str) -> int:
-    books = _books()
-    book, entry = chosen(named, [(book, one) for book in books for one in memory.entries(book)])
+    book, entry = memory.chosen(named, _books())
     memory.forget(book, [entry.id])
     print(f"Forgotten{_where(book)}: {_plain(entry.text)}")
     return 0
-
-
-def chosen(named: str, found: Sequence[tuple[Book, Entry]]) -> tuple[Book, Entry]:
-    """The one entry that has this id, or all of these words. Raises UsageError where it is none, or several."""
-    wanted = named.casefold().split()
-    if not wanted:
-        raise UsageError("Say what to forget: an id of `localagent memory list`, or words of it.")
-    by_id = [pair for pair in found if pair[1].id == named.strip()]
-    near = by_id or [pair for pair in found if all(word in pair[1].text.casefold() for word in wanted)]
-    if len(near) == 1:
-        return near[0]
-    if not near:
-        raise UsageError(f"Nothing that is remembered is {named!r}, or has all these words.", "`localagent memory list` shows it.")
-    listed = "\n".join(f"  {one.id}  {_plain(one.text)}" for _, one in near[:20])
-    raise UsageError(f"{len(near)} entries have these words:\n{listed}\nName one by its id.")
 
 
 def _path(as_json: bool) -> int:

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     search.add_argument("words", nargs="+", metavar="WORDS")
     search.add_argument("--json", action="store_true")
     plugin_making.configure(what)
-    trust = what.add_parser("trust", help="look at a plugin file, or at a project's folder of them, and have it on if you say yes")
+    trust = what.add_parser("trust", help="look at a plugin file, or at plugins and AGENTS.md of a folder, and have it on if you say yes")
     trust.add_argument("file", metavar="FILE", help="a plugin file, its name, a package's module, or the folder of a project")
     trust.add_argument("--off", action="store_true", help="have it off again")
 

@@ -287,11 +287,11 @@ def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Que
             touched = (subjects.persistence(call, spec),)
         named = ", ".join(s.text for s in touched if s.text != "?")
         unnamed = outward.unnamed(call, spec, effect, touched, ctx)
-        doing = _REMEMBERING if touched == (subjects.MEMORY,) else doing
+        covered = touched
+        if touched == (subjects.MEMORY,):
+            doing, covered, unnamed = _REMEMBERING, *outward.remembering(call, ctx)
         reason = f"{doing}{f' ({named})' if named else ''} always asks{marks}{unnamed}"
-        # What others wrote is never remembered without a person who reads it: no rule says yes to a text that it does not know.
-        covered = () if touched == (subjects.MEMORY,) and (ctx.seen.strip() or ctx.speaks_seen) else touched
-        found.append(Question(reason, effect, covered, tool_rule=effect != "send" and not marks and not unnamed and bool(covered)))
+        found.append(Question(reason, effect, covered, tool_rule=effect != "send" and not marks and not unnamed))
         if effect == "persist" and (later := subjects.later(call, ctx)):
             reason = f"{later[0].text} would be written later, without you"
             found.append(Question(reason, "persist", later, tool_rule=False))

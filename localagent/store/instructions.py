@@ -91,6 +91,20 @@ def look(workspace: Path) -> list[Found]:
     return [one for one in made if one is not None]
 
 
+def lines(found: Found) -> list[str]:
+    """All of its text as it is now, for a person to read; where it counts as something else yet, what has changed."""
+    if found.now is None:
+        return [f"It cannot be agreed to: {found.problem}"]
+    now = found.now.decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n").split("\n")
+    if found.counts is None:
+        return now
+    import difflib
+
+    before = found.counts.decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n").split("\n")
+    changes = list(difflib.unified_diff(before, now, "as it counts", "as it is now", lineterm="", n=2))
+    return [*(changes or ["(only its line ends have changed)"]), "", "All of it:", *now]
+
+
 def agree(found: Found, top: Path) -> None:
     """From now on exactly these bytes count, in the trusted folder `top`. Only a person's own yes leads here. Raises ConfigError."""
     if found.now is None:

@@ -228,6 +228,21 @@ def forget(book: Book, ids: Sequence[str]) -> list[Entry]:
     return gone
 
 
+def chosen(named: str, among: Sequence[Book]) -> tuple[Book, Entry]:
+    """The one entry that has this id, or all of these words. Raises UsageError where it is none, or several; StoreError."""
+    wanted, found = named.casefold().split(), [(book, one) for book in among for one in entries(book)]
+    if not wanted:
+        raise UsageError("Say what to forget: the id of an entry, or words of it.")
+    by_id = {(book, one.id): (book, one) for book, one in found if one.id == named.strip()}
+    near = list(by_id.values()) or [pair for pair in found if all(word in pair[1].text.casefold() for word in wanted)]
+    if len(near) == 1:
+        return near[0]
+    if not near:
+        raise UsageError(f"Nothing that is remembered has all the words of {cleaned(named)!r}.", "`localagent memory list` shows it.")
+    listed = "; ".join(f"{one.id}: {one.text[:60]}" for _, one in near[:10])
+    raise UsageError(f"{len(near)} entries have these words. Name one by its id: {listed}")
+
+
 def begin(book: Book) -> Path:
     """The file, made where it is not there: for an editor. Raises StoreError."""
     with alone(book):
