@@ -38,8 +38,8 @@ _HIDDEN = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _ITEM = re.compile(r"[-*+][ \t]+(?=\S)")
-_MORE = re.compile(r"(?: {2,}|\t)\S")
-_NOTE = re.compile(r"\s*<!--\s*(.*?)\s*-->\s*$", re.DOTALL)
+_MORE = re.compile(r"(?: {2,}|\t)[ \t]*\S")
+_NOTE = re.compile(r"<!--((?:(?!<!--).)*?)-->", re.DOTALL)
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\s*[\u00b7,;|-]\s*|\s+|$)")
 _HEAD = """\
 # {title}
@@ -153,8 +153,11 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _entry(text: str, first: int, last: int) -> Iterator[Entry]:
-    note = _NOTE.search(text)
-    said = cleaned((text[: note.start()] if note else text)[: 4 * _SHOWN])[:_SHOWN]
+    if len(text) > 5 * _SHOWN:
+        text = f"{text[: 4 * _SHOWN]} {text[-_SHOWN:]}"
+    # The last comment is ours, also where a hand has written on behind it.
+    note = next(iter(reversed(list(_NOTE.finditer(text)))), None)
+    said = cleaned(text[: note.start()] + text[note.end() :] if note else text)[:_SHOWN]
     if not said:
         return
     told = cleaned(note[1])[:200] if note else ""

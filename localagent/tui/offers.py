@@ -15,6 +15,6 @@ def told(event: ToolsOffered) -> str:
 
 def supplied(event: Supplied) -> str:
     if event.kind == "remembered":
-        return t("Remembered: {texts}", texts=" · ".join(visible(text, lines=False) for text in event.items.values()))
+        return t("From memory: {texts}", texts=" · ".join(visible(text, lines=False) for text in event.items.values()))
     names = ", ".join(visible("/".join(PurePath(name).parts[-2:]), lines=False) for name in event.items)
     return t("Instructions that count: {names}", names=names) if names else t("No instructions count any more.")

@@ -15,6 +15,7 @@ VERSION = 1
 """Part of the key under which terms are kept; raised when they become others."""
 _MOST = 64
 _READ = 4000
+_LONG = 64
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _HAN, _HIRAGANA, _HANGUL, _THAI = "\u3400-\u9fff\uf900-\ufaff\u30a0-\u30ff\u3005-\u3007", "\u3041-\u309f", "\uac00-\ud7af", "\u0e00-\u0e7f"
 # Lao, Burmese, Khmer.
@@ -100,6 +101,7 @@ def _terms(text: str) -> Iterator[Term]:
 
 
 def _word(run: str) -> Iterator[Term]:
+    run = run[:_LONG]
     if run in _EMPTY or (len(run) < 2 and not run.isdigit()):
         return
     key = _JOINED.sub("", run) if "\u0621" <= run[0] <= "\u064a" else stem(run)
