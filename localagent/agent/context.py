@@ -99,7 +99,7 @@ def listing(folder: Path) -> str:
 
 def without_listing(place: str) -> str:
     """The surroundings without the names in the folder: what is left are texts."""
-    return "\n".join(line for line in place.splitlines() if not line.lstrip("[").startswith(_LISTING))
+    return "\n".join(line for line in place.splitlines() if not line.lstrip("[").startswith((_LISTING, EMPTY)))
 
 
 def _shown(name: str) -> str:

@@ -21,7 +21,8 @@ def test_an_entry_says_when_and_by_whom_and_stands_once(isolated: Path) -> None:
     agents, _ = memory.add(book, "it rains", f"{memory.AGENT}, session s-1, in /work", NOON)
     assert (agents.own, agents.told) == (False, "2026-06-01, the agent, session s-1, in /work")
     text = book.path.read_text()
-    assert text.startswith("# What localagent remembers\n") and text.endswith("- it rains <!-- 2026-06-01 · the agent, session s-1, in /work -->\n")
+    assert text.startswith("# What localagent remembers\n")
+    assert text.endswith("- it rains <!-- 2026-06-01 · the agent, session s-1, in /work -->\n")
     assert book.path.stat().st_mode & 0o777 == 0o600
 
 
@@ -47,7 +48,8 @@ def test_no_text_forges_an_entry_or_where_it_comes_from(isolated: Path, text: st
 
 def test_what_a_hand_has_written_stays_byte_for_byte(isolated: Path) -> None:
     book = memory.own_book()
-    garbage = b"# Mine\r\n\n- \xff\xfe by hand\n  goes on here\n\t\tand here\nno entry\n* starred <!-- whenever, Tom -->\n   - \n-not one\n```\x00"
+    entry = b"- \xff\xfe by hand\n  goes on here\n\t\tand here\n"
+    garbage = b"# Mine\r\n\n" + entry + b"no entry\n* starred <!-- whenever, Tom -->\n   - \n-not one\n```\x00"
     memory.begin(book)
     book.path.write_bytes(garbage)
     found = memory.entries(book)
@@ -58,7 +60,7 @@ def test_what_a_hand_has_written_stays_byte_for_byte(isolated: Path) -> None:
     memory.forget(book, [memory.entries(book)[-1].id])
     assert book.path.read_bytes() == garbage + b"\n"
     assert [one.text for one in memory.forget(book, [found[0].id, "nothing"])] == ["by hand goes on here and here"]
-    assert book.path.read_bytes() == garbage.replace(b"- \xff\xfe by hand\n  goes on here\n\t\tand here\n", b"") + b"\n"
+    assert book.path.read_bytes() == garbage.replace(entry, b"") + b"\n"
     assert b"by hand" in book.path.with_name("user.md.before").read_bytes()
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """Whether a sentence has to do with a request, in many languages; and not with a request about something else."""
 
 from __future__ import annotations
