@@ -102,7 +102,8 @@ def _tools(words: Sequence[str]) -> None:
     from .store import settings
 
     async def session(caller: Caller) -> Session:
-        return await wiring.for_do(arguments.of_do(words), caller, settings.load())
+        # What another agent says is not what the user wants remembered.
+        return await wiring.for_do(arguments.of_do([*words, "--no-memory"]), caller, settings.load())
 
     running.run(session)
 

@@ -84,6 +84,7 @@ async def for_do(
     steps, recovered = journal(chosen.undo_mb)
     office = office if narrow else _office(chosen)
     recalls = chosen.memory and not (narrow or job or args.no_memory)
+    books = memory.books(workspace) if recalls else ()
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
     known = await registry(
@@ -113,7 +114,7 @@ async def for_do(
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
         notices=(
-            *_leaving(engine),
+            *_leaving(engine, any(book.path.exists() for book in books)),
             *recovered,
             *laid.notices,
             *unreadable,
@@ -124,7 +125,7 @@ async def for_do(
         ),
         masks=masks,
         # Who writes by chat is not told what its user had remembered, and a job stays what was agreed to.
-        beside=Beside(workspace, not narrow, memory.books(workspace) if recalls else (), masks.mask),
+        beside=Beside(workspace, not narrow, books, masks.mask),
         post=office.post if office is not None else None,
         hooks=Hooks(
             (*mine.hooks, *theirs.hooks), workspace, log.folder.name, str(log.folder / "transcript.jsonl"), masks.mask, resumed is not None
@@ -133,10 +134,10 @@ async def for_do(
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
 
-def _leaving(engine: Engine) -> tuple[str, ...]:
+def _leaving(engine: Engine, recalls: bool) -> tuple[str, ...]:
     """What leaves this machine with such an engine."""
     told = getattr(engine, "leaves", "")
-    return (told,) if told else ()
+    return ((f"{told} So does what you had remembered, where it fits (not with --no-memory)." if recalls else told),) if told else ()
 
 
 async def for_job(job: Job, obtain: Obtain) -> Session:

@@ -129,7 +129,7 @@ async def registry(
         def for_jobs() -> tuple[tuple[str, str], ...]:
             # What goes on in the background belongs to a person who is there.
             lasting = {spec.name for spec in at_work.specs()} if at_work is not None else set()
-            return tuple(pair for pair in frozen.tools(known) if pair[0] not in {SCHEDULE.name, *lasting})
+            return tuple(pair for pair in frozen.tools(known) if pair[0] not in {SCHEDULE.name, "remember", *lasting})
 
         known.add(Scheduling(workspace, for_jobs, *schedules))
     if remembers is not None:
