@@ -12,6 +12,7 @@ from ..agent import policies
 from ..agent.remembering import refuse_secrets
 from ..agent.shown import visible
 from ..errors import UsageError
+from ..sandbox import becoming
 from ..store import memory, settings
 from ..store.memory import Book, Entry
 from ..toolbox import recall
@@ -128,7 +129,7 @@ def _edit(book: Book) -> int:
     if not sys.stdin.isatty():
         raise UsageError("An editor needs a terminal.", f"Change the file yourself: {file}")
     try:
-        os.execvp(words[0], [*words, str(file)])
+        becoming.become([*words, str(file)])
     except OSError as error:
         raise UsageError(f"The editor {words[0]!r} cannot be started: {error.strerror}.", f"Open it yourself: {file}") from None
 

@@ -75,7 +75,7 @@ def test_an_editor_gets_the_file(capsys: Capture, monkeypatch: pytest.MonkeyPatc
         run("edit")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr(os, "execvp", lambda _, argv: started.append(argv))
-    run("edit")
+    assert not run("edit")
     file = memory.own_book().path
     assert started == [["edit", "-w", str(file)]] and file.read_text().startswith("# What localagent remembers")
     monkeypatch.setenv("EDITOR", "'")
