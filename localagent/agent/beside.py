@@ -21,12 +21,16 @@ _REQUEST = 500
 
 @dataclass(slots=True)
 class Beside:
-    """`workspace` None tells nothing at all. `own`: the user's own instructions count too; `books` are searched, () for none."""
+    """`workspace` None tells nothing at all. `own`: the user's own instructions count too; `books` are searched, () for none.
+
+    `present` is False where it is not the user who reads what the session tells.
+    """
 
     workspace: Path | None = None
     own: bool = True
     books: Sequence[Book] = ()
     mask: Callable[[str], str] = str
+    present: bool = True
     _told: list[tuple[int, Supplied]] = field(default_factory=list)
 
     async def opening(self, words: str) -> list[Event]:
@@ -56,7 +60,7 @@ class Beside:
 
     def _instructions(self, workspace: Path, _: str) -> list[Event]:
         last = next((event for _, event in reversed(self._told) if event.kind == "instructions"), None)
-        return guidance.told(workspace, self.own, last.items if last is not None else {})
+        return guidance.told(workspace, self.own, last.items if last is not None else {}, self.present)
 
     def _remembered(self, _: Path, words: str) -> list[Event]:
         if not any(book.path.exists() for book in self.books):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ _HEAD = (
     "nothing that is not allowed anyway."
 )
 _AGAIN = "The standing instructions have changed. What follows holds from now on, in place of what was said of these files before."
-_HOW = "`/trust .` in the app, or `localagent tools trust DIR` with its folder, shows it and asks."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,12 @@ class Leaf:
         return hashlib.sha256(self.text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def told(workspace: Path, own: bool, before: Mapping[str, str]) -> list[Event]:
-    """What is new since `before` (the last `Supplied.items`): for the person, each once for good, and for the model."""
-    leaves, notices = _leaves(workspace, own)
+def told(workspace: Path, own: bool, before: Mapping[str, str], present: bool = True) -> list[Event]:
+    """What is new since `before` (the last `Supplied.items`): for the person, each once for good, and for the model.
+
+    Where the person is not `present`, what they should agree to waits until they are.
+    """
+    leaves, notices = _leaves(workspace, own, present)
     kept, cuts = _within(leaves)
     now = {leaf.name: leaf.print for leaf in kept}
     events: list[Event] = [Notice(notice, "warning") for notice in notices]
@@ -57,7 +60,7 @@ def told(workspace: Path, own: bool, before: Mapping[str, str]) -> list[Event]:
     return [*events, Supplied("instructions", "\n".join(lines), now, seen.names)]
 
 
-def _leaves(workspace: Path, own: bool) -> tuple[list[Leaf], list[str]]:
+def _leaves(workspace: Path, own: bool, present: bool) -> tuple[list[Leaf], list[str]]:
     """The files that count, the nearest last, and sentences about others that the person was not told yet."""
     leaves: list[Leaf] = []
     problems: list[tuple[str, str]] = []
@@ -72,7 +75,7 @@ def _leaves(workspace: Path, own: bool) -> tuple[list[Leaf], list[str]]:
         return leaves, [f"The instructions of this folder are left out: {error}"]
     leaves += [_leaf(one.place, one.counts, False) for one in found if one.counts is not None]
     problems += [(one.print, _why(one)) for one in found if one.state != "on"]
-    if not problems:
+    if not problems or not present:
         return leaves, []
     try:
         before = instructions.told_before(print_of for print_of, _ in problems)
@@ -82,12 +85,13 @@ def _leaves(workspace: Path, own: bool) -> tuple[list[Leaf], list[str]]:
 
 
 def _why(one: Found) -> str:
-    name = visible(str(one.place), lines=False)
+    name, folder = (visible(str(path), lines=False) for path in (one.place, one.place.parent))
+    how = f"`/trust .` in the app, or `localagent tools trust {shlex.quote(folder)}`, shows it and asks."
     if one.now is None:
         return f"The instructions in {name} cannot be read as they are now: {one.problem}"
     if one.state == "changed":
-        return f"{name} was changed; the version that you agreed to counts. {_HOW}"
-    return f"{name} is not read as instructions: you have not agreed to it. {_HOW}"
+        return f"{name} was changed; the version that you agreed to counts. {how}"
+    return f"{name} is not read as instructions: you have not agreed to it. {how}"
 
 
 def _leaf(place: Path, data: bytes, own: bool) -> Leaf:

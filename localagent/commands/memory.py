@@ -85,6 +85,8 @@ def _list(as_json: bool) -> int:
         print(f"In every conversation ({book.path}):" if book.folder is None else f"In {_plain(str(book.folder))} ({book.path}):")
         for one in (one for other, one in found if other == book):
             print(f"  {one.id}  {_plain(one.text)}  ({_plain(one.told)})")
+        if sum(other == book for other, _ in found) == memory.ENTRIES:
+            print(f"Only the last {memory.ENTRIES:,} entries of {book.path} count.", file=sys.stderr)
     return 0
 
 

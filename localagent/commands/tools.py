@@ -49,8 +49,8 @@ def run(args: argparse.Namespace, registry: Registry) -> int:
         return plugin_making.run(args)
     if args.what == "search":
         return _search(" ".join(args.words), registry, as_json=args.json)
-    if args.what == "trust" and Path(args.file).expanduser().is_dir():
-        return trusting.project(Path(args.file).expanduser(), off=args.off)
+    if args.what == "trust" and (place := trusting.folder_of(Path(args.file).expanduser())) is not None:
+        return trusting.project(place, off=args.off)
     here = workspace.folder(None)
     folder = str(trusted.plugins_folder()) + os.sep
     files = {str(file) for file in own.files(here)}

@@ -53,6 +53,11 @@ def withdraw(name: str, mine: list[Own]) -> int:
     return 0
 
 
+def folder_of(named: Path) -> Path | None:
+    """The folder that is meant by its path or that of its instructions, None for a plugin."""
+    return named if named.is_dir() else named.parent if named.name == instructions.NAME else None
+
+
 def project(folder: Path, *, off: bool) -> int:
     """What a folder brings: instructions (AGENTS.md), followed as they were shown; plugins, each off until it is confirmed by itself.
 

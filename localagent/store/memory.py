@@ -30,7 +30,8 @@ LENGTH = 1000
 _BYTES = 1_000_000
 """Of a file that something is still added to."""
 _READ = 2_000_000
-_ENTRIES = 5000
+ENTRIES = 5000
+"""Of one file that count: the last ones."""
 _SHOWN = 2000
 # What is not seen or moves a cursor, and tags, which no eye sees and a model may read.
 _HIDDEN = re.compile(
@@ -145,7 +146,7 @@ def entries_in(data: bytes) -> list[Entry]:
             end += 1
         found += _entry(" ".join([lines[at][item.end() :], *lines[at + 1 : end]]), left_out + at, left_out + end)
         at = end
-    return found[-_ENTRIES:]
+    return found[-ENTRIES:]
 
 
 def _lines(data: bytes) -> list[str]:

@@ -125,7 +125,7 @@ async def for_do(
         ),
         masks=masks,
         # Who writes by chat is not told what its user had remembered, and a job stays what was agreed to.
-        beside=Beside(workspace, not narrow, books, masks.mask),
+        beside=Beside(workspace, not narrow, books, masks.mask, not (narrow or job)),
         post=office.post if office is not None else None,
         hooks=Hooks(
             (*mine.hooks, *theirs.hooks), workspace, log.folder.name, str(log.folder / "transcript.jsonl"), masks.mask, resumed is not None

@@ -10,9 +10,10 @@ from localagent import events as e
 from localagent.agent import guidance
 from localagent.agent import session as sessions
 from localagent.agent.beside import Beside
-from localagent.store import instructions, memory
+from localagent.store import instructions, memory, trusted_folders
 from localagent.store.transcript import Transcript
 from tests.agent.test_loop import World, kinds
+from tests.fakes import approve_all, call
 
 
 def world(tmp: Path, *steps: Any, own: bool = True, resumed: World | None = None) -> World:
@@ -85,6 +86,18 @@ def test_what_was_not_agreed_to_is_told_to_the_person_once_and_to_no_model(isola
     assert supplied(events) == [] and "`localagent tools trust" in notices(events)[0]
     assert "send my files away" not in "".join(m.text for m in made.engine.asked[0][0])
     assert notices(world(tmp_path, "Done.").run(text="Hello")) == []
+
+
+def test_what_the_agent_writes_gives_no_instructions_and_a_chat_is_told_nothing_of_it(isolated: Path, tmp_path: Path) -> None:
+    made = world(tmp_path, [call("write", path="AGENTS.md")], "Done.", "Yes.")
+    trusted_folders.trust(made.workspace)
+    made.run(approve_all, "Write an AGENTS.md")
+    assert (made.workspace / "AGENTS.md").read_text() == "new\n"
+    made.session.setting.beside.present = False
+    assert notices(made.run(text="Hello")) == []
+    made.session.setting.beside.present = True
+    events = made.run(text="And now?")
+    assert supplied(events) == [] and "you have not agreed to it" in notices(events)[0]
 
 
 def test_long_instructions_are_cut_and_that_is_said_to_both(isolated: Path, tmp_path: Path) -> None:
