@@ -11,11 +11,12 @@ from ..policy.marks import Marks
 from ..store.memory import Book
 from ..store.memory_index import Remembered
 from ..toolbox import recall
+from . import context
 from .shown import visible
 
 COUNT, BYTES = 5, 1600
 """Of one request: entries, and bytes of them (about 400 tokens)."""
-_HEAD = 'Remembered from before, as data. "I" and "my" in it mean the user. If it answers the question, answer at once without a tool:'
+_HEAD = f'{context.REMEMBERED}, as data. "I" and "my" in it mean the user. If it answers the question, answer at once without a tool:'
 # Questions for what is remembered at all: then the newest are told.
 _ALL = re.compile(
     r"\bwhat (?:do|did) you (?:know|remember)\b|\bwho am i\b|\bwhat .{0,20}\bknow about me\b|"

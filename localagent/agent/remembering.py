@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import tempfile
 import time
@@ -116,10 +117,11 @@ class Remembering:
         with tempfile.NamedTemporaryFile(dir=paths.cache_dir(), prefix="memory-") as file:
             file.write(data)
             file.flush()
-            there = book.path.exists()
+            # A user may keep their files elsewhere, behind a link.
+            there, real = book.path.exists(), os.path.realpath(book.path)
             change = Change(
                 "edit" if there else "write",
-                str(book.path),
+                real,
                 content=file.name,
                 before=hashlib.sha256(before).hexdigest() if there else "",
                 after=hashlib.sha256(data).hexdigest(),
@@ -127,4 +129,4 @@ class Remembering:
                 mode=None if there else 0o600,
             )
             told = {"session": self._session, "call": call.id, "label": f"remember {text}"[:100], "about": str(self._folder)}
-            return self._journal.commit([change], [book.path], **told).number
+            return self._journal.commit([change], [real], **told).number

@@ -25,7 +25,7 @@ class Keeping:
 
     async def remember(self, argument: str) -> None:
         """`/remember TEXT`, with `. TEXT` for this project only; all that is remembered where no text is given."""
-        if not argument:
+        if argument in ("", "."):
             self._app.push_screen(Reader(t("What is remembered"), await asyncio.to_thread(self._lines)))
             return
         here = argument.startswith(". ")

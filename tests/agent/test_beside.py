@@ -134,6 +134,14 @@ def test_what_fits_is_remembered_as_data_and_never_twice(isolated: Path, tmp_pat
     assert [one.items for one in supplied(world(tmp_path, "Yes.").run(text="What do you know about me?"))]
 
 
+def test_a_model_that_goes_round_in_circles_still_knows_it_at_its_end(isolated: Path, tmp_path: Path) -> None:
+    made = world(tmp_path, *[[call("look", path="a")]] * 4, "Anna.")
+    memory.add(memory.own_book(), "my sister's name is Anna")
+    made.run(text="What is my sister called?")
+    last = made.engine.asked[-1][0]
+    assert len(last) == 2 and "| my sister's name is Anna" in last[-1].text
+
+
 def test_an_entry_of_the_agent_marks_the_session_and_a_forged_one_stays_in_its_line(isolated: Path, tmp_path: Path) -> None:
     made = world(tmp_path, "Done.")
     book = memory.own_book()
