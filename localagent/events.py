@@ -195,6 +195,18 @@ class ToolsOffered:
 
 
 @dataclass(frozen=True, slots=True)
+class Supplied:
+    """The host's word beside a request, in the history under role `host`. `items` are the files of all instructions that count now, each
+    with a print, or the entries that are told, by their ids. `marks` is as in `Nudged`.
+    """
+
+    kind: Literal["instructions", "remembered"]
+    text: str
+    items: Mapping[str, str] = field(default_factory=dict)
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Steered:
     """The person's own words in the middle of a turn, given to the model before its next answer.
 
@@ -268,6 +280,7 @@ Event = (
     | Notice
     | Nudged
     | ToolsOffered
+    | Supplied
     | Steered
     | TakenBack
     | Rewound
@@ -326,6 +339,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ToolFinished, "result"): ToolResult,
     (ToolFinished, "seen"): "texts",
     (Nudged, "files"): "texts",
+    (Supplied, "items"): "texts",
     (ToolsOffered, "tools"): (ToolSpec,),
     (TurnEnded, "error"): Failure,
     (TurnEnded, "receipts"): (Receipt,),

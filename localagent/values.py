@@ -177,10 +177,11 @@ class Receipt:
     `changed`: data = {op, path, dest?}; `ran`: data = {command, exit_code, seconds};
     `sent`: data = {channel, to, state}; `scheduled`: data = {job, name, when, remind};
     `undone`: data = {step, files, again}, what the person took back (or put back) meanwhile;
-    `reached`: data = {tool}, a call that may have done something beyond this machine of which nothing more is known.
+    `reached`: data = {tool}, a call that may have done something beyond this machine of which nothing more is known;
+    `remembered`: data = {text, file, step}.
     """
 
-    kind: Literal["changed", "ran", "sent", "scheduled", "undone", "reached"]
+    kind: Literal["changed", "ran", "sent", "scheduled", "undone", "reached", "remembered"]
     data: Mapping[str, Any]
 
 

@@ -31,6 +31,7 @@ _LISTED = 40
 _NAMES = 4000
 EMPTY = "The current folder is empty."
 _LISTING = "Files in the current folder:"
+REMEMBERED = "Remembered from before"
 
 
 def system_message() -> Message:
@@ -99,7 +100,7 @@ def listing(folder: Path) -> str:
 
 def without_listing(place: str) -> str:
     """The surroundings without the names in the folder: what is left are texts."""
-    return "\n".join(line for line in place.splitlines() if not line.lstrip("[").startswith(_LISTING))
+    return "\n".join(line for line in place.splitlines() if not line.lstrip("[").startswith((_LISTING, EMPTY)))
 
 
 def _shown(name: str) -> str:
@@ -123,6 +124,7 @@ def conclusion(turn: Sequence[Message]) -> list[Message]:
             call = calls.get(message.result.call_id)
             made = f"{call.name} {dict(call.args)}" if call else "a call"
             lines.append(f"{made[:300]} gave:\n{message.result.text[:_RESULT_SHOWN]}")
+    lines += [message.text for message in turn if message.role == "host" and message.text.startswith(REMEMBERED)]
     told = "\n\n".join(lines) or "Nothing was done."
     request = turn[0].text if turn else ""
     request += "".join(f"\nThe user added: {message.text}" for message in turn if message.role == "steer")

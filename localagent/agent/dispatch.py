@@ -217,8 +217,8 @@ async def _run(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
             hands.record("ran", hands.masks.mask_in(record.ran(life.call, done, life.result)))
         elif done.kind == "sent":
             hands.record("sent", record.sent(life.call, done))
-        elif done.kind == "scheduled":
-            hands.record("scheduled", hands.masks.mask_in({"call": life.call.id, **done.data}))
+        elif done.kind in ("scheduled", "remembered"):
+            hands.record(done.kind, hands.masks.mask_in({"call": life.call.id, **done.data}))
 
 
 async def _settle(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event, None]:

@@ -23,6 +23,7 @@ from ..events import (
     Nudged,
     Rewound,
     Steered,
+    Supplied,
     TakenBack,
     ToolFinished,
     ToolsOffered,
@@ -41,6 +42,7 @@ from ..values import Failure, Message, Mode, Text, ToolResult
 from . import binding, context, hooked, loop, offering, place, retold
 from .agreement import Agreement
 from .answers import Answers
+from .beside import Beside
 from .budget import Budget
 from .dispatch import Approver, Hands
 from .hooks import Hooks
@@ -62,7 +64,8 @@ class Setting:
     has deleted so far). `schema` is the JSON Schema of
     the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
     `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent);
-    `hooks` are the user's own commands that are told what happens. `checks` have to hold at the end of each turn.
+    `hooks` are the user's own commands that are told what happens. `checks` have to hold at the end of each turn;
+    `beside` tells instructions and what is remembered.
     """
 
     engine: Engine
@@ -80,6 +83,7 @@ class Setting:
     post: Post | None = None
     hooks: Hooks = field(default_factory=Hooks)
     checks: tuple[Check, ...] = ()
+    beside: Beside = field(default_factory=Beside)
 
 
 class Session:
@@ -137,6 +141,8 @@ class Session:
                 yield self._record(Notice(notice, "warning"))
             if heard:
                 yield self._record(hooked.opened(heard))
+            for told in await self.setting.beside.opening(text):
+                yield self._record(told)
             if (offered := await self.offering.fitting(text)) is not None:
                 yield self._record(offered)
             async with aclosing(loop.run(self._turn(approve, begin))) as events:
@@ -291,9 +297,10 @@ class Session:
                 self._deeds = self._deeds[1:]
             case Rewound():
                 self._go_back(event)
-            case Nudged():
+            case Nudged() | Supplied():
                 self.marks |= Marks.of(event.marks)
                 self.history.append(Message("host", (Text(event.text),)))
+                self.setting.beside.note(event, len(self.history) - 1)
             case ToolsOffered():
                 if not event.call_id:
                     self.history.append(context.offered(event))
@@ -311,8 +318,6 @@ class Session:
             case TurnEnded():
                 self._close_open_calls("interrupted")
                 self.ended = event
-            case _:
-                pass
 
     def _go_back(self, event: Rewound) -> None:
         """What was told of undoing stays: the steps may be earlier ones."""
@@ -322,6 +327,7 @@ class Session:
         kept = [message for message in self.history[begin:] if any(message is told for told in self._retold)]
         del self.history[begin:], self._requests[event.to :]
         self.offering.cut(begin)
+        self.setting.beside.cut(begin)
         self.history += kept
         if (stayed := retold.stayed(event, str(self.setting.workspace))) is not None:
             self.history.append(stayed)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..channels.email.address import checked
+from ..events import Supplied, ToolsOffered
 from ..values import Attachment, Change, Checked, Outgoing, PlanItem, Proposal, Receipt, ToolCall, ToolResult
 
 _DIFF_BYTES = 400_000
@@ -141,6 +142,8 @@ def receipt_line(receipt: Receipt, folder: str) -> str:
             return f"step {data.get('step')} {back} by you ({files} file{'' if files == 1 else 's'})"
         case "reached":
             return f"used {data.get('tool')}, which reaches beyond this machine"
+        case "remembered":
+            return visible(f"remembered {data.get('text')}", lines=False)
 
 
 def checked_line(one: Checked) -> str:
@@ -161,6 +164,16 @@ def plan_lines(steps: Sequence[PlanItem]) -> list[str]:
     return lines
 
 
+def supplied(event: Supplied | ToolsOffered) -> str:
+    """What a person is told of what the model was shown beside a request, in lines."""
+    if isinstance(event, ToolsOffered):
+        return "  tools offered: " + visible(", ".join(spec.name for spec in event.tools), lines=False)
+    if event.kind == "remembered":
+        return "\n".join(f"  remembered: {visible(text, lines=False)}" for text in event.items.values())
+    names = ", ".join(visible(name, lines=False) for name in event.items) or "none any more"
+    return f"  instructions that count: {names}"
+
+
 NOTHING = "nothing changed, nothing sent"
 
 
@@ -169,7 +182,7 @@ def summary(receipts: Sequence[Receipt], folder: str, limit: int = 12, checks: S
     lines = [visible(receipt_line(r, folder), lines=False) for r in receipts[:limit]]
     lines += [f"and {len(receipts) - limit} more"] if len(receipts) > limit else []
     kinds = {receipt.kind for receipt in receipts}
-    if not {"changed", "sent", "scheduled"} & kinds:
+    if not {"changed", "sent", "scheduled", "remembered"} & kinds:
         # What happens beyond this machine is not ours to deny.
         lines.append("nothing changed here" if "reached" in kinds else NOTHING)
     held = sum(bool(one.ok) for one in checks)

@@ -34,7 +34,7 @@ class Tally:
     @property
     def changed(self) -> bool:
         """Whether anything on the disk has changed."""
-        return any(receipt.kind == "changed" for receipt in self.receipts)
+        return any(receipt.kind in ("changed", "remembered") for receipt in self.receipts)
 
     @property
     def did(self) -> bool:

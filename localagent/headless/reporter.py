@@ -15,6 +15,7 @@ from ..events import (
     Nudged,
     PlanUpdated,
     PrefillProgress,
+    Supplied,
     ToolFinished,
     ToolOutput,
     ToolsOffered,
@@ -47,7 +48,7 @@ class Reporter:
                 self._line("2", shown.visible(event.message.text.strip()))
             case PlanUpdated():
                 self._line("36", "\n".join(f"  {line}" for line in shown.plan_lines(event.items)))
-            case Notice() | Nudged() | ToolsOffered():
+            case Notice() | Nudged() | ToolsOffered() | Supplied():
                 self._told(event)
             case TurnEnded():
                 self._clear()
@@ -69,11 +70,11 @@ class Reporter:
             case ToolFinished() if event.result.status != "ok":
                 self._line("33", f"  {event.result.status}: {shown.first_line(event.result)}")
 
-    def _told(self, event: Notice | Nudged | ToolsOffered) -> None:
+    def _told(self, event: Notice | Nudged | ToolsOffered | Supplied) -> None:
         if isinstance(event, Notice):
             self._line("33", shown.visible(event.text))
-        elif isinstance(event, ToolsOffered):
-            self._line("2", "  tools offered: " + shown.visible(", ".join(spec.name for spec in event.tools), lines=False))
+        elif isinstance(event, ToolsOffered | Supplied):
+            self._line("2", shown.supplied(event))
         elif event.files:
             names = ", ".join(shown.relative(path, self._folder) for path in event.files)
             self._line("33", f"  changed by others since it was read: {names}; the model is told")

@@ -47,6 +47,7 @@ class Settings:
     search_url: str | None = None
     local_only: bool = False
     plans: str = "auto"
+    memory: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,7 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
     "hold_s": (_seconds_or_none, False, "seconds in which a message that was agreed to can still be taken back"),
     "messages_per_hour": (_integer(0, 100_000), False, "messages an hour that each channel sends at most; 0 for no limit"),
     "quiet_hours": (_hours, True, "times of day in which no message goes out, such as 22:00-07:00"),
+    "memory": (_yes_or_no, False, "false neither shows the model what is remembered nor lets it ask to remember"),
     "local_only": (_yes_or_no, False, "true never uses a model on another machine"),
     "search_url": (
         _search,

@@ -24,6 +24,7 @@ from ..events import (
     PrefillProgress,
     Rewound,
     Steered,
+    Supplied,
     TakenBack,
     TextDelta,
     ThinkingDelta,
@@ -137,7 +138,7 @@ def reduce(view: View, event: Seen, at: float) -> View:
             return _message(view, event)
         case ToolStarted() | ToolOutput() | ApprovalAsked() | ApprovalGiven() | ChangesCommitted() | ToolFinished():
             return _tool_event(view, event, at)
-        case PlanUpdated() | Steered() | Rewound() | Notice() | Nudged() | TakenBack() | ToolsOffered():
+        case PlanUpdated() | Steered() | Rewound() | Notice() | Nudged() | TakenBack() | ToolsOffered() | Supplied():
             return _told(view, event)
         case TurnEnded():
             return _ended(view, event, at)
@@ -153,7 +154,7 @@ def _words(message: Message) -> str:
     return first.text if isinstance(first, Text) else ""
 
 
-def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged | TakenBack | ToolsOffered) -> View:
+def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged | TakenBack | ToolsOffered | Supplied) -> View:
     match event:
         case PlanUpdated():
             # The list says all that the card of the call would.
@@ -170,6 +171,8 @@ def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged |
             return replace(view, items=(*view.items, Told(outdated.told(event))))
         case ToolsOffered():
             return replace(view, items=(*view.items, Told(offers.told(event))))
+        case Supplied():
+            return replace(view, items=(*view.items, Told(offers.supplied(event))))
         case Nudged() | TakenBack():
             return view
 
