@@ -83,7 +83,7 @@ def _search(words: str, registry: Registry, *, as_json: bool) -> int:
     """0 where a tool shares words with the query, else 1."""
     from ..toolbox.search import Finder
 
-    found = asyncio.run(Finder(registry.findable()).find(words, 10))
+    found = asyncio.run(Finder(registry.findable(), registry.specs()).find(words, 10))
     if as_json:
         rows = [
             {"name": one.spec.name, "score": one.score, "offered": one.sure, "description": one.spec.description, "source": one.spec.source}

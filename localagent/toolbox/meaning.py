@@ -168,8 +168,8 @@ class Meanings:
     def __init__(self) -> None:
         self._embedder = Embedder() if installed() else None
 
-    def __call__(self, specs: Sequence[ToolSpec]) -> Finder | Both:
-        return Finder(specs) if self._embedder is None else Both(specs, self._embedder)
+    def __call__(self, specs: Sequence[ToolSpec], beside: Sequence[ToolSpec] = ()) -> Finder | Both:
+        return Finder(specs, beside) if self._embedder is None else Both(specs, self._embedder, beside)
 
     async def aclose(self) -> None:
         if self._embedder is not None:
@@ -179,9 +179,9 @@ class Meanings:
 class Both:
     """Ranks by words, by purpose and by meaning."""
 
-    def __init__(self, specs: Sequence[ToolSpec], embedder: Embedder) -> None:
-        self._specs = tuple(specs)
-        self._finder = Finder(specs)
+    def __init__(self, specs: Sequence[ToolSpec], embedder: Embedder, beside: Sequence[ToolSpec] = ()) -> None:
+        self._specs = (*specs, *beside) if specs else ()
+        self._finder = Finder(specs, beside)
         self._embedder = embedder
         self._begun: asyncio.Task[None] | None = None
 

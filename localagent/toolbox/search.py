@@ -55,10 +55,14 @@ class Found:
 
 
 class Finder:
-    """Finds among `specs`. The index is made at the first `find`, beside everything else."""
+    """Finds among `specs`. The index is made at the first `find`, beside everything else.
 
-    def __init__(self, specs: Sequence[ToolSpec]) -> None:
-        self._specs = tuple(specs)
+    `beside` are tools that need not be found: where one of these does it best, no other is sure.
+    """
+
+    def __init__(self, specs: Sequence[ToolSpec], beside: Sequence[ToolSpec] = ()) -> None:
+        self._count = len(specs)
+        self._specs = (*specs, *beside)
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._fitness: dict[int, dict[int, float]] = {}
@@ -69,7 +73,7 @@ class Finder:
 
     def ranked(self, query: str, count: int = 5, near: Nearness | None = None) -> tuple[Found, ...]:
         """The same where there is no event loop to keep free, with what a model has to say of it."""
-        if not self._specs:
+        if not self._count:
             return ()
         with self._lock:
             if self._index is None:
@@ -82,12 +86,16 @@ class Finder:
             said = f" {' '.join(content(query[:_READ]))} "
             spoken = {at for at in scored if sure.spoken(index.entries[at], said)}
             scored |= {at: scored[at] + _SPOKEN for at in spoken}
-        made = sorted(scored.items(), key=lambda one: (-one[1], self._specs[one[0]].name))
+        every = sorted(scored.items(), key=lambda one: (-one[1], self._specs[one[0]].name))
+        made = [one for one in every if one[0] < self._count]
+        needed = every == [] or every[0][0] < self._count
         ahead = bool(made) and sure.leads([score for _, score in made], served.get(made[0][0], 0.0))
 
         def at_once(at: int) -> bool:
-            spec = self._specs[at]
-            return at in spoken or served.get(at, 0.0) > sure.SERVED or (ahead and at == made[0][0]) or sure.fits(spec, at, asked, index)
+            if at in spoken:
+                return True
+            fits = served.get(at, 0.0) > sure.SERVED or (ahead and at == made[0][0]) or sure.fits(self._specs[at], at, asked, index)
+            return needed and fits
 
         found = [Found(self._specs[at], round(score, 3), at_once(at)) for at, score in made[:count]]
         return sure.kept(found)
