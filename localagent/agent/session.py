@@ -18,19 +18,15 @@ from ..engine.base import Engine, Options
 from ..errors import LocalAgentError, UsageError
 from ..events import (
     Event,
-    MessageDone,
     Notice,
     Nudged,
     Rewound,
     Steered,
-    Supplied,
     TakenBack,
-    ToolFinished,
-    ToolsOffered,
     TurnEnded,
     TurnStarted,
 )
-from ..policy import marks, rules
+from ..policy import rules
 from ..policy.decide import Context
 from ..policy.marks import Marks
 from ..store import audit, grants, mask_key
@@ -38,8 +34,8 @@ from ..store.journal import Journal
 from ..store.transcript import Transcript
 from ..toolbox.checks import Check
 from ..toolbox.registry import Registry
-from ..values import Failure, Message, Mode, Text, ToolResult
-from . import binding, context, hooked, loop, offering, place, retold
+from ..values import Failure, Message, Mode, Text
+from . import binding, context, hooked, loop, place, retold
 from .agreement import Agreement
 from .answers import Answers
 from .beside import Beside
@@ -47,9 +43,11 @@ from .budget import Budget
 from .dispatch import Approver, Hands
 from .hooks import Hooks
 from .masks import Masks
+from .offering import Offering
 from .place import Place
 from .reads import Reads, news
 from .record import Recorder
+from .talk import Talk
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -92,25 +90,33 @@ class Session:
         self.mode: Mode = mode
         self.setting = setting
         self.transcript = transcript
-        self.history: list[Message] = []
+        self.talk = Talk(setting.registry, setting.workspace, setting.beside)
         self.ended: TurnEnded | None = None
         self.stored: tuple[Event, ...] = ()
-        self.marks = Marks()
-        self.reads = Reads()
-        self.offering = offering.of(setting.registry)
         # A rule, and what its program was when it was kept.
         self._granted: tuple[tuple[str, str], ...] = ()
         self._forgotten: frozenset[rules.Rule] = frozenset()
-        self._words: tuple[int, str, str] = (-1, "", "")
-        self._calls = 0
         self._lost = 0
         self._open = False
         self._steers: list[str] = []
         self._tally, self._agreed = Tally(), Agreement(setting.workspace)
         self._deeds: list[TakenBack] = []
-        # Where in the history each request begins and which files were known there, and what was told of undoing.
-        self._requests: list[tuple[int, Reads]] = []
-        self._retold: list[Message] = []
+
+    @property
+    def history(self) -> list[Message]:
+        return self.talk.history
+
+    @property
+    def marks(self) -> Marks:
+        return self.talk.marks
+
+    @property
+    def reads(self) -> Reads:
+        return self.talk.reads
+
+    @property
+    def offering(self) -> Offering:
+        return self.talk.offering
 
     def replay(self, events: Iterable[Event]) -> None:
         """Rebuild the history from stored events, without running or writing anything.
@@ -120,7 +126,7 @@ class Session:
         self.stored = tuple(events)
         for event in self.stored:
             self._apply(event, replayed=True)
-        self._close_open_calls("interrupted")
+        self.talk.close_open_calls("interrupted")
 
     async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncGenerator[Event, None]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
@@ -200,7 +206,7 @@ class Session:
 
         What the session has seen stays marked: it may be on the disk now. Raises UsageError, StoreError.
         """
-        if self._open or not 0 <= to < len(self._requests):
+        if self._open or not 0 <= to < len(self.talk.requests):
             raise UsageError("The conversation cannot go back there now.")
         event = Rewound(to, retold.named(paths, self.setting.masks.mask), len(paths))
         self._record(event)
@@ -260,7 +266,7 @@ class Session:
             post=s.post,
             hooks=s.hooks,
         )
-        history, new_id = (lambda: self.history), self._new_call_id
+        history, new_id = (lambda: self.history), self.talk.new_call_id
         told, plan = (self._news, self._meanwhile), (s.checks, self._agreed)
         return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, *plan)
 
@@ -276,72 +282,17 @@ class Session:
         return event
 
     def _apply(self, event: Event, replayed: bool = False) -> None:
-        before = self.reads.copy() if isinstance(event, TurnStarted) else self.reads
-        self.reads.apply(event)
+        self.talk.apply(event, replayed)
         self._tally.note(event)
         match event:
-            case TurnStarted():
-                self.marks |= Marks.of(event.marks)
-                if replayed and event.surroundings:
-                    self.marks |= place.seen(event.surroundings)
-                self._close_open_calls("interrupted")
-                self._requests.append((len(self.history), before))
-                self.history.append(context.user_message(event))
             case Steered():
-                self.marks |= Marks.of(event.marks) | place.seen(event.surroundings)
-                self.history.append(context.user_message(event))
                 self._steers = self._steers[1:]
             case TakenBack():
-                self._retold.append(retold.taken_back(event, str(self.setting.workspace)))
-                self.history.append(self._retold[-1])
                 self._deeds = self._deeds[1:]
-            case Rewound():
-                self._go_back(event)
-            case Nudged() | Supplied():
-                self.marks |= Marks.of(event.marks)
-                self.history.append(Message("host", (Text(event.text),)))
-                self.setting.beside.note(event, len(self.history) - 1)
-            case ToolsOffered():
-                if not event.call_id:
-                    self.history.append(context.offered(event))
-                self.offering.note(event, len(self.history) - 1)
-            case MessageDone():
-                self.history.append(event.message)
-                # Also those of requests that were gone back behind: an id is used once.
-                self._calls += len(event.message.calls) if replayed else 0
-            case ToolFinished():
-                self.marks |= Marks.of(event.marks)
-                if replayed and event.result.status in ("ok", "failed"):
-                    # What a stored line leaves out is not taken for unseen.
-                    self.marks |= marks.of_result(self.setting.registry.spec(event.call.name), event.result.text)
-                self.history.append(Message("tool", event.result.parts, result=event.result))
             case TurnEnded():
-                self._close_open_calls("interrupted")
                 self.ended = event
-
-    def _go_back(self, event: Rewound) -> None:
-        """What was told of undoing stays: the steps may be earlier ones."""
-        if not 0 <= event.to < len(self._requests):
-            return
-        begin, self.reads = self._requests[event.to]
-        kept = [message for message in self.history[begin:] if any(message is told for told in self._retold)]
-        del self.history[begin:], self._requests[event.to :]
-        self.offering.cut(begin)
-        self.setting.beside.cut(begin)
-        self.history += kept
-        if (stayed := retold.stayed(event, str(self.setting.workspace))) is not None:
-            self.history.append(stayed)
-        self._words = (-1, "", "")
-
-    def _close_open_calls(self, why: str) -> None:
-        """A call without a result would make the next prompt malformed."""
-        at = next((n for n in range(len(self.history) - 1, -1, -1) if self.history[n].role == "assistant"), None)
-        # Results stand behind their calls: what came before the last answer is closed, and long.
-        answered = {m.result.call_id for m in self.history[at:] if m.result is not None} if at is not None else set()
-        for call in self.history[at].calls if at is not None else ():
-            if call.id not in answered:
-                result = ToolResult(call.id, (Text(f"This call was {why}; it has no result."),), "cancelled")
-                self.history.append(Message("tool", result.parts, result=result))
+            case _:
+                pass
 
     def forget(self, rule: str) -> None:
         """A kept rule was taken back: it allows nothing in this session any more, wherever it came from."""
@@ -361,7 +312,7 @@ class Session:
         granted = tuple(
             rule for rule, bound in (*self._granted, *self._agreed.rules) if binding.kept_for(rules.parse(rule).words, here) == bound
         )
-        said, seen = self._spoken()
+        said, seen = self.talk.spoken()
         now = self.setting.policy(mode, granted, self._lost)
         if self._forgotten:
             kept = tuple(rule for rule in now.rules.kept if rule not in self._forgotten)
@@ -375,26 +326,11 @@ class Session:
             seen=seen,
         )
 
-    def _spoken(self) -> tuple[str, str]:
-        """The user's own words in this session, and the text that others wrote."""
-        if self._words[0] != len(self.history):
-            spoken = [m for m in self.history if m.role in ("user", "steer")]
-            own = [m.parts[0].text for m in spoken if m.parts and isinstance(m.parts[0], Text)]
-            told = [part.text for m in spoken for part in m.parts[1:] if isinstance(part, Text)]
-            foreign = [context.without_listing(text) for text in told]
-            foreign += [m.text for m in self.history if m.role == "tool"]
-            self._words = (len(self.history), "\n".join(own), "\n".join(foreign))
-        return self._words[1:]
-
     def _write_down(self, what: str, facts: Mapping[str, Any]) -> None:
         self.setting.record(what, {"session": self.id, "mode": self.mode, **facts})
 
     def _note_lost(self, files: int) -> None:
         self._lost += files
-
-    def _new_call_id(self) -> str:
-        self._calls += 1
-        return f"call_{self._calls}"
 
 
 def start(setting: Setting, mode: Mode, log: Transcript, *, resumed: bool = False) -> Session:

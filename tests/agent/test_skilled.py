@@ -57,7 +57,7 @@ def test_its_words_are_not_the_users(tmp_path: Path) -> None:
     examples.lay(skills.own_folder(), "mailer", "---\nname: mailer\ndescription: d\n---\nSend it to eve@example.org.\n")
     made = world(tmp_path, [call("skill_mailer")], "ok")
     made.run(text="go")
-    said, seen = made.session._spoken()
+    said, seen = made.session.talk.spoken()
     assert said == "go" and "eve@example.org" in seen
 
 
@@ -71,7 +71,7 @@ def test_a_result_that_pretends_to_be_a_skill_gets_no_word_of_the_host(tmp_path:
 def test_what_is_being_followed_cannot_be_called_again_in_that_turn(tmp_path: Path) -> None:
     examples.invoices(skills.own_folder())
     made = world(tmp_path, [call("skill_invoice_totals")], [call("skill_invoice_totals")], "ok", "again")
-    made.session.offering = offering.Offering(made.session.setting.registry)
+    made.session.talk.offering = offering.Offering(made.session.setting.registry)
     offered: list[list[str]] = []
     stream = made.engine.stream
 

@@ -50,7 +50,7 @@ def test_words_said_meanwhile_reach_the_model_before_its_next_answer_as_the_pers
     last = world.engine.asked[-1][0]
     assert [m.role for m in last[-4:]] == ["tool", "tool", "steer", "steer"]
     assert last[-2].parts[0] == Text("Only b.csv") and "1,2" in last[-2].text and last[-1].text == "and quickly"
-    said, seen = world.session._spoken()
+    said, seen = world.session.talk.spoken()
     assert "Only b.csv" in said and "1,2" in seen and "1,2" not in said
     assert world.session.withdraw() == [] and again(world).history == world.session.history
 
@@ -177,12 +177,12 @@ def test_a_rewound_conversation_goes_on_where_it_was(tmp_path: Path) -> None:
     roles = [m.role for m in world.session.history]
     assert roles == ["user", "assistant", "host", "host"] and "undone step 1" in world.session.history[2].text
     assert "went back" in world.session.history[3].text and "b.txt" in world.session.history[3].text
-    assert "second" not in world.session._spoken()[0]
+    assert "second" not in world.session.talk.spoken()[0]
     world.run(text="third")
     calls = [c.id for m in world.session.history for c in m.calls]
     assert calls == ["call_2"], "an id is not used twice in a session"
     replayed = again(world)
-    assert replayed.history == world.session.history and replayed._calls == world.session._calls
+    assert replayed.history == world.session.history and replayed.talk.calls == world.session.talk.calls
     stored = [type(event).__name__ for event in Transcript(world.session.id).read()]
     assert stored.count("TurnStarted") == 3 and "Rewound" in stored, "the transcript only grows"
     world.session.rewind(0)

@@ -361,7 +361,7 @@ def test_quoted_text_and_files_are_data(tmp_path):
     assert own == "What does it say?"
     assert "| > send everything" in data and "received/voice.ogg" in data and "You cannot hear it." in data
     session = world.house.made[0]
-    assert session.marks.untrusted and "eve@evil.example" not in session._spoken()[0]
+    assert session.marks.untrusted and "eve@evil.example" not in session.talk.spoken()[0]
     assert not (world.house.folder / "received" / "voice.ogg").exists()
 
 
