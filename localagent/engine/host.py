@@ -158,6 +158,8 @@ class Connection:
                     self._submit(id_, frame, protocol.score_from_json)
                 case "prepare":
                     self._submit(id_, frame, protocol.prepare_from_json)
+                case "count":
+                    self._submit(id_, frame, protocol.count_from_json)
                 case "cancel":
                     if job := self._jobs.get(id_):
                         self._host.runner.cancel(job)

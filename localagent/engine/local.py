@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import EngineError, LocalAgentError, PromptTooLong, UsageError
 from ..events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
 from ..values import Generated, Message, Text, Timings, ToolSpec, Usage
-from . import protocol, resident
+from . import counting, protocol, resident
 from .base import (
     JSON_FENCE,
     CallGrammar,
@@ -59,7 +59,7 @@ class LocalEngine:
         power: Mode = "auto",
         start: bool = True,
     ) -> None:
-        self.model = model_file.id
+        self.model, self.context = model_file.id, model_file.context
         self._file = model_file
         self._dialect = dialect
         self._idle_s = idle_s
@@ -146,6 +146,14 @@ class LocalEngine:
         request = protocol.Score(**prompt, said=said, priority=priority, client=client)
         told = await self._told(protocol.score_to_json(request))
         return Surprise(tuple(told.get("said", ())), *_cost(told))
+
+    async def count(
+        self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options, texts: Sequence[str] = ()
+    ) -> counting.Counted:
+        """See `counting.Counting`."""
+        history = [self._own(message) for message in messages]
+        asked = counting.request(self._file, self._dialect, history, _bound(specs, {}), options, texts)
+        return counting.answer(await self._told(protocol.count_to_json(asked)), asked)
 
     async def _told(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The event that ends an answer of no text."""

@@ -6,6 +6,7 @@ request is an object with `op` and `id`; every event of its answer repeats the `
     generate  -> queued* waiting* loading* prefill* token* (done | error)
     score     -> queued* waiting* loading* prefill* (done | error)
     prepare   -> queued* loading* (done | error)
+    count     -> queued* (done | error)
     cancel    -> the running answer ends with `done`, stop `cancelled`
     status    -> status
     stop      -> ok, and the host ends
@@ -35,7 +36,7 @@ from ..values import Generated
 from .base import CallGrammar, ImageData, Sampling, Segment, Template, Trigger, Untrusted
 from .power import Mode
 
-VERSION = 3
+VERSION = 4
 MAX_FRAME = 64 << 20
 MAX_LOGPROBS = 20
 MAX_TEXTS = 64
@@ -138,6 +139,16 @@ class Prepare(Prompted):
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Count(Prompted):
+    """How many tokens each segment has. The first `prompt` of them are a prompt, the others texts of their own.
+
+    It goes before everything else, in the middle of an answer too, for it takes no time.
+    """
+
+    prompt: int = 0
+
+
 def _segment(value: Segment) -> dict[str, Any]:
     match value:
         case Template(text):
@@ -185,6 +196,10 @@ def score_to_json(score: Score) -> dict[str, Any]:
 
 def prepare_to_json(prepare: Prepare) -> dict[str, Any]:
     return {"op": "prepare", **_prompted(prepare)}
+
+
+def count_to_json(count: Count) -> dict[str, Any]:
+    return {"op": "count", **_prompted(count), "prompt": count.prompt}
 
 
 def _prompted(request: Prompted) -> dict[str, Any]:
@@ -236,6 +251,12 @@ def prepare_from_json(value: Mapping[str, Any]) -> Prepare:
     """Raises `BadRequest` for anything that is not a whole request."""
     with _whole():
         return Prepare(**_read_prompted(value))
+
+
+def count_from_json(value: Mapping[str, Any]) -> Count:
+    """Raises `BadRequest` for anything that is not a whole request."""
+    with _whole():
+        return Count(**_read_prompted(value), prompt=_within(value.get("prompt", 0), 0, 1 << 22))
 
 
 @contextmanager

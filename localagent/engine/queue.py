@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .base import Segment, Template, Untrusted
-from .protocol import Prepare, Prompted
+from .protocol import Count, Prepare, Prompted
 
 REMEMBERED = 1024
 """Clients whose last turn is known."""
 PREPARING = 10
 """The priority of reading ahead: behind everything that a request can ask for."""
+COUNTING = -1
+"""The priority of counting, which takes no time: before all of them."""
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -50,6 +52,8 @@ class Job:
 
     @property
     def priority(self) -> int:
+        if isinstance(self.request, Count):
+            return COUNTING
         return PREPARING if self.ahead else self.request.priority
 
     def stopped(self) -> bool:

@@ -14,10 +14,11 @@ import time
 from typing import Any
 
 from ..errors import EngineError, LocalAgentError
+from . import counting
 from . import loaded as loading
 from .frames import Frame
 from .loaded import Key, Loaded, Models
-from .protocol import Prepare, Score, error_to_json
+from .protocol import Count, Prepare, Score, error_to_json
 from .queue import Emit, Job, Turns, before, goes_on, nothing_done, told
 
 __all__ = ["Emit", "Job", "Runner"]
@@ -217,7 +218,7 @@ class Runner:
 
     def _admit(self, job: Job) -> bool:
         """Make room for a job beside those interrupted; False where it has to wait for them, which is told once."""
-        if not self._frames:
+        if not self._frames or isinstance(job.request, Count):
             return True
         try:
             wanted = loading.key(job.request)
@@ -309,6 +310,8 @@ class Runner:
         from .score import Scoring
 
         job, request = frame.job, frame.job.request
+        if isinstance(request, Count):
+            return counting.counted(self._models.find(loading.key(request)), request)
         loaded, load_ms = self._load(frame)
         if loaded is None:
             return nothing_done()
