@@ -274,14 +274,21 @@ def _search(files: list[Path], expression: re.Pattern[str]) -> tuple[int, list[s
     for file in files:
         before = hits
         for number, line in _text_lines(file):
-            if expression.search(line):
+            if found := expression.search(line):
                 hits += 1
                 if len(lines) < _LINES:
-                    text = line.strip()
-                    cut = text if len(text) <= _LINE else text[:_LINE] + " ..."
-                    lines.append(f"{_quoted(str(file))}:{number}: {cut}")
+                    lines.append(f"{_quoted(str(file))}:{number}: {_around(line, found.start())}")
         matched += hits > before
     return hits, lines, matched
+
+
+def _around(line: str, at: int) -> str:
+    """The line, or of a long one the part in which something was found."""
+    text = line.strip()
+    if len(text) <= _LINE:
+        return text
+    start = max(0, min(at - len(line) + len(line.lstrip()) - _LINE // 3, len(text) - _LINE))
+    return ("... " if start else "") + text[start : start + _LINE] + (" ..." if start + _LINE < len(text) else "")
 
 
 def _text_lines(file: Path) -> Iterator[tuple[int, str]]:
