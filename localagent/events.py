@@ -8,24 +8,20 @@ and every screen read the same lines. `to_json` leaves out what is not plain
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from . import forms
 from .values import (
     Answer,
-    Attachment,
     Change,
     Checked,
     Decision,
     Failure,
-    Image,
     Message,
-    Outgoing,
     PlanItem,
     Proposal,
     Receipt,
-    Text,
     Timings,
     ToolCall,
     ToolResult,
@@ -244,6 +240,32 @@ class Rewound:
 
 
 @dataclass(frozen=True, slots=True)
+class Compacted:
+    """What the model is shown of the conversation was shortened to fit; the history itself stays whole.
+
+    Its first `upto` messages are shown as the one `text` (0: no more of them than before), behind which the one numbered `request`
+    is repeated (-1: none), and the results of some calls as `results` says: call id -> text. `before` and `after` are the tokens
+    of the prompt, of `context`; they are `exact` where the engine can count. `requests` is how many of the person's words are not
+    shown any more. `asked`: the person wanted it. `usage` and `timings` are those of the summary, `seconds` what reading the new
+    beginning is likely to take (0: not known).
+    """
+
+    upto: int = 0
+    text: str = ""
+    request: int = -1
+    results: Mapping[str, str] = field(default_factory=dict)
+    before: int = 0
+    after: int = 0
+    context: int = 0
+    exact: bool = True
+    requests: int = 0
+    asked: bool = False
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules; "" where no rule would do.
 
@@ -284,17 +306,16 @@ Event = (
     | Steered
     | TakenBack
     | Rewound
+    | Compacted
     | TurnEnded
 )
 
 _EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
-_PARTS: dict[str, type] = {"text": Text, "image": Image}
-_HIDDEN = {"generated"}
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """The event as plain JSON values, with its kind under `event`."""
-    return {"event": type(event).__name__, **_plain(event)}
+    return {"event": type(event).__name__, **forms.plain(event)}
 
 
 def from_json(line: Mapping[str, Any]) -> Event:
@@ -302,24 +323,10 @@ def from_json(line: Mapping[str, Any]) -> Event:
     kind = _EVENTS.get(str(line.get("event")))
     if kind is None:
         raise ValueError(f"unknown event {line.get('event')!r}")
-    return _build(kind, line)
+    return forms.build(kind, line)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Text):
-        return {"type": "text", "text": value.text}
-    if isinstance(value, Image):
-        return {"type": "image", "sha256": value.sha256, "media_type": value.media_type}
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name not in _HIDDEN}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-_NESTED: dict[tuple[type, str], Any] = {
+forms.NESTED |= {
     (TurnStarted, "message"): Message,
     (MessageDone, "message"): Message,
     (MessageDone, "usage"): Usage,
@@ -341,64 +348,12 @@ _NESTED: dict[tuple[type, str], Any] = {
     (Nudged, "files"): "texts",
     (Supplied, "items"): "texts",
     (ToolsOffered, "tools"): (ToolSpec,),
+    (Compacted, "results"): "texts",
+    (Compacted, "usage"): Usage,
+    (Compacted, "timings"): Timings,
     (TurnEnded, "error"): Failure,
     (TurnEnded, "receipts"): (Receipt,),
     (TurnEnded, "checks"): (Checked,),
     (TurnEnded, "usage"): Usage,
     (TurnEnded, "timings"): Timings,
-    (Message, "parts"): "parts",
-    (Message, "calls"): (ToolCall,),
-    (Message, "result"): ToolResult,
-    (ToolResult, "parts"): "parts",
-    (ToolResult, "requests"): (Change,),
-    (ToolResult, "receipts"): (Receipt,),
-    (ToolResult, "messages"): (Outgoing,),
-    (Outgoing, "attachments"): (Attachment,),
 }
-
-
-def _build(kind: type, data: Mapping[str, Any]) -> Any:
-    made = {}
-    for name, shape in _shapes(kind):
-        if name in data:
-            value = data[name]
-            # Most values are plain; a history is thousands of them.
-            made[name] = _field(shape, value) if shape is not None or type(value) is list else value
-    return kind(**made)
-
-
-@cache
-def _shapes(kind: type) -> tuple[tuple[str, Any], ...]:
-    """The fields of a kind, each with how it is nested."""
-    return tuple((f.name, _NESTED.get((kind, f.name))) for f in fields(kind))
-
-
-def _field(shape: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if shape == "proposals":
-        return tuple(_build(Outgoing if "address" in item else Change, item) for item in value)
-    if shape == "parts":
-        return tuple([_part(item) for item in value])
-    if shape == "texts":
-        return _texts(value)
-    if isinstance(shape, tuple):
-        return tuple([_build(shape[0], item) for item in value])
-    if shape is not None:
-        return _build(shape, value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _texts(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError(f"{value!r} is no map of texts")
-    return dict(value)
-
-
-def _part(item: Mapping[str, Any]) -> Text | Image:
-    if item.get("type") == "text":
-        return Text(item["text"])
-    kind = _PARTS.get(str(item.get("type")))
-    if kind is None:
-        raise ValueError(f"unknown part {item.get('type')!r}")
-    return _build(kind, item)

@@ -30,6 +30,7 @@ SAMPLES = [
     e.Steered(v.Message("steer", (v.Text("as CSV"),)), "a.csv: empty", ("untrusted",)),
     e.TakenBack(3, ("a",), 2, True),
     e.Rewound(1, ("a",), 1),
+    e.Compacted(4, "short", 2, {"call_1": "left out"}, 9000, 3000, 16384, False, 2, True, v.Usage(1, 2, 3), v.Timings(1.0), 2.5),
     e.TurnEnded("done", "fine", v.Failure("engine", "died"), (v.Receipt("ran", {"exit_code": 0}),), ("run(x)",)),
 ]
 

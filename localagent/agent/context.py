@@ -113,18 +113,30 @@ You are localagent. The work on the user's request is over; below is what was do
 Answer the user in one or two short sentences, with the facts that were asked for. If something failed or is missing, say so."""
 
 _RESULT_SHOWN = 1500
+_TOLD = 1.5
+"""Characters of what was done for each token of the context."""
 
 
-def conclusion(turn: Sequence[Message]) -> list[Message]:
-    """This turn's messages told as plain text, for a model that cannot stop calling while it sees tools."""
+def conclusion(turn: Sequence[Message], size: int = 0) -> list[Message]:
+    """This turn's messages told as plain text, for a model that cannot stop calling while it sees tools.
+
+    In a context of `size` tokens (0: not known) the latest are told that have room; what is left out is said.
+    """
     lines: list[str] = []
     calls = {call.id: call for message in turn for call in message.calls}
     for message in turn:
         if message.result is not None:
             call = calls.get(message.result.call_id)
             made = f"{call.name} {dict(call.args)}" if call else "a call"
-            lines.append(f"{made[:300]} gave:\n{message.result.text[:_RESULT_SHOWN]}")
+            text = message.result.text
+            more = f"\n[{len(text) - _RESULT_SHOWN:,} more characters]" if len(text) > _RESULT_SHOWN else ""
+            lines.append(f"{made[:300]} gave:\n{text[:_RESULT_SHOWN]}{more}")
     lines += [message.text for message in turn if message.role == "host" and message.text.startswith(REMEMBERED)]
+    room, every = size * _TOLD, len(lines)
+    while size and len(lines) > 1 and sum(map(len, lines)) > room:
+        del lines[0]
+    if len(lines) < every:
+        lines.insert(0, f"({every - len(lines)} earlier calls are not told here.)")
     told = "\n\n".join(lines) or "Nothing was done."
     request = turn[0].text if turn else ""
     request += "".join(f"\nThe user added: {message.text}" for message in turn if message.role == "steer")

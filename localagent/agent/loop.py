@@ -3,6 +3,7 @@
     TurnStarted (by the session)
       [ToolsOffered]                                                                 those that fit the request (by the session)
       (Steered | TakenBack)*                                                         what the person did meanwhile
+      [EngineProgress* PrefillProgress* Compacted [ToolsOffered]]    where the conversation does not fit any more
       EngineProgress* PrefillProgress* (ThinkingDelta | TextDelta)* MessageDone      one answer
       [ApprovalAsked ApprovalGiven] ToolStarted ToolOutput*          one call
         [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished [PlanUpdated | ToolsOffered]
@@ -22,10 +23,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..engine.base import Engine, Logprobs, Options, unfenced
-from ..errors import EngineError, LocalAgentError
+from ..errors import EngineError, LocalAgentError, PromptTooLong
 from ..events import (
     ApprovalAsked,
     ApprovalGiven,
+    Compacted,
     Event,
     MessageDone,
     Nudged,
@@ -41,6 +43,7 @@ from .checklist import Checklist
 from .dispatch import Hands, dispatch
 from .guard import LoopGuard
 from .offering import SEARCH, Offering
+from .room import Room
 from .tally import Tally
 
 _REPEATS_BEFORE_CONCLUDING = 2
@@ -55,8 +58,8 @@ class Turn:
     `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing. `meanwhile` gives
     the next thing that the person said or did since the last answer, None where there is none; it is over once its event was
     yielded. `schema` is the JSON Schema that the final answer must satisfy. `offering` knows the tools beside those that the prompt
-    begins with. `checks` are the user's own, which have to hold at the end; `agreed` keeps what a person
-    agrees to with a plan, None where no plan can be proposed.
+    begins with, `room` what is shown of the history, and keeps it so that it fits. `checks` are the user's own, which have to hold at
+    the end; `agreed` keeps what a person agrees to with a plan, None where no plan can be proposed.
     """
 
     engine: Engine
@@ -72,6 +75,11 @@ class Turn:
     offering: Offering | None = None
     checks: Sequence[Check] = ()
     agreed: Agreement | None = None
+    room: Room | None = None
+
+    def messages(self) -> list[Message]:
+        """What the model is shown."""
+        return context.for_model(self.history() if self.room is None else self.room.shown)
 
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
@@ -119,7 +127,10 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock, checklist: Checklist) -
         done: MessageDone | None = None
         async for told in _news(turn, guard):
             yield told
-        async for delta in _answer(turn, tally, clock, insist):
+        async for delta in _fitting(turn, tally, clock, insist):
+            if isinstance(delta, Compacted):
+                # What was answered before may not be shown any more.
+                guard.forget()
             done = delta if isinstance(delta, MessageDone) else done
             yield delta
         if done is None:
@@ -169,12 +180,31 @@ async def _going_on(done: MessageDone, turn: Turn) -> Nudged | None:
     return hooked.going_on(reason) if reason else None
 
 
+async def _fitting(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> AsyncGenerator[Event, None]:
+    """One answer to a conversation that is shortened before where it does not fit, and once more where the engine says so."""
+    if turn.room is None or tally.conclude:
+        async for event in _answer(turn, tally, clock, insist):
+            yield event
+        return
+    for must in (False, True):
+        async with aclosing(clock.each(turn.room.fit(must=must))) as events:
+            async for event in events:
+                yield event
+        try:
+            async for event in _answer(turn, tally, clock, insist):
+                yield event
+            return
+        except PromptTooLong:
+            if must:
+                raise
+
+
 async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> AsyncGenerator[Event, None]:
     """One answer of the model, with `insist` a call. Where it goes round in circles it is asked once more, without any tool in sight."""
     if tally.conclude:
-        messages, specs, options = context.conclusion(turn.history()[turn.begin :]), (), turn.options
+        messages, specs, options = context.conclusion(turn.history()[turn.begin :], turn.room.size if turn.room else 0), (), turn.options
     else:
-        messages, specs, options = context.for_model(turn.history()), turn.hands.registry.specs(), _with_offered(turn, tally)
+        messages, specs, options = turn.messages(), turn.hands.registry.specs(), _with_offered(turn, tally)
         people = turn.hands.post.people if turn.hands.post else ()
         named = choices.sets(turn.history(), [*specs, *options.offered], turn.hands.workspace, people)
         options = replace(options, choices={**options.choices, **named}) if named else options
@@ -201,7 +231,11 @@ async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
         return
     yield Nudged(nudges.as_json(turn.schema))
     options = replace(turn.options, schema=turn.schema, thinking=False)
-    stream = turn.engine.stream(context.for_model(turn.history()), turn.hands.registry.specs(), options)
+    if turn.room is not None:
+        async with aclosing(clock.each(turn.room.fit())) as events:
+            async for event in events:
+                yield event
+    stream = turn.engine.stream(turn.messages(), turn.hands.registry.specs(), options)
     async with aclosing(clock.each(stream)) as deltas:
         async for delta in deltas:
             if isinstance(delta, MessageDone):

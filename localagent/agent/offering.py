@@ -56,6 +56,7 @@ class Offering:
         self._ranked: tuple[ToolSpec, ...] = ()
         self._ranker: Ranker = rank((), ())
         self._shown: list[_Shown] = []
+        self._lost: list[_Shown] = []
         self._found: dict[str, tuple[ToolSpec, ...]] = {}
 
     # ------------------------------------------------------------ the tool
@@ -117,6 +118,16 @@ class Offering:
     def cut(self, place: int) -> None:
         """The history has lost its messages from this one on."""
         self._shown = [one for one in self._shown if one.place < place]
+
+    def forget(self, place: int) -> None:
+        """The messages before this one are not shown any more; what they have shown in the request that runs is `lost`."""
+        self._lost = [one for one in self._shown if one.place < place]
+        self._shown = [one for one in self._shown if one.place >= place]
+
+    def again(self, begin: int) -> ToolsOffered | None:
+        """Those that were lost, from the message `begin` on, once more."""
+        lost, self._lost = {one.spec.name: one.spec for one in self._lost if one.place >= begin}, []
+        return _offer(self._fitting([self._registry.spec(name) or spec for name, spec in lost.items()]), ())
 
     # ------------------------------------------------------------ within
 

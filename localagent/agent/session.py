@@ -32,6 +32,7 @@ from ..policy.marks import Marks
 from ..store import audit, grants, mask_key
 from ..store.journal import Journal
 from ..store.transcript import Transcript
+from ..toolbox import spill
 from ..toolbox.checks import Check
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Text
@@ -47,6 +48,7 @@ from .offering import Offering
 from .place import Place
 from .reads import Reads, news
 from .record import Recorder
+from .room import Means, Room
 from .talk import Talk
 from .tally import Tally
 
@@ -91,6 +93,7 @@ class Session:
         self.setting = setting
         self.transcript = transcript
         self.talk = Talk(setting.registry, setting.workspace, setting.beside)
+        self.room = Room(self.talk, transcript.spill, self._means)
         self.ended: TurnEnded | None = None
         self.stored: tuple[Event, ...] = ()
         # A rule, and what its program was when it was kept.
@@ -131,7 +134,7 @@ class Session:
     async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncGenerator[Event, None]:
         """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
         masks = self.setting.masks
-        around, named = self._place().told(text, masks.mask(piped))
+        around, named = self._place().told(text, self._input(masks.mask(piped)))
         around, text = masks.mask(around), masks.mask(text)
         named = [path for path in named if masks.mask(str(path)) == str(path)]
         seen = await asyncio.to_thread(self.reads.marks, named) if named else {}
@@ -170,6 +173,14 @@ class Session:
             self._open = False
             self._agreed.withdraw()
             self._catch_up()
+
+    async def compact(self) -> AsyncGenerator[Event, None]:
+        """Shorten what the model is shown, between two requests. Raises UsageError, and what the engine raises."""
+        if self._open or not self.history:
+            raise UsageError("There is nothing to shorten now.", "Ask something first, or wait until the agent has ended.")
+        async with aclosing(self.room.shorten()) as events:
+            async for event in events:
+                yield self._record(event)
 
     async def close(self, reason: str = "other") -> None:
         """The session is over: its hooks hear that, and its engine is let go of."""
@@ -238,8 +249,19 @@ class Session:
         # Up to a secret: half of one, typed so far, is not to be known for one.
         if found := self.setting.masks.spans(draft):
             draft = draft[: found[0].start]
-        messages = context.for_model([*self.history, Message("user", (Text(draft),))])
+        messages = context.for_model([*self.talk.shown, Message("user", (Text(draft),))])
         await self.setting.engine.prepare(messages, self.setting.registry.specs(), self.setting.options)
+
+    def _means(self) -> Means:
+        s = self.setting
+        return Means(s.engine, s.registry, s.options, s.masks.mask, tuple(rule for rule, _ in self._granted))
+
+    def _input(self, piped: str) -> str:
+        """What came on standard input: a text too long for the context by head and tail, and the whole of it in a file."""
+        size = self.room.size
+        self.transcript.spill.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self.transcript.spill / f"input-{len(self.talk.requests) + 1}.txt"
+        return spill.fit(piped, file, max(spill.SHOWN, size))[0] if piped and size else piped
 
     def _place(self) -> Place:
         s = self.setting
@@ -268,7 +290,7 @@ class Session:
         )
         history, new_id = (lambda: self.history), self.talk.new_call_id
         told, plan = (self._news, self._meanwhile), (s.checks, self._agreed)
-        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, *plan)
+        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, *plan, self.room)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..events import (
+    ChangesCommitted,
+    Compacted,
     Event,
     MessageDone,
     Nudged,
+    PlanUpdated,
     Rewound,
     Steered,
     Supplied,
@@ -20,16 +23,19 @@ from ..events import (
 from ..policy import marks
 from ..policy.marks import Marks
 from ..toolbox.registry import Registry
-from ..values import Message, Text, ToolResult
+from ..values import Change, Message, PlanItem, Text, ToolResult
 from . import context, offering, place, retold
 from .beside import Beside
+from .compaction import Shortened
+from .pace import Pace
 from .reads import Reads
 
 
 class Talk:
     """`history` holds every message there is, `marks` what was seen in it, `reads` the files that it showed.
 
-    `requests` says where in the history each request begins, and which files were known there.
+    `requests` says where in the history each request begins, and which files were known there. `plan` is the last one,
+    `changed` what lies where something was changed, the latest last. `short` is what the model is shown of the history.
     """
 
     def __init__(self, registry: Registry, workspace: Path, beside: Beside) -> None:
@@ -41,9 +47,18 @@ class Talk:
         self.offering = offering.of(registry)
         self.requests: list[tuple[int, Reads]] = []
         self.calls = 0
+        self.plan: tuple[PlanItem, ...] = ()
+        self.changed: dict[str, str] = {}
+        self.short = Shortened()
+        self.pace = Pace()
         # What was told of undoing.
         self._retold: list[Message] = []
         self._words: tuple[int, str, str] = (-1, "", "")
+
+    @property
+    def shown(self) -> list[Message]:
+        """The history as the model is shown it."""
+        return self.short.now.shown(self.history)
 
     def apply(self, event: Event, replayed: bool = False) -> None:
         before = self.reads.copy() if isinstance(event, TurnStarted) else self.reads
@@ -55,6 +70,7 @@ class Talk:
                     self.marks |= place.seen(event.surroundings)
                 self.close_open_calls("interrupted")
                 self.requests.append((len(self.history), before))
+                self.pace.model(event.model)
                 self.history.append(context.user_message(event))
             case Steered():
                 self.marks |= Marks.of(event.marks) | place.seen(event.surroundings)
@@ -74,6 +90,7 @@ class Talk:
                 self.offering.note(event, len(self.history) - 1)
             case MessageDone():
                 self.history.append(event.message)
+                self.pace.note(event, len(self.history))
                 # Also those of requests that were gone back behind: an id is used once.
                 self.calls += len(event.message.calls) if replayed else 0
             case ToolFinished():
@@ -85,7 +102,7 @@ class Talk:
             case TurnEnded():
                 self.close_open_calls("interrupted")
             case _:
-                pass
+                self._beside(event)
 
     def _go_back(self, event: Rewound) -> None:
         """What was told of undoing stays: the steps may be earlier ones."""
@@ -96,10 +113,34 @@ class Talk:
         del self.history[begin:], self.requests[event.to :]
         self.offering.cut(begin)
         self.beside.cut(begin)
+        self.short.cut(begin)
+        self.pace.set(0, 0)
         self.history += kept
         if (stayed := retold.stayed(event, self._folder)) is not None:
             self.history.append(stayed)
         self._words = (-1, "", "")
+
+    def _beside(self, event: Event) -> None:
+        """What is no message."""
+        match event:
+            case PlanUpdated():
+                self.plan = event.items
+            case ChangesCommitted():
+                for change in event.changes:
+                    self._changed(change)
+            case Compacted():
+                self.close_open_calls("interrupted")
+                self.short.apply(event, len(self.history))
+                self.offering.forget(self.short.now.upto)
+                self.pace.set(event.after, len(self.history))
+            case _:
+                pass
+
+    def _changed(self, change: Change) -> None:
+        self.changed.pop(change.path, None)
+        at = change.dest or change.path if change.kind in ("move", "copy") else change.path
+        self.changed.pop(at, None)
+        self.changed[at] = change.kind
 
     def close_open_calls(self, why: str) -> None:
         """A call without a result would make the next prompt malformed."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..events import ApprovalAsked, ChangesCommitted, Event, MessageDone, TakenBack, ToolFinished, TurnEnded, TurnStatus
+from ..events import (
+    ApprovalAsked,
+    ChangesCommitted,
+    Compacted,
+    Event,
+    MessageDone,
+    TakenBack,
+    ToolFinished,
+    TurnEnded,
+    TurnStatus,
+)
 from ..values import Change, Checked, Failure, Receipt, Timings, Usage
 
 
@@ -45,6 +55,9 @@ class Tally:
         match event:
             case MessageDone():
                 self.turns += 1
+                self.usage += event.usage
+                self.timings += event.timings
+            case Compacted():
                 self.usage += event.usage
                 self.timings += event.timings
             case ApprovalAsked():

@@ -37,6 +37,7 @@ class RemoteEngine:
             raise ValueError(f"{entry.id} is no model of an endpoint")
         self.model, self.leaves = entry.id, keys.leaves(entry)
         self._entry, self._remote = entry, entry.remote
+        self.context = entry.context
         self._wire = Wire(entry.remote, key)
         self._memory = Memory()
 
