@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def needs(name: str, commands: Mapping[str, tuple[str, str]], at_terminal: Callable[[], bool]) -> tuple[object, ...]:
     """What a command is handed besides its arguments."""
     given = {"completion": _parsers(commands), "model": _bench, "bench": _bench, "serve": _server, "acp": _editor, "mcp": _tools}
+    given["sessions"] = _stored
     if name in given:
         return (given[name],)
     if name == "jobs":
@@ -45,6 +46,19 @@ def needs(name: str, commands: Mapping[str, tuple[str, str]], at_terminal: Calla
         steps = (Journal(paths.state_dir() / "journal"), "")
         return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=steps, search=search, servers=steps, remembers=steps)),)
     return ()
+
+
+def _stored(session: str, model: str | None) -> Session:
+    """A stored session with the engine and the tools that it would go on with; nothing is written. Raises as `do` does."""
+    import asyncio
+
+    from . import wiring
+    from .commands import pulling
+    from .store import settings
+
+    chosen = settings.load()
+    engine = wiring.chosen_engine(chosen, model, lambda entry, chosen: pulling.obtain(entry, chosen, pull=False, person=False))
+    return asyncio.run(wiring.stored_session(session, engine, chosen))
 
 
 def _bench(entry: Entry, path: Path, chosen: Settings) -> tuple[Engine, Sequence[ToolSpec]]:

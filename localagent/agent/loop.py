@@ -27,7 +27,6 @@ from ..errors import EngineError, LocalAgentError, PromptTooLong
 from ..events import (
     ApprovalAsked,
     ApprovalGiven,
-    Compacted,
     Event,
     MessageDone,
     Nudged,
@@ -127,10 +126,7 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock, checklist: Checklist) -
         done: MessageDone | None = None
         async for told in _news(turn, guard):
             yield told
-        async for delta in _fitting(turn, tally, clock, insist):
-            if isinstance(delta, Compacted):
-                # What was answered before may not be shown any more.
-                guard.forget()
+        async for delta in _fitting(turn, tally, clock, insist, guard):
             done = delta if isinstance(delta, MessageDone) else done
             yield delta
         if done is None:
@@ -180,7 +176,7 @@ async def _going_on(done: MessageDone, turn: Turn) -> Nudged | None:
     return hooked.going_on(reason) if reason else None
 
 
-async def _fitting(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> AsyncGenerator[Event, None]:
+async def _fitting(turn: Turn, tally: Tally, clock: Clock, insist: bool, guard: LoopGuard) -> AsyncGenerator[Event, None]:
     """One answer to a conversation that is shortened before where it does not fit, and once more where the engine says so."""
     if turn.room is None or tally.conclude:
         async for event in _answer(turn, tally, clock, insist):
@@ -189,6 +185,8 @@ async def _fitting(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> Asyn
     for must in (False, True):
         async with aclosing(clock.each(turn.room.fit(must=must))) as events:
             async for event in events:
+                # What was answered before may not be shown any more.
+                guard.forget()
                 yield event
         try:
             async for event in _answer(turn, tally, clock, insist):

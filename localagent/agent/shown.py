@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..channels.email.address import checked
-from ..events import Supplied, ToolsOffered
+from ..events import Compacted, Supplied, ToolsOffered
 from ..values import Attachment, Change, Checked, Outgoing, PlanItem, Proposal, Receipt, ToolCall, ToolResult
 
 _DIFF_BYTES = 400_000
@@ -162,6 +162,12 @@ def plan_lines(steps: Sequence[PlanItem]) -> list[str]:
         lines += [f"    would {visible(', '.join(step.effects), lines=False)}"] if step.effects and not step.done else []
         lines += [f"    ✗ {checked_line(replace(one, step=''))}" for one in failing]
     return lines
+
+
+def shortened(event: Compacted) -> str:
+    """A conversation that was shortened, in one line."""
+    took = f"; reading it anew takes about {event.seconds:.0f} s, once" if event.seconds >= 1 else ""
+    return f"The conversation was shortened to make room: {event.before:,} tokens are {event.after:,} now{took}."
 
 
 def supplied(event: Supplied | ToolsOffered) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..events import Event, MessageDone, Notice, ToolFinished, TurnEnded, TurnStarted
+from ..events import Compacted, Event, MessageDone, Notice, ToolFinished, TurnEnded, TurnStarted
 from ..values import Failure, Receipt, Text, ToolCall, ToolResult
 from . import shown
 
@@ -102,6 +102,8 @@ def told(events: Iterable[Event]) -> Iterator[Entry]:
                 yield Did(event.call, event.result, event.seconds)
             case Notice():
                 yield Noted(event.text)
+            case Compacted():
+                yield Noted(shown.shortened(event))
             case TurnEnded() if event.error or event.receipts or event.status != "done":
                 yield Ended(event.status, event.error, event.receipts)
             case _:

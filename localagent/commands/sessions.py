@@ -8,14 +8,18 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..agent import shown
 from ..agent.plain import calm_json
 from ..store import meta, sessions, transcript
 from ..store.sessions import Row
+
+if TYPE_CHECKING:
+    from ..agent.session import Session
 
 _ID = "as `localagent sessions` shows it, its unique beginning, or `last`"
 # What a shell may be offered as a word.
@@ -37,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--format", choices=["md", "html", "jsonl"], help="default: what FILE's name says, else md")
     export.add_argument("-o", "--output", metavar="FILE", help="write to this file (default: standard output)")
     export.add_argument("--force", action="store_true", help="replace FILE if it is there")
+    context = _action(actions, "context", "where the tokens of a session go, as its model counts them")
+    context.add_argument("--model", metavar="ID", help="as this model counts (default: the one that is chosen)")
+    context.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document")
     remove = _action(actions, "rm", f"put a session aside; it can be brought back for {sessions.KEPT_DAYS} days")
     remove.add_argument("--force", action="store_true", help="also one that seems to be at work")
     restore = actions.add_parser("restore", help="bring back what rm put aside")
@@ -62,8 +69,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def run(args: argparse.Namespace) -> int:
-    """0, also where nothing is found."""
+def run(args: argparse.Namespace, stored: Callable[[str, str | None], Session]) -> int:
+    """0, also where nothing is found. `stored` gives a session to look at."""
+    if args.action == "context":
+        from . import contexts
+
+        return contexts.tell(stored(transcript.find(args.id), args.model), args.json)
     actions = {"search": _search, "rename": _rename, "fork": _fork, "export": _export, "rm": _remove, "restore": _restore}
     return actions.get(args.action, _list)(args)
 

@@ -8,6 +8,7 @@ from ..agent import shown
 from ..agent.checklist import UNMET
 from ..events import (
     ChangesCommitted,
+    Compacted,
     EngineProgress,
     Event,
     MessageDone,
@@ -48,7 +49,7 @@ class Reporter:
                 self._line("2", shown.visible(event.message.text.strip()))
             case PlanUpdated():
                 self._line("36", "\n".join(f"  {line}" for line in shown.plan_lines(event.items)))
-            case Notice() | Nudged() | ToolsOffered() | Supplied():
+            case Notice() | Nudged() | ToolsOffered() | Supplied() | Compacted():
                 self._told(event)
             case TurnEnded():
                 self._clear()
@@ -67,11 +68,15 @@ class Reporter:
             case ToolFinished() if event.result.requests and event.result.status == "ok":
                 for line in shown.change_lines(event.result.requests, self._folder):
                     self._line("33", f"  would {line}")
+            case ToolFinished() if event.result.spill and event.result.status == "ok":
+                self._line("2", f"  the model sees its beginning and end; all of it: {shown.visible(event.result.spill, lines=False)}")
             case ToolFinished() if event.result.status != "ok":
                 self._line("33", f"  {event.result.status}: {shown.first_line(event.result)}")
 
-    def _told(self, event: Notice | Nudged | ToolsOffered | Supplied) -> None:
-        if isinstance(event, Notice):
+    def _told(self, event: Notice | Nudged | ToolsOffered | Supplied | Compacted) -> None:
+        if isinstance(event, Compacted):
+            self._line("33", shown.shortened(event))
+        elif isinstance(event, Notice):
             self._line("33", shown.visible(event.text))
         elif isinstance(event, ToolsOffered | Supplied):
             self._line("2", shown.supplied(event))

@@ -115,7 +115,7 @@ def _message(line: bytes) -> int:
 
 def _moved(line: bytes, old: str, new: str) -> bytes:
     """A result tells where the whole of an output lies; the fork has its own copy."""
-    if _event(line) != "ToolFinished":
+    if _event(line) not in ("ToolFinished", "Compacted"):
         return line
     before, after = (json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "backslashreplace") for text in (old, new))
     return line.replace(before, after)

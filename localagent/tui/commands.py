@@ -20,6 +20,8 @@ COMMANDS = (
     Command("redo", "put back what undo took away", "[N]"),
     Command("rewind", "go back to an earlier message, to write it anew; what was changed since can be undone too"),
     Command("changes", "what was changed, step by step; undo one, or one file of it"),
+    Command("context", "where the tokens of this conversation go, and how many are free"),
+    Command("compact", "shorten what the model is shown of this conversation, to make room"),
     Command("plan", "fold or unfold the model's plan above the text"),
     Command("remember", "have something remembered (`. TEXT`: for this project only), or see what is", "[TEXT]"),
     Command("forget", "take out something that is remembered", "[WHAT]"),

@@ -54,7 +54,7 @@ class Doing:
         self._app.run_worker(self.command(name, ""))
 
     def _commands(self) -> dict[str, Callable]:
-        from . import archive, keeping
+        from . import archive, context, keeping
 
         return {
             "help": self._help,
@@ -76,6 +76,7 @@ class Doing:
             "copy": self._copy,
             "quit": self._quit,
             **archive.commands(lambda: self._app),
+            **context.Contexts(self._app).commands(),
             **self._app.machine.commands(),
         }
 

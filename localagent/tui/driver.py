@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..agent import shown
 from ..errors import LocalAgentError, ModelError
-from ..events import ChangesCommitted, Notice, Nudged, TurnEnded
+from ..events import ChangesCommitted, Compacted, Notice, Nudged, TurnEnded
 from ..sandbox.profile import Boundary, Limits
 from ..store import originals, paths
 from ..values import Mode
@@ -267,6 +267,36 @@ class Driver:
         # What came too late for this request is the next one. After a stop that is what was written since.
         if late := session.withdraw():
             self.queue.insert(0, "\n".join(late))
+        self._next()
+        if not self.running:
+            self.read_ahead("")
+        self._changed()
+
+    def compact(self) -> None:
+        """Shorten the conversation now. Esc stops that, and nothing has changed then."""
+        if self.session is not None and not self.running:
+            if self._ahead is not None:
+                self._ahead.cancel()
+            self._turn = self._begin(self._compact(self.session))
+
+    async def _compact(self, session: Session) -> None:
+        from . import context
+
+        made = False
+        self.view = replace(self.view, phase="starting", began=time.monotonic())
+        try:
+            async with aclosing(session.compact()) as events:
+                async for event in events:
+                    made = made or isinstance(event, Compacted)
+                    self._see(event)
+            if not made:
+                self.tell(context.nothing())
+        except LocalAgentError as error:
+            self.tell(str(error), "error")
+        except asyncio.CancelledError:
+            pass
+        self.view = replace(self.view, phase="idle", reading=None)
+        self._turn = None
         self._next()
         if not self.running:
             self.read_ahead("")

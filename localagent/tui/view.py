@@ -15,6 +15,7 @@ from ..events import (
     ApprovalAsked,
     ApprovalGiven,
     ChangesCommitted,
+    Compacted,
     EngineProgress,
     Event,
     MessageDone,
@@ -36,7 +37,7 @@ from ..events import (
     TurnStarted,
 )
 from ..values import Message, Mode, PlanItem, Text, ToolCall, ToolResult
-from . import offers, outdated
+from . import context, offers, outdated
 from .items import Asked, Ended, Item, Own, Planned, Said, Told, Tool, ToolState
 from .outdated import FilesChanged
 from .wording import plain_output
@@ -140,6 +141,9 @@ def reduce(view: View, event: Seen, at: float) -> View:
             return _tool_event(view, event, at)
         case PlanUpdated() | Steered() | Rewound() | Notice() | Nudged() | TakenBack() | ToolsOffered() | Supplied():
             return _told(view, event)
+        case Compacted():
+            shortened = replace(view, items=(*view.items, Told(context.told(event))), used=event.after, reading=None)
+            return replace(shortened, phase="starting" if view.busy else "idle")
         case TurnEnded():
             return _ended(view, event, at)
         case DiffsRead() | OwnCommand() | FilesChanged():

@@ -142,6 +142,24 @@ def _plans(engine: Engine, asked: str | None, chosen: Settings) -> bool:
     return wanted == "on" or (wanted == "auto" and getattr(engine, "bytes", 0) >= _PLANS)
 
 
+async def stored_session(session: str, engine: Engine, chosen: Settings) -> Session:
+    """A stored session to look at, with the tools that it would go on with: nothing is run, claimed or written."""
+    from ..events import TurnStarted
+
+    log = transcript.Transcript(session)
+    places = [event.folder for event in log.read() if isinstance(event, TurnStarted)]
+    workspace = folder(places[-1] if places else None)
+    laid = policies.load(workspace)
+    steps = Journal(paths.state_dir() / "journal")
+    known = await registry(
+        workspace, log.spill, background=(steps, session) if chosen.background else None, office=_office(chosen), plugins=True,
+        plans=_plans(engine, None, chosen), schedules=(steps, session), search=chosen.search_url or "", servers=(steps, session),
+    )  # fmt: skip
+    rules_now = policy(workspace, log.spill, [], [], laid, known.readable)
+    setting = Setting(engine=engine, registry=known, journal=steps, workspace=workspace, policy=rules_now)
+    return sessions.start(setting, "ask", log, resumed=True)
+
+
 def _leaving(engine: Engine, recalls: bool) -> tuple[str, ...]:
     """What leaves this machine with such an engine."""
     told = getattr(engine, "leaves", "")
