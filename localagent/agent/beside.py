@@ -42,6 +42,15 @@ class Beside:
         if isinstance(event, Supplied):
             self._told.append((place, event))
 
+    def forget(self, place: int) -> None:
+        """The messages before this one are not shown any more: what was remembered there may be told again."""
+        self._told = [one for one in self._told if one[0] >= place or one[1].kind == "instructions"]
+
+    def standing(self, place: int) -> str:
+        """The instructions that count, where they were told before the message at that place, "" else."""
+        told = [one for one in self._told if one[1].kind == "instructions"]
+        return told[-1][1].text if told and told[-1][0] < place and told[-1][1].items else ""
+
     def cut(self, place: int) -> None:
         """The history has lost its messages from this one on."""
         self._told = [one for one in self._told if one[0] < place]

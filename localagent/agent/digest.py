@@ -29,7 +29,7 @@ LEAST = 300
 class Facts:
     """What is told beside the words: `files` changed, rules `granted`, the `plan`, `file` that holds all of it, the model's `notes`.
 
-    `record` is what was done, a line each.
+    `record` is what was done, a line each; `standing` are the instructions that count, in the host's words.
     """
 
     files: Sequence[str] = ()
@@ -38,6 +38,7 @@ class Facts:
     file: str = ""
     record: Sequence[str] = ()
     notes: str = ""
+    standing: str = ""
 
 
 def text(words: Kept, facts: Facts) -> str:
@@ -50,6 +51,8 @@ def text(words: Kept, facts: Facts) -> str:
         left = f"{words.left} other requests were dealt with. " if words.left else ""
         search = f'search_text(pattern="WORDS", path="{facts.file}")'
         lines.append(f'[{left}All of it word for word: read_file(path="{facts.file}") or {search}.]')
+    if facts.standing:
+        lines.append(facts.standing)
     if facts.files:
         more = f" and {len(facts.files) - _FILES} more" if len(facts.files) > _FILES else ""
         lines.append(f"Files changed so far: {', '.join(facts.files[-_FILES:])}{more}.")

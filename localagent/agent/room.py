@@ -235,6 +235,7 @@ class Room:
             file=file,
             record=digest.record(history[:upto], int(work.space * level.record / work.each)),
             notes=work.notes,
+            standing=self._talk.beside.standing(upto),
         )
         return Compacted(upto, digest.text(kept, facts), request, results, requests=kept.left)
 

@@ -132,6 +132,7 @@ class Talk:
                 self.close_open_calls("interrupted")
                 self.short.apply(event, len(self.history))
                 self.offering.forget(self.short.now.upto)
+                self.beside.forget(self.short.now.upto)
                 self.pace.set(event.after, len(self.history))
             case _:
                 pass
