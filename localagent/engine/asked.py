@@ -9,9 +9,10 @@ from typing import Any
 
 from ..errors import EngineError, PromptTooLong, UsageError
 from ..events import TextDelta, ThinkingDelta
-from ..values import Timings, ToolSpec, Usage
+from ..store import picture
+from ..values import Image, Message, Part, Text, Timings, ToolSpec, Usage
 from . import protocol
-from .base import JSON_FENCE, CallGrammar, Options, Parser, Said, Segment, Thought, TokenLogprob, Trigger
+from .base import JSON_FENCE, UNSEEN, CallGrammar, Options, Parser, Said, Segment, Thought, TokenLogprob, Trigger
 from .resident import log_path
 
 # The end of a word, behind which a space or punctuation stands already: what follows changes no token of it.
@@ -25,6 +26,20 @@ def packed(request: Mapping[str, Any]) -> bytes:
         raise PromptTooLong(
             f"The conversation is larger than the engine takes: {error}.", "Leave out the longest text or file."
         ) from None
+
+
+def seen(message: Message, pictures: str) -> Message:
+    """With a text in the place of each picture that is not in the folder `pictures`; "" for none."""
+
+    def shown(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(
+            Text(UNSEEN) if isinstance(part, Image) and picture.find(pictures, part.sha256) is None else part for part in parts
+        )
+
+    result = message.result
+    if not any(isinstance(part, Image) for part in (*message.parts, *(result.parts if result else ()))):
+        return message
+    return replace(message, parts=shown(message.parts), result=result and replace(result, parts=shown(result.parts)))
 
 
 def cost(event: Mapping[str, Any]) -> tuple[Usage, Timings]:

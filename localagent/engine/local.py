@@ -53,6 +53,7 @@ class LocalEngine:
         self.model = model_file.id
         self._file = model_file
         self._dialect = dialect
+        self._projector = model_file.projector if getattr(dialect, "shows", False) else ""
         self._idle_s = idle_s
         self._threads, self._power = threads, power
         self._start = start
@@ -61,6 +62,11 @@ class LocalEngine:
     def bytes(self) -> int:
         """The size of the model's files, 0 where it is not known."""
         return self._file.bytes
+
+    @property
+    def sees(self) -> bool:
+        """Whether pictures can be shown to it."""
+        return bool(self._projector)
 
     async def close(self) -> None:
         """Nothing is held between answers; the host ends by itself."""
@@ -106,13 +112,14 @@ class LocalEngine:
         thinking: bool = False,
         priority: int = 0,
         client: str = "",
+        pictures: str = "",
     ) -> list[list[float]]:
         """For each candidate the natural log probability of each of its tokens as the beginning of the answer.
 
         The prompt is the one that `stream` would send, and computing it serves that too. Control
         tokens in a candidate are meant. Fails like `stream`.
         """
-        prompt = self._prompt(messages, specs, thinking)
+        prompt = self._prompt(messages, specs, thinking, pictures)
         texts = tuple((Template(text),) for text in candidates)
         request = protocol.Score(**prompt, candidates=texts, priority=priority, client=client)
         return (await self._told(protocol.score_to_json(request))).get("scores", [])
@@ -131,7 +138,7 @@ class LocalEngine:
         Computing the prompt serves that too. Empty where there is no user message. Fails like `stream`.
         """
         prompt = self._prompt(messages, specs, thinking)
-        history, shown = [self._own(message) for message in messages], asked.bound(specs, {})
+        history, shown = [self._own(message, "") for message in messages], asked.bound(specs, {})
         users = [index for index, message in enumerate(history) if message.role == "user"]
         said = self._place(history, users[-1], shown, thinking, prompt["segments"]) if users else (0, 0)
         request = protocol.Score(**prompt, said=said, priority=priority, client=client)
@@ -153,7 +160,7 @@ class LocalEngine:
             self._file.thinking_sampling if options.thinking and self._file.thinking_sampling else self._file.sampling
         )
         return protocol.Request(
-            **self._prompt(messages, specs, options.thinking),
+            **self._prompt(messages, specs, options.thinking, options.pictures),
             grammar=self._grammar(specs, options),
             sampling=sampling,
             max_tokens=options.max_tokens,
@@ -164,9 +171,11 @@ class LocalEngine:
             logprobs=options.logprobs,
         )
 
-    def _prompt(self, messages: Sequence[Message], specs: Sequence[ToolSpec], thinking: bool) -> dict[str, Any]:
+    def _prompt(
+        self, messages: Sequence[Message], specs: Sequence[ToolSpec], thinking: bool, pictures: str = ""
+    ) -> dict[str, Any]:
         """The fields of a request that say what stands before the answer."""
-        history = [self._own(message) for message in messages]
+        history = [self._own(message, pictures) for message in messages]
         shown = asked.bound(specs, {})
         segments = self._dialect.render(history, shown, thinking=thinking)
         marks = self._marks(history, shown, thinking, segments)
@@ -178,6 +187,8 @@ class LocalEngine:
             "power": self._power,
             "marks": tuple(marks),
             "fixed": marks[0] if marks else 0,
+            "projector": self._projector,
+            "pictures": pictures,
         }
 
     def _ahead(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> protocol.Prepare:
@@ -187,11 +198,11 @@ class LocalEngine:
             return protocol.Prepare(file.path, file.context, (), threads=self._threads, client=options.client)
         last = messages[-1]
         if last.role != "user":
-            return protocol.Prepare(**self._prompt(messages, specs, options.thinking), client=options.client)
+            return protocol.Prepare(**self._prompt(messages, specs, options.thinking, options.pictures), client=options.client)
         settled = asked.settled(last.text)
         written = [*messages[:-1], replace(last, parts=(Text(settled or "…"),))]
-        prompt = self._prompt(written, specs, options.thinking)
-        history, shown = [self._own(message) for message in written], asked.bound(specs, {})
+        prompt = self._prompt(written, specs, options.thinking, options.pictures)
+        history, shown = [self._own(message, options.pictures) for message in written], asked.bound(specs, {})
         first, behind = self._place(history, len(history) - 1, shown, options.thinking, prompt["segments"])
         prompt["segments"] = prompt["segments"][: behind if settled else first]
         return protocol.Prepare(**prompt, client=options.client)
@@ -202,8 +213,9 @@ class LocalEngine:
         bound = asked.bound(asked.callable(specs, options), options.choices)
         return self._dialect.grammar(bound, options.tool_choice, parallel=options.parallel)
 
-    def _own(self, message: Message) -> Message:
-        """Ids that another model generated mean nothing here: its text is rendered instead."""
+    def _own(self, message: Message, pictures: str) -> Message:
+        """Ids that another model generated mean nothing here: its text is rendered instead. So are pictures it cannot see."""
+        message = asked.seen(message, pictures if self._projector else "")
         if message.generated is None or message.generated.model == self._file.key:
             return message
         return replace(message, generated=None)

@@ -304,6 +304,7 @@ class Runner:
             job.emit({"event": "queued", "before": queued})
 
     def _answer(self, frame: Frame) -> dict[str, Any]:
+        from . import sight
         from .answer import Answer
         from .reading import read_ahead
         from .score import Scoring
@@ -313,6 +314,7 @@ class Runner:
         if loaded is None:
             return nothing_done()
         context, prefix = loaded.context, loaded.prefix
+        sight.open_eyes(loaded, request)
         with self._wake:
             frame.loaded = loaded
             context.abort(job.cancelled.is_set())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .bindings import CANDIDATE, N_BATCH, N_OUTPUTS, build_info, devices, log_tail, supports_gpu
 from .context import Context
+from .eyes import Eyes, View
 from .grammar import Chain, Grammar
 from .model import Model
 
@@ -18,8 +19,10 @@ __all__ = [
     "N_OUTPUTS",
     "Chain",
     "Context",
+    "Eyes",
     "Grammar",
     "Model",
+    "View",
     "build_info",
     "devices",
     "log_tail",

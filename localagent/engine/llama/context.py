@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import EngineError, ModelError
 from .bindings import N_BATCH, N_OUTPUTS, L, _log
+from .eyes import Eyes
 from .grammar import Chain
 from .model import Model
 
@@ -46,6 +47,10 @@ class Context:
         self.threads = threads
         self._memory = L.llama_get_memory(self._context)
         self._ready = 0
+        self.eyes: Eyes | None = None
+        self.jump: int | None = None
+        """Where the next token goes, if not right behind the last one; see `backend.Backend`."""
+        self._positions = (L.llama_pos * self.n_batch)()
         self._tokens = (L.llama_token * self.n_batch)()
         self._wanted = (ctypes.c_int8 * self.n_batch)()
         self._batch = L.llama_batch_get_one(self._tokens, 0)
@@ -57,6 +62,9 @@ class Context:
         L.llama_set_abort_callback(self._context, strlen, ctypes.cast(self._flag, ctypes.c_void_p))
 
     def close(self) -> None:
+        if self.eyes is not None:
+            self.eyes.close()
+            self.eyes = None
         if self._context:
             L.llama_free(self._context)
             self._context = None
@@ -87,9 +95,21 @@ class Context:
         self._tokens[:count] = tokens
         ctypes.memset(self._wanted, 0, count - outputs)
         ctypes.memset(ctypes.byref(self._wanted, count - outputs), 1, outputs)
+        self._batch.pos = None if self.jump is None else self._positions
+        if self.jump is not None:
+            self._positions[:count] = range(self.jump, self.jump + count)
         code: int = L.llama_decode(self._context, self._batch)
         L.llama_synchronize(self._context)
         self._ready = outputs if code == 0 else 0
+        return code
+
+    def see(self, view: str, position: int) -> int:
+        """Read a picture that `eyes` have viewed, from `position` on; the same codes. Raises `EngineError`."""
+        self._ready = 0
+        if self.eyes is None:
+            raise EngineError("This model cannot see pictures.", "Choose another model.")
+        code = 2 if self._flag[0] != b"\0" else self.eyes.decode(view, self._context, position, self.n_batch)
+        L.llama_synchronize(self._context)
         return code
 
     def last_position(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ...errors import EngineError
 from ..preflight import refusal
