@@ -19,6 +19,7 @@ PIXELS = 1 << 20
 """At most, of one picture: as many as make 1,024 tokens of a model whose token is 32 points wide and high."""
 SIDE = 4096
 _MAGIC = b"\x89PNG\r\n\x1a\n"
+_ENDING = ".seen.png"
 _SHA = re.compile(r"[0-9a-f]{64}")
 
 
@@ -85,7 +86,7 @@ def keep(place: Path, data: bytes, original: str = "") -> str:
     Raises StoreError.
     """
     name = original or hashlib.sha256(data).hexdigest()
-    path = place / f"{name}{'.seen' if original else ''}.png"
+    path = place / f"{name}{_ENDING}"
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
@@ -99,15 +100,8 @@ def find(place: str | Path, sha256: str) -> Path | None:
     """The file of a picture that is kept in such a form, None where there is none."""
     if not place or not _SHA.fullmatch(sha256):
         return None
-    seen = Path(place) / f"{sha256}.seen.png"
-    for path in (seen, Path(place) / f"{sha256}.png"):
-        try:
-            with open(path, "rb") as file:
-                size(file.read(64))
-        except (OSError, ValueError):
-            continue
-        return path
-    return None
+    path = Path(place) / f"{sha256}{_ENDING}"
+    return path if path.is_file() else None
 
 
 def read(place: str | Path, sha256: str) -> bytes:

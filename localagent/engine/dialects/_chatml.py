@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...values import Image, Message, Part, Text, ToolSpec
-from ..base import ImageData, Segment, Template, Untrusted, read_as
+from ..base import UNSEEN, ImageData, Segment, Template, Untrusted, read_as
 
 END = "<|im_end|>\n"
 ENDS = ("<|im_start|>", "<|im_end|>")
@@ -39,7 +39,7 @@ def turn(role: str, text: str) -> list[Segment]:
 def plain(parts: Sequence[Part]) -> str:
     """The text of a message for a model without eyes."""
     return "".join(
-        part.text if isinstance(part, Text) else "[image]" for part in parts if isinstance(part, (Text, Image))
+        part.text if isinstance(part, Text) else UNSEEN for part in parts if isinstance(part, (Text, Image))
     )
 
 

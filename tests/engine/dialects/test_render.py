@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from localagent.engine.base import ImageData, Segment, Template, Untrusted
+from localagent.engine.base import UNSEEN, ImageData, Segment, Template, Untrusted
 from localagent.engine.dialects import by_name, coder
 from localagent.values import Generated, Image, Message, Text, ToolCall, ToolResult, ToolSpec
 
@@ -155,7 +155,7 @@ def test_pictures_reach_the_model_that_can_see() -> None:
     made = ToolResult("1", (Text("A chart."), Image("bb")))
     seen = by_name("qwen35").render([Message("tool", made.parts, result=made)], [], thinking=False)
     assert ImageData("bb") in seen
-    assert "[image]what?" in "".join(
+    assert UNSEEN + "what?" in "".join(
         s.text
         for s in by_name("coder").render([Message("user", (Image("aa"), Text("what?")))], [], thinking=False)
         if isinstance(s, (Template, Untrusted))
