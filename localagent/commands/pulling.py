@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..engine import catalogue, reuse
 from ..engine.catalogue import Entry
 from ..engine.partial import size_text
-from ..errors import DownloadError, LocalAgentError, ModelMissing, StoreError
+from ..errors import LocalAgentError, ModelMissing, StoreError
 from ..store import settings as config
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def fetch(entry: Entry, chosen: Settings, *, source: str | None = None, bar: typ
     if eyes is not None and reuse.installed(eyes) is None:
         try:
             _file(eyes, chosen, source if source in eyes.sources else None, bar)
-        except DownloadError as error:
+        except LocalAgentError as error:
             say(f"{entry.id} is here, but not the file with which it sees pictures: {error}")
     return path
 

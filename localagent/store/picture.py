@@ -53,7 +53,7 @@ def decode(data: bytes) -> tuple[int, int, bytes]:
         plain = reader.decompress(packed, whole + 1)
     except zlib.error as error:
         raise ValueError(f"the picture is damaged: {error}") from None
-    if len(plain) != whole:
+    if len(plain) != whole or not reader.eof:
         raise ValueError("the picture is cut short")
     rows = np.frombuffer(plain, np.uint8).reshape(high, 1 + wide * 3)
     if (rows[:, 0] != 2).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -11,15 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from localagent.engine import archive, llama, seen
+from localagent.engine import archive, llama, resident, seen
 from localagent.engine.answer import Answer
-from localagent.engine.base import ImageData, Sampling, Segment, Template, Untrusted
+from localagent.engine.base import ImageData, Options, Sampling, Segment, Template, Untrusted
+from localagent.engine.dialects import by_name
 from localagent.engine.grammars import Grammars
+from localagent.engine.local import LocalEngine
+from localagent.engine.model import ModelFile
 from localagent.engine.prefix import Prefix
 from localagent.engine.protocol import Request
 from localagent.engine.score import Scoring
 from localagent.errors import EngineError, ModelError, PromptTooLong
+from localagent.events import MessageDone
 from localagent.store import picture
+from localagent.values import Image, Message, Text
 from tests import make_mmproj
 
 ASK = Template("<|im_start|>user\n")
@@ -162,6 +168,36 @@ def test_a_state_right_behind_a_picture_can_be_gone_on_from(look: Looking, folde
     assert look.prefix.tokens[:behind].tolist() == prompt.tokens[:behind]
     assert look.context.last_position() == len(look.prefix.tokens) - 1
     assert look.ask(ASK, OPEN, one, CLOSE, REPLY)[1] == fresh(look, ASK, OPEN, one, CLOSE, REPLY)
+
+
+def test_through_the_host(tiny: str, eye: str, folder: Path, running: Any) -> None:
+    one, other = (Image(kept(folder, seed).sha256) for seed in (1, 2))
+    asked = [Message("user", (Text("What is it?"), Text("\n[picture 1: a.png]"), one))]
+
+    async def body() -> None:
+        async def ask(engine: LocalEngine, messages: list[Message], pictures: str = str(folder)) -> MessageDone:
+            options = Options(max_tokens=4, sampling=Sampling(), pictures=pictures)
+            return [delta async for delta in engine.stream(messages, [], options)][-1]
+
+        async with running():
+            sees = LocalEngine(ModelFile("tiny", tiny, 2048, "qwen35", projector=eye), by_name("qwen35"), threads=1)
+            blind = LocalEngine(ModelFile("tiny", tiny, 2048, "qwen35"), by_name("qwen35"), threads=1)
+            assert (sees.sees, blind.sees) == (True, False)
+            await sees.prepare(asked, [], Options(pictures=str(folder)))
+            first = await ask(sees, asked)
+            again = await ask(sees, asked)
+            assert again.message.text == first.message.text and again.usage.cached_tokens > 60
+            changed = await ask(sees, [Message("user", (*asked[0].parts[:2], other))])
+            assert changed.usage.input_tokens == first.usage.input_tokens and changed.usage.cached_tokens < 60
+            goes_on = [*asked, first.message, Message("user", (Text("And now?"),))]
+            assert (await ask(sees, goes_on)).usage.input_tokens > first.usage.input_tokens + 4
+            # Without eyes, and where the file has gone, words stand in its place.
+            told = await ask(blind, asked)
+            assert told.usage.input_tokens < 200 and (await ask(sees, asked, "")).usage.input_tokens == told.usage.input_tokens
+            status = await resident.status()
+            assert status is not None and "mmproj.gguf" in [model["sees"] for model in status["models"]]
+
+    asyncio.run(body())
 
 
 def test_scores_behind_a_picture(look: Looking, folder: Path) -> None:
