@@ -213,11 +213,40 @@ def test_scores_behind_a_picture(look: Looking, folder: Path) -> None:
     assert done["said"] == [] and [len(one) for one in done["scores"]] == [3, 2]
 
 
-def test_what_cannot_be_seen_is_refused(look: Looking, folder: Path, tmp_path: Path, model: str) -> None:
+def test_looking_is_broken_off_within_a_moment(look: Looking, folder: Path) -> None:
+    one = kept(folder, 1, 512, 512)
+    segments = (ASK, OPEN, one, CLOSE, REPLY)
+    eyes: Any = look.context.eyes
+    seen_nodes = [0]
+    evaluated = eyes._evaluated
+
+    def counted(tensor: Any, asked: bool, user: Any) -> bool:
+        seen_nodes[0] += asked
+        if seen_nodes[0] == 50:
+            look.context.abort(True)
+        return bool(evaluated(tensor, asked, user))
+
+    eyes.close()
+    look.context.eyes = eyes = llama.Eyes.__new__(llama.Eyes)
+    eyes._evaluated = counted
+    eyes.__init__(look.model, look.eye, threads=1, gpu=False)
+    evaluated = llama.Eyes._evaluated.__get__(eyes)
+    assert look.ask(*segments)[1] == ""
+    assert 50 <= seen_nodes[0] <= 50 + 48 and not any(token < 0 for token in look.prefix.tokens)
+    look.context.abort(False)
+    assert look.ask(*segments)[1] == fresh(look, *segments) and seen_nodes[0] > 60
+
+
+def test_what_cannot_be_seen_is_refused(
+    look: Looking, folder: Path, tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(EngineError, match="no longer there"):
         look.ask(ASK, ImageData("0" * 64), REPLY)
     with pytest.raises(EngineError, match="no longer there"):
         look.ask(ASK, ImageData("../" + "0" * 61), REPLY)
+    look.context.eyes.close()
+    monkeypatch.setenv("LOCALAGENT_PICTURE_TOKENS", "1024")
+    look.context.eyes = llama.Eyes(look.model, look.eye, threads=1, gpu=False)
     big = kept(folder, 3, 1024, 1024)
     with pytest.raises(PromptTooLong, match="1024"):
         look.ask(ASK, OPEN, big, CLOSE, REPLY)

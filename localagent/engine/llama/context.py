@@ -108,7 +108,8 @@ class Context:
         self._ready = 0
         if self.eyes is None:
             raise EngineError("This model cannot see pictures.", "Choose another model.")
-        code = 2 if self._flag[0] != b"\0" else self.eyes.decode(view, self._context, position, self.n_batch)
+        self.eyes.stopped = lambda: self._flag[0] != b"\0"
+        code = 2 if self.eyes.stopped() else self.eyes.decode(view, self._context, position, self.n_batch)
         L.llama_synchronize(self._context)
         return code
 

@@ -21,8 +21,10 @@ from .model import Model
 M: Any = _mtmd
 Pixels = Callable[[], tuple[int, int, bytes]]
 """Width, height, and three bytes for each point, row by row."""
-MOST_TOKENS = 1024
-"""Of one picture: on a processor as much as a minute of reading for a model of nine billion weights."""
+MOST_TOKENS, ON_PROCESSOR = 1024, 384
+"""Of one picture. What a projector does grows with the square: on two cores 1,024 take minutes."""
+_NODES = 24
+"""After so many operations it is asked whether to go on."""
 _HELD = 4
 _MARKER = b"<__media__>"
 
@@ -46,7 +48,12 @@ class Eyes:
     def __init__(self, model: Model, path: str, *, threads: int, gpu: bool) -> None:
         params = M.mtmd_context_params_default()
         params.use_gpu, params.n_threads, params.warmup, params.print_timings = gpu, threads, False, False
-        params.image_max_tokens = MOST_TOKENS
+        self.most = most_tokens(gpu)
+        params.image_max_tokens = self.most
+        self.stopped: Callable[[], bool] = lambda: False
+        self._asked = 0
+        self._goes_on = L.ggml_backend_sched_eval_callback(self._evaluated)
+        params.cb_eval = self._goes_on
         _log.clear()
         self._mtmd = M.mtmd_init_from_file(os.fsencode(path), model._model, params)
         if not self._mtmd:
@@ -80,7 +87,7 @@ class Eyes:
         if name not in self._views:
             chunk = _only(self._chunks(name))
             self._views[name] = View(
-                f"{name} {os.path.basename(self.path)}",
+                f"{name} {os.path.basename(self.path)} {self.most}",
                 int(M.mtmd_input_chunk_get_n_tokens(chunk)),
                 int(M.mtmd_input_chunk_get_n_pos(chunk)),
                 bool(M.mtmd_decode_use_mrope(self._mtmd)),
@@ -94,7 +101,10 @@ class Eyes:
             raise EngineError("This picture has more tokens than the model can read at once.", "Give a smaller picture.")
         made = self._held[name][1]
         if made is None:
-            if M.mtmd_encode_chunk(self._mtmd, chunk) != 0:
+            code = M.mtmd_encode_chunk(self._mtmd, chunk)
+            if self.stopped():
+                return 2
+            if code != 0:
                 raise EngineError("The engine could not look at a picture.", "Run it again, or leave the picture out.")
             size = M.mtmd_input_chunk_get_n_tokens(chunk) * L.llama_model_n_embd_inp(L.llama_get_model(context))
             made = (ctypes.c_float * size)()
@@ -107,6 +117,13 @@ class Eyes:
                 self._mtmd, context, chunk, made, position, 0, batch, ctypes.byref(behind), nobody, ctypes.c_void_p(0)
             )
         )
+
+    def _evaluated(self, _tensor: Any, asked: bool, _user: Any) -> bool:
+        """Called for each operation: whether its end is to be waited for, and then whether to go on."""
+        if not asked:
+            return not self.stopped()
+        self._asked += 1
+        return self._asked % _NODES == 0
 
     def _chunks(self, name: str) -> Any:
         if name in self._held:
@@ -131,6 +148,15 @@ class Eyes:
 
     def _drop(self, name: str) -> None:
         M.mtmd_input_chunks_free(self._held.pop(name)[0])
+
+
+def most_tokens(gpu: bool) -> int:
+    """How many tokens a picture may have: the person's own number goes first."""
+    try:
+        wished = int(os.environ["LOCALAGENT_PICTURE_TOKENS"])
+    except (KeyError, ValueError):
+        return MOST_TOKENS if gpu else ON_PROCESSOR
+    return max(16, min(wished, 4 * MOST_TOKENS))
 
 
 def _only(chunks: Any) -> Any:
