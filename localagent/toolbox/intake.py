@@ -120,10 +120,15 @@ async def take_bytes(data: bytes, name: str, place: Path, *, before: int = 0) ->
 async def convert(data: bytes, place: Path, sha256: str) -> bool:
     """Make the file of a tool's picture one that a model can be shown; False where it cannot be."""
     try:
-        await _pixels(Frame(data, "it"), place, sha256)
+        await converted(data, place, sha256)
     except LocalAgentError:
         return False
     return True
+
+
+async def converted(data: bytes, place: Path, sha256: str) -> None:
+    """The same, saying why it cannot be. Raises as `take` does."""
+    await _pixels(Frame(data, "It"), place, sha256)
 
 
 async def _kept(frame: Frame, place: Path, number: int) -> tuple[Part, ...]:
