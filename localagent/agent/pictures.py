@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ..engine import catalogue, reuse
@@ -119,7 +120,10 @@ async def given(
             notices.append(f"{one.path.name} is not shown: the rules do not let it be read unasked.")
             continue
         try:
-            parts += await intake.take([one], picture.folder(spill), before=count(parts))
+            taken = await intake.take([one], picture.folder(spill), before=count(parts))
+            parts += taken
+            if intake.kind(one.path) == "film":
+                notices.append(f"{one.path.name} is shown as {count(taken)} of its frames, without its sound.")
         except LocalAgentError as error:
             notices.append(str(error))
     if (number := count(parts)) and getattr(engine, "leaves", ""):
@@ -133,7 +137,7 @@ def count(parts: Sequence[Part]) -> int:
 
 def lines(parts: Sequence[Part]) -> list[str]:
     """What a person is shown of the pictures of a message."""
-    return [part.text.strip("\n[]") for part in parts if isinstance(part, Text) and part.text.startswith("\n[picture ")]
+    return [part.text.strip("\n[]") for part, image in pairwise(parts) if isinstance(part, Text) and isinstance(image, Image)]
 
 
 async def made_visible(result: ToolResult, engine: Engine, spill: Path) -> None:

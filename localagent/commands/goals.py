@@ -60,7 +60,10 @@ async def images(args: argparse.Namespace, session: Session) -> tuple[Part, ...]
     from ..store import picture
 
     try:
-        return await pictures.take(args.image, Path.cwd(), picture.folder(session.transcript.spill))
+        taken = await pictures.take(args.image, Path.cwd(), picture.folder(session.transcript.spill))
+        for line in () if args.quiet else pictures.lines(taken):
+            print(line, file=sys.stderr)
+        return taken
     except BaseException:
         await session.setting.registry.aclose()
         await session.close()
