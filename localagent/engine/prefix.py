@@ -236,11 +236,9 @@ class Prefix:
         if self.dirty or self.backend.last_position() != last_position(self.tokens):
             self.dirty = True
             raise EngineError("The engine lost its place in the conversation.", "Run it again.")
-        if behind := bool(self.tokens) and self.tokens[-1] < 0:
-            self.backend.jump = len(self.tokens)
+        # Said each time: whoever was interrupted may have left its own.
+        self.backend.jump = len(self.tokens) if self.tokens and self.tokens[-1] < 0 else None
         code = (decode or self.backend.decode)(tokens)
-        if behind:
-            self.backend.jump = None
         if code == 0:
             self.tokens.extend(tokens)
         elif code == 1:

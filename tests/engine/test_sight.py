@@ -22,6 +22,7 @@ from localagent.engine.model import ModelFile
 from localagent.engine.prefix import Prefix
 from localagent.engine.protocol import Request
 from localagent.engine.score import Scoring
+from localagent.engine.yielding import Yielding
 from localagent.errors import EngineError, ModelError, PromptTooLong
 from localagent.events import MessageDone
 from localagent.store import picture
@@ -51,9 +52,11 @@ def kept(folder: Path, seed: int, wide: int = 320, high: int = 200) -> ImageData
 class Looking:
     """One model with its projector, and an answer's every part."""
 
-    def __init__(self, path: str, eye: str, folder: Path, kept: archive.Archive | None = None) -> None:
+    def __init__(
+        self, path: str, eye: str, folder: Path, kept: archive.Archive | None = None, make: type[llama.Context] = llama.Context
+    ) -> None:
         self.model = llama.Model(path)
-        self.context = llama.Context(self.model, n_ctx=1024, threads=1)
+        self.context = make(self.model, n_ctx=1024, threads=1)
         self.context.eyes = llama.Eyes(self.model, eye, threads=1, gpu=False)
         self.prefix = Prefix(self.context, archive=kept)
         self.grammars, self.eye, self.folder = Grammars(self.model), eye, folder
@@ -155,6 +158,28 @@ def test_an_interrupted_answer_goes_on_behind_its_picture(look: Looking, folder:
     look.prefix.resume(held)
     assert look.prefix.tokens == at and look.context.last_position() == seen.last_position(at)
     assert look.ask(*segments)[1] == whole
+
+
+def test_a_text_behind_a_picture_is_left_and_gone_on_with(model: str, eye: str, folder: Path) -> None:
+    """In the middle of the batch another conversation is read, whose positions are its own."""
+    look = Looking(model, eye, folder, make=Yielding)
+    context, prefix, left = look.context, look.prefix, [0]
+    assert isinstance(context, Yielding)
+    segments = (ASK, OPEN, kept(folder, 1), CLOSE, Untrusted("many words " * 20), REPLY)
+
+    def others() -> None:
+        held = prefix.suspend()
+        assert held is not None
+        prefix.sync([*look.model.template("<|im_start|>user\n"), *look.model.untrusted("something else " * 10)])
+        prefix.resume(held)
+
+    def pressing() -> bool:
+        left[0] += (now := not left[0] and bool(prefix.tokens) and prefix.tokens[-1] < 0)
+        return now
+
+    context.left, context.pressing = others, pressing
+    assert look.ask(*segments)[1] == fresh(look, *segments) and left == [1]
+    look.close()
 
 
 def test_a_state_right_behind_a_picture_can_be_gone_on_from(look: Looking, folder: Path) -> None:
