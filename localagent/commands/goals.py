@@ -60,10 +60,7 @@ async def images(args: argparse.Namespace, session: Session) -> tuple[Part, ...]
     from ..store import picture
 
     try:
-        taken = await pictures.take(args.image, Path.cwd(), picture.folder(session.transcript.spill))
-        for line in () if args.quiet else pictures.lines(taken):
-            print(line, file=sys.stderr)
-        return taken
+        return await pictures.take(args.image, Path.cwd(), picture.folder(session.transcript.spill))
     except BaseException:
         await session.setting.registry.aclose()
         await session.close()
