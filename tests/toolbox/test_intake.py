@@ -112,6 +112,7 @@ def test_more_than_a_message_holds_are_refused(tmp_path: Path, monkeypatch: pyte
 
 
 @sandboxed
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="needs pdftoppm")
 def test_a_page_of_a_pdf(tmp_path: Path) -> None:
     pages = [Files.new("RGB", (100, 200), colour) for colour in ("red", "blue", "red")]
