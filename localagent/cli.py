@@ -255,11 +255,13 @@ def _do(args: argparse.Namespace) -> int:
         wiring.check(args)
         if args.local_only:
             chosen = replace(chosen, local_only=True)
+        goals.check_images(args, chosen)
         engine = wiring.chosen_engine(chosen, args.model, lambda entry, chosen: _obtain(entry, chosen, args.pull))
 
         async def run() -> TurnEnded:
             session = await wiring.for_do(args, engine, chosen)
-            return await headless.do(session, goal, piped, args.output_format, quiet=args.quiet)
+            images = await goals.images(args, session) if args.image else ()
+            return await headless.do(session, goal, piped, args.output_format, quiet=args.quiet, images=images)
 
         return _exit_code(asyncio.run(run()))
     except LocalAgentError as error:

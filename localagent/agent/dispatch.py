@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,7 +49,8 @@ class Hands:
     `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided,
     `lost` how many files a commit has deleted, `record` every decision and effect. `masks` hides secrets,
     `answers` knows what was asked in this run, `reads` which files the model has seen, `post` sends (None: nothing can be sent).
-    `hooks` are the user's own commands that are told of it. With `keeps` False what a call would change is thrown away unasked.
+    `hooks` are the user's own commands that are told of it, `shows` makes a result's pictures ready for the model. With `keeps`
+    False what a call would change is thrown away unasked.
     """
 
     registry: Registry
@@ -69,6 +70,7 @@ class Hands:
     post: Post | None = None
     hooks: Hooks = field(default_factory=Hooks)
     keeps: bool = True
+    shows: Callable[[ToolResult], Awaitable[None]] | None = None
 
     @property
     def desk(self) -> Desk:
@@ -210,6 +212,8 @@ async def _run(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
                 life.result = _masked(item, hands.masks)
             elif text := stream.feed(item):
                 yield ToolOutput(life.call.id, text)
+    if hands.shows is not None:
+        await hands.shows(life.result)
     if text := stream.finish():
         yield ToolOutput(life.call.id, text)
     for done in life.result.receipts:

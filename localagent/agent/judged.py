@@ -105,6 +105,7 @@ class Judged:
 
     def __init__(self, engine: Scoring, judge: Judge | None = None) -> None:
         self.model = engine.model
+        self.sees = bool(getattr(engine, "sees", False))
         self._engine = engine
         self._judge = judge
 

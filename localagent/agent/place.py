@@ -24,13 +24,13 @@ class Place:
 
     def told(self, goal: str, piped: str) -> tuple[str, list[Path]]:
         """What lies in the folder and what the goal names there, as far as it may be read unasked; and the files that it shows."""
-        listed = context.listing(self.workspace) if self._may_read()(self.workspace) else ""
+        listed = context.listing(self.workspace) if self.may_read()(self.workspace) else ""
         seen, files = self.named(goal)
         return context.surroundings(listed, "\n".join(filter(None, (seen, self.letters(goal)))), piped), files
 
     def named(self, goal: str) -> tuple[str, list[Path]]:
         """What the goal names, and the files among it."""
-        may_read, files = self._may_read(), list[Path]()
+        may_read, files = self.may_read(), list[Path]()
 
         def look_at(path: Path) -> bool:
             if may_read(path):
@@ -39,7 +39,7 @@ class Place:
 
         return mentions.told(goal, self.workspace, look_at, self.mask), files
 
-    def _may_read(self) -> Callable[[Path], bool]:
+    def may_read(self) -> Callable[[Path], bool]:
         looking = ToolSpec(
             "read_file", "", {"type": "object", "properties": {"path": {"type": "string"}}}, ("read:fs",)
         )

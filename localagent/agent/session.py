@@ -35,8 +35,8 @@ from ..store.transcript import Transcript
 from ..toolbox import spill
 from ..toolbox.checks import Check
 from ..toolbox.registry import Registry
-from ..values import Failure, Message, Mode, Text
-from . import binding, context, hooked, loop, place, retold
+from ..values import Failure, Message, Mode, Part, Text
+from . import binding, context, hooked, loop, pictures, place, retold
 from .agreement import Agreement
 from .answers import Answers
 from .beside import Beside
@@ -131,22 +131,23 @@ class Session:
             self._apply(event, replayed=True)
         self.talk.close_open_calls("interrupted")
 
-    async def send(self, text: str, approve: Approver, *, piped: str = "") -> AsyncGenerator[Event, None]:
-        """One turn. Cancelling it stops the engine and every tool; the transcript then says so."""
+    async def send(self, text: str, approve: Approver, *, piped: str = "", images: Sequence[Part] = ()) -> AsyncGenerator[Event, None]:
+        """One turn, with `images` behind its words. Cancelling it stops the engine and every tool; the transcript then says so."""
         masks = self.setting.masks
         around, named = self._place().told(text, self._input(masks.mask(piped)))
         around, text = masks.mask(around), masks.mask(text)
         named = [path for path in named if masks.mask(str(path)) == str(path)]
         seen = await asyncio.to_thread(self.reads.marks, named) if named else {}
         folder, model = str(self.setting.workspace), self.setting.engine.model
-        message = Message("user", (Text(text),))
+        given = await pictures.given(text, images, self.setting.engine, self._place, self.transcript.spill)
+        message, marked = Message("user", (Text(text), *given.parts)), (place.seen(around) | given.marks).names
         self.ended, self._lost, self._open, self.stored, self._tally = None, 0, True, (), Tally()
-        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), around, place.seen(around).names, seen)
+        started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), around, marked, seen)
         try:
             heard = await self.setting.hooks.opening(text, self.mode)
             yield self._record(started)
             begin = len(self.history) - 1
-            for notice in (*self.setting.notices, *self.setting.hooks.overheard()):
+            for notice in (*self.setting.notices, *given.notices, *self.setting.hooks.overheard()):
                 yield self._record(Notice(notice, "warning"))
             if heard:
                 yield self._record(hooked.opened(heard))
@@ -287,6 +288,7 @@ class Session:
             dry_run=s.dry_run,
             post=s.post,
             hooks=s.hooks,
+            shows=lambda result: pictures.made_visible(result, s.engine, self.transcript.spill),
         )
         history, new_id = (lambda: self.history), self.talk.new_call_id
         told, plan = (self._news, self._meanwhile), (s.checks, self._agreed)

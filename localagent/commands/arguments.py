@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deny", action="append", default=[], metavar="RULE", help="rules that no other rule lifts")
     parser.add_argument("--cwd", metavar="DIR", help="the folder to work in (default: here)")
     parser.add_argument("--model", metavar="ID", help="a model of `localagent model list`, or a GGUF file")
+    parser.add_argument("--image", action="append", default=[], metavar="FILE", help="show a picture, FILE.pdf#2 or a film (repeatable)")
     parser.add_argument("--pull", action="store_true", help="download the model first if it is missing")
     parser.add_argument("--max-turns", type=_positive, default=40, metavar="N", help="answers of the model at most (40)")
     parser.add_argument("--max-time", type=_seconds, default=0.0, metavar="SECONDS", help="wall time at most")

@@ -1,12 +1,21 @@
-"""What `do` is asked: the goal's words, and what comes through a pipe beside them."""
+"""What `do` is asked: the goal's words, what comes through a pipe beside them, and pictures."""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..agent.session import Session
+    from ..store.settings import Settings
+    from ..values import Part
 
 
 def read(words: list[str]) -> tuple[str, str]:
@@ -34,3 +43,25 @@ def _is_pipe() -> bool:
     except (OSError, ValueError):
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
+def check_images(args: argparse.Namespace, chosen: Settings) -> None:
+    """What can be wrong with `--image`, found before anything is loaded. Raises ModelError and UsageError."""
+    if args.image:
+        from ..agent import pictures
+        from ..engine import catalogue, models
+
+        pictures.check(args.image, models.chosen(chosen, args.model, catalogue.load()), Path.cwd())
+
+
+async def images(args: argparse.Namespace, session: Session) -> tuple[Part, ...]:
+    """The pictures of `--image`, kept in the session's folder; the session is closed where one cannot be shown."""
+    from ..agent import pictures
+    from ..store import picture
+
+    try:
+        return await pictures.take(args.image, Path.cwd(), picture.folder(session.transcript.spill))
+    except BaseException:
+        await session.setting.registry.aclose()
+        await session.close()
+        raise

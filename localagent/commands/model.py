@@ -274,6 +274,8 @@ def _more_facts(entry: Entry, found: Fit) -> dict[str, Any]:
         "files": [{"file": part.file, "bytes": part.bytes, "sha256": part.sha256} for part in entry.parts],
         "sources": list(entry.sources),
         "memory": memory,
+        "sees": entry.can_see,
+        "projector": None if entry.projector is None else str(reuse.projector(entry) or ""),
         "base_url": entry.remote.base_url if entry.remote else None,
     }
 
@@ -289,6 +291,7 @@ def _lines(entry: Entry, found: Fit, known: Catalogue) -> list[tuple[str, str]]:
         ("context", f"{entry.context:,} tokens at most" if entry.context else ""),
         ("tool calls", entry.dialect),
         ("thinking", "can think" if entry.thinks else ""),
+        ("pictures", _eyes(entry)),
     ]
     if entry.remote is not None:
         return [*shown, ("hosted at", entry.remote.base_url), ("key", model_key.told(entry)), ("note", model_key.leaves(entry))]
@@ -306,6 +309,16 @@ def _lines(entry: Entry, found: Fit, known: Catalogue) -> list[tuple[str, str]]:
     return shown
 
 
+def _eyes(entry: Entry) -> str:
+    """Whether it sees, and where the file is with which it does."""
+    from ..engine.partial import size_text
+
+    if entry.projector is None:
+        return "can see them" if entry.sees else ""
+    size = size_text(entry.projector.bytes)
+    return f"can see them with {reuse.projector(entry) or f'{entry.projector.name} ({size}), which `model pull` fetches'}"
+
+
 def _largest(found: Fit) -> str:
     if not found.largest_context:
         return "no context fits comfortably"
@@ -315,6 +328,8 @@ def _largest(found: Fit) -> str:
 def _rm(args: argparse.Namespace, chosen: Settings, known: Catalogue) -> int:
     entry = known.get(args.id)
     own = [reuse.own_path(entry, part) for part in entry.parts]
+    if (eyes := entry.eyes) is not None and not any(offers.here(other) for other in known.variants(entry)):
+        own += [reuse.own_path(eyes, part) for part in eyes.parts]
     files = [path for path in (*own, *offers.partials(entry)) if path.is_file()]
     elsewhere = [path for path in reuse.recorded_paths(entry) if not _is_ours(path)]
     if not files and not elsewhere:

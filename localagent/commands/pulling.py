@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
 
 def fetch(entry: Entry, chosen: Settings, *, source: str | None = None, bar: type[Bar] | None = None) -> Path:
-    """The entry's file: as it is here, as another program keeps it, or downloaded with its progress shown by a `bar`."""
+    """The entry's file: as it is here, as another program keeps it, or downloaded with its progress shown by a `bar`.
+
+    The file with which the model sees pictures comes along; where that one fails, the model is there without it.
+    """
+    path, eyes = _file(entry, chosen, source, bar), entry.eyes
+    if eyes is not None and reuse.installed(eyes) is None:
+        try:
+            _file(eyes, chosen, source if source in eyes.sources else None, bar)
+        except LocalAgentError as error:
+            say(f"{entry.id} is here, but not the file with which it sees pictures: {error}")
+    return path
+
+
+def _file(entry: Entry, chosen: Settings, source: str | None, bar: type[Bar] | None) -> Path:
     from ..engine import fetch as fetching
 
     made = bar or Bar

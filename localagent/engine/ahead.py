@@ -123,7 +123,7 @@ class Ahead:
             return ()
         self._length, self._foreseen = length, guesses.index.tokens[place]
         found = guesses.index.behind(place, count) if count else []
-        end = next((at for at, token in enumerate(found) if self._context.model.is_eog(token)), count)
+        end = next((at for at, token in enumerate(found) if token < 0 or self._context.model.is_eog(token)), count)
         return found[: end if end in (SMALL, LARGE) else SMALL if end > SMALL else 0]
 
     def _accept(self, count: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import EngineError, PromptTooLong
@@ -12,11 +12,12 @@ from ..values import Generated
 from .ahead import Ahead, Guesses
 from .base import ImageData, Segment, Template, Untrusted
 from .grammars import Grammars, Held
-from .llama import Chain, Context, Model
+from .llama import Chain, Context, Eyes, Model
 from .prefix import Cancelled, Prefix
 from .protocol import Prompted, Request
 from .queue import nothing_done
 from .sampling import likeliest, logprob, sample
+from .sight import Views, look
 from .speech import Speech, Spoken
 from .watch import Watch
 
@@ -42,10 +43,16 @@ class Prompt:
     opener: int | None
     role: tuple[int, ...]
     tail: int = 0
+    views: Views = field(default_factory=Views)
+
+    @property
+    def size(self) -> int:
+        """What it takes of the context: pictures take more than the tokens that stand for them."""
+        return len(self.tokens) + self.views.extra
 
 
-def tokenize(model: Model, request: Prompted, room: int, stop: Callable[[], bool]) -> Prompt:
-    """Each segment by its kind. Raises `EngineError` for ids that are no tokens and for images.
+def tokenize(model: Model, request: Prompted, room: int, stop: Callable[[], bool], eyes: Eyes | None = None) -> Prompt:
+    """Each segment by its kind. Raises `EngineError` for ids that are no tokens, and for images without `eyes`.
 
     Raises `PromptTooLong` early where there are far more texts than tokens of `room`, and `Cancelled`
     where `stop` says so meanwhile.
@@ -54,7 +61,12 @@ def tokenize(model: Model, request: Prompted, room: int, stop: Callable[[], bool
     tokens: list[int] = [] if model.bos is None else [model.bos]
     ends = [len(tokens)]
     opener: int | None = None
+    views = Views()
     for segment in request.segments:
+        if isinstance(segment, ImageData):
+            tokens += views.add(len(tokens), segment.sha256, look(eyes, request.pictures, segment.sha256))
+            ends.append(len(tokens))
+            continue
         found = spell(model, segment)
         if len(ends) == 1 and tokens and tuple(found[:1]) == tuple(tokens):
             found = found[1:]  # some templates begin with the token that the model file adds by itself
@@ -65,7 +77,7 @@ def tokenize(model: Model, request: Prompted, room: int, stop: Callable[[], bool
     length = [ends[min(m, len(ends) - 1)] for m in (*request.marks, request.fixed)]
     marks, fixed = tuple(length[:-1]), length[-1] if request.fixed else 0
     tail = 0 if opener is None else len(tokens) - 1 - tokens[::-1].index(opener)
-    return Prompt(tokens, tuple(ends), marks, fixed, opener, _role(model, tokens, opener), tail)
+    return Prompt(tokens, tuple(ends), marks, fixed, opener, _role(model, tokens, opener), tail, views)
 
 
 def _check_size(model: Model, segments: Sequence[Segment], room: int, stop: Callable[[], bool]) -> None:
@@ -146,7 +158,7 @@ class Answer:
         """Emits prefill and token events; returns the final `done` event. Raises `EngineError`."""
         started = time.monotonic()
         try:
-            prompt = tokenize(self._model, self._request, self._context.n_ctx, self._stop)
+            prompt = tokenize(self._model, self._request, self._context.n_ctx, self._stop, self._context.eyes)
         except Cancelled:
             return nothing_done()
         cached, stop, prefilled = 0, "cancelled", 0.0
@@ -163,6 +175,7 @@ class Answer:
                     {"event": "prefill", "done": done, "total": total, "cached": kept}
                 ),
                 stop=self._stop,
+                views=prompt.views if prompt.views.at else None,
             )
             prefilled = time.monotonic()
             for spoken in forced:
@@ -182,12 +195,16 @@ class Answer:
             "stop": stop,
             "cut": self._cut,
             "text": self._speech.finish(),
-            "usage": {"input": len(prompt.tokens), "cached": min(cached, len(prompt.tokens)), "output": self.output},
+            "usage": {
+                "input": prompt.size,
+                "cached": min(cached, len(prompt.tokens)) + prompt.views.beyond(cached),
+                "output": self.output,
+            },
             "timings": {"prefill_ms": (prefilled - started) * 1e3, "decode_ms": (ended - prefilled) * 1e3},
         }
 
     def _decode(self, chain: Chain, prompt: Prompt) -> str:
-        turn, ahead, n_ctx = _Turn(prompt, self._ends), self.ahead, self._context.n_ctx
+        turn, ahead, n_ctx = _Turn(prompt, self._ends), self.ahead, self._context.n_ctx - prompt.views.extra
         while not self._over:
             if self._stop():
                 return "cancelled"

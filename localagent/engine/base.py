@@ -135,7 +135,7 @@ ToolChoice = Literal["auto", "none", "required"]
 
 
 class Dialect(Protocol):
-    """One family's way to write messages, calls and results."""
+    """One family's way to write messages, calls and results. One that can write pictures has `shows`, True."""
 
     name: str
 
@@ -209,6 +209,7 @@ class Options:
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     client: str = ""
     offered: tuple[ToolSpec, ...] = ()
+    pictures: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,8 @@ class Surprise:
     timings: Timings = Timings()
 
 
+UNSEEN = "[a picture, which only the user can see, not you]"
+"""What a model that cannot see is told in a picture's place."""
 JSON_FENCE = "```json\n"
 
 
@@ -235,7 +238,7 @@ def spelt(text: str, calls: Sequence[ToolCall]) -> str:
 
 
 class Engine(Protocol):
-    """Streams one answer.
+    """Streams one answer. One that can show pictures to its model has `sees`, True.
 
     - The last delta is `MessageDone`, with the generated ids on its message.
     - Failures are raised as `EngineError` or `ModelError`, with the next step in `hint`.

@@ -46,7 +46,9 @@ class Catalogue:
         """By id, by PROVIDER/MODEL, or by the path of a GGUF file (anything else with a slash, or ending in .gguf)."""
         provider, slash, model = wanted.partition("/")
         if slash and model and (remote := self.providers.get(provider.lower())) is not None and not Path(wanted).is_file():
-            return Entry(id=f"{provider.lower()}/{model}", name=model, thinks=bool(remote.thinking), remote=replace(remote, model=model))
+            # Whether it thinks is known of the endpoint; whether it sees, nobody knows before it was tried.
+            own = replace(remote, model=model)
+            return Entry(id=f"{provider.lower()}/{model}", name=model, thinks=bool(remote.thinking), remote=own, sees=True)
         return entry_of_file(Path(wanted)) if is_path(wanted) else self.get(wanted)
 
     def variants(self, entry: Entry) -> list[Entry]:
@@ -101,7 +103,19 @@ def entry_of_file(file: Path) -> Entry:
         parts=tuple(Part(str(piece), piece.stat().st_size, "") for piece in pieces),
         memory=header.memory(),
         path=str(path),
+        projector=_beside(path),
     )
+
+
+def _beside(path: Path) -> Part | None:
+    """The projector in a model's folder, where there is just one, or one of half precision."""
+    try:
+        found = sorted(file for file in path.parent.glob("*.gguf") if "mmproj" in file.name.lower() and file != path)
+    except OSError:
+        return None
+    half = [file for file in found if "f16" in file.name.lower() and "bf16" not in file.name.lower()]
+    one = found[0] if len(found) == 1 else half[0] if len(half) == 1 else None
+    return Part(str(one), one.stat().st_size, "") if one is not None else None
 
 
 def dialect_of(architecture: str, name: str, template: str) -> str:
@@ -140,5 +154,6 @@ def completed(entry: Entry, found: Entry | None = None) -> Entry:
         parts=found.parts,
         memory=entry.memory or found.memory,
         judge=entry.judge or found.judge,
+        projector=entry.projector or found.projector,
         path=found.path,
     )

@@ -101,7 +101,10 @@ def _entries(id: str, own: Table, known: _All) -> Iterator[Entry]:
         place = table["path"]
         path = str((place.file.where.parent / Path(place.value).expanduser()).absolute())
         # What the file does not need to say is read from its header when it is used.
-        yield Entry(id=id, path=path, **(_common(id, table) | {"dialect": _get(table, "dialect", "")}))
+        eyes = _get(table, "projector", None)
+        if eyes is not None:
+            eyes = replace(eyes, file=str((table["projector"].file.where.parent / Path(eyes.file).expanduser()).absolute()), sha256="")
+        yield Entry(id=id, path=path, projector=eyes, **(_common(id, table) | {"dialect": _get(table, "dialect", "")}))
     else:
         yield from _local(id, table, known)
 
@@ -129,6 +132,7 @@ def _common(id: str, table: Table) -> dict[str, Any]:
         "memory": _get(table, "memory", None),
         "expect": _get(table, "expect", None),
         "judge": _get(table, "judge", None),
+        "sees": _get(table, "sees", False),
     }
 
 
@@ -167,8 +171,16 @@ def _local(id: str, table: Table, known: _All) -> Iterator[Entry]:
             modelscope_revision=_get(table, "modelscope_revision", ""),
             parts=_parts(table["file"].value.replace("{quant}", quant), body, place, quant),
             packages=_get(table, "packages", None) if quant == usual else None,
+            projector=_repository_eyes(table),
             **_common(id, table),
         )
+
+
+def _repository_eyes(table: Table) -> Part | None:
+    eyes = _get(table, "projector", None)
+    if eyes is not None and not eyes.sha256:
+        table["projector"].refuse("it must name file, bytes and sha256, for it is downloaded")
+    return eyes
 
 
 def _parts(file: str, body: Table, place: Value, quant: str) -> tuple[Part, ...]:

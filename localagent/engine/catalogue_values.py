@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from ..errors import ConfigError
 from .base import Sampling
-from .entry import MIB, Expect, Memory, Packages
+from .entry import MIB, Expect, Memory, Packages, Part
 from .judge import Judge
 
 Key = tuple[str, ...]
@@ -192,6 +192,13 @@ def _quants(value: Value) -> dict[str, Table]:
     return found
 
 
+def _projector(value: Value) -> Part:
+    """A file of the repository, or the path of one beside a model of the user's own."""
+    if isinstance(value.value, str):
+        return Part(_text(value), 0, "")
+    return Part(**needed(value, {"file": _file_name, "bytes": _count, "sha256": _SHA}))
+
+
 _REVISION = _like(r"[A-Za-z0-9._-]{1,64}", "a revision: a commit, branch or tag")
 _REPOSITORY = _like(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", "written as OWNER/NAME")
 
@@ -207,6 +214,7 @@ SHARED: dict[str, Callable[[Value], Any]] = {
     "memory": _memory,
     "expect": _expect,
     "judge": _judge,
+    "sees": _flag,
 }
 MODEL = SHARED | {
     "family": _text,
@@ -217,6 +225,7 @@ MODEL = SHARED | {
     "quant": _text,
     "quants": _quants,
     "packages": _packages,
+    "projector": _projector,
     "path": _text,
     "provider": _text,
     "model": _text,

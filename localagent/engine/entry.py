@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,8 @@ class Entry:
     `parts` are in order and empty for a hosted model. `path` is set where the user named a
     file of their own. `sampling` None sends nothing (hosted models only). `context` is the
     model's own limit in tokens. `memory` and `expect` None mean unknown; `judge` None that the
-    model is believed when it calls a tool.
+    model is believed when it calls a tool. `projector` is the file with which a model of this machine sees pictures, `sees`
+    says it of a hosted one.
     """
 
     id: str
@@ -106,6 +107,21 @@ class Entry:
     judge: Judge | None = None
     remote: Remote | None = None
     path: str | None = None
+    projector: Part | None = None
+    sees: bool = False
+
+    @property
+    def can_see(self) -> bool:
+        """Whether pictures can be shown to it."""
+        return self.sees or self.projector is not None
+
+    @property
+    def eyes(self) -> Entry | None:
+        """Its projector, as a model of one file: fetched and found like one. None where it has none of the catalogue's."""
+        if self.projector is None or not self.projector.sha256:
+            return None
+        name = f"{self.name}, its eyes"
+        return replace(self, id=self.base_id, name=name, parts=(self.projector,), packages=None, projector=None, path=None)
 
     @property
     def hosted(self) -> bool:
@@ -132,7 +148,7 @@ class Entry:
             found += ("hub", "modelscope")
         return found
 
-    def model_file(self, path: str | Path, context: int | None = None) -> ModelFile:
+    def model_file(self, path: str | Path, context: int | None = None, projector: str | Path | None = None) -> ModelFile:
         """What the engine loads: `path` is the first file, `context` the tokens wanted (None: the model's limit)."""
         from .model import ModelFile
 
@@ -147,4 +163,5 @@ class Entry:
             thinking_sampling=self.thinking_sampling,
             thinks=self.thinks,
             bytes=self.bytes,
+            projector=str(projector or ""),
         )

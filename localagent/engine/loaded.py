@@ -55,7 +55,7 @@ class Loaded:
     """One model with its context. `need` and `weights` as in `room.Share`; `ahead` is where reading ahead ended last.
 
     `own` says whether its conversation is the user's own and not yet parked, `ready` is the monotonic time at which it
-    was loaded.
+    was loaded. `sees` is the file with which it looks at pictures, "" before it looked at one.
     """
 
     key: Key
@@ -72,6 +72,7 @@ class Loaded:
     weights: int
     ahead: Snapshot | None = None
     own: bool = False
+    sees: str = ""
     ready: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:
@@ -102,6 +103,7 @@ class Loaded:
             "kv": self.plan.kv,
             "note": self.note,
             "busy": busy,
+            "sees": self.sees,
             "tokens_read": self.prefix.read,
             "tokens_restored": self.prefix.restored,
             "restoring_ms": self.prefix.restoring_s * 1000,

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
-from ..errors import EngineError, LocalAgentError, PromptTooLong, UsageError
-from ..events import EngineProgress, MessageDone, PrefillProgress, TextDelta, ThinkingDelta
-from ..values import Generated, Message, Text, Timings, ToolSpec, Usage
-from . import counting, protocol, resident
+from ..errors import EngineError, LocalAgentError
+from ..events import EngineProgress, MessageDone, PrefillProgress
+from ..values import Generated, Message, Text, ToolSpec
+from . import asked, counting, protocol, resident
 from .base import (
-    JSON_FENCE,
     CallGrammar,
     Delta,
     Dialect,
     Logprobs,
     Options,
     Parser,
-    Said,
     Segment,
     Surprise,
     Template,
-    Thought,
-    TokenLogprob,
-    Trigger,
     spelt,
 )
 from .fenced import FenceParser
 from .model import ModelFile
 from .power import Mode
 from .resident import log_path, socket_path, status, stop
-
-# The end of a word, behind which a space or punctuation stands already: what follows changes no token of it.
-_WORD = re.compile(r"[^\W_](?=[\s!-/:-@\[-`{-~\u2000-\u206f\u3000-\u303f\uff01-\uff0f\uff1a-\uff20])")
 
 __all__ = ["LocalEngine", "log_path", "socket_path", "status", "stop"]
 
@@ -62,6 +53,7 @@ class LocalEngine:
         self.model, self.context = model_file.id, model_file.context
         self._file = model_file
         self._dialect = dialect
+        self._projector = model_file.projector if getattr(dialect, "shows", False) else ""
         self._idle_s = idle_s
         self._threads, self._power = threads, power
         self._start = start
@@ -71,6 +63,11 @@ class LocalEngine:
         """The size of the model's files, 0 where it is not known."""
         return self._file.bytes
 
+    @property
+    def sees(self) -> bool:
+        """Whether pictures can be shown to it."""
+        return bool(self._projector)
+
     async def close(self) -> None:
         """Nothing is held between answers; the host ends by itself."""
 
@@ -79,7 +76,7 @@ class LocalEngine:
     ) -> AsyncGenerator[Delta, None]:
         # The grammar of many tools takes seconds to build, and others are being answered meanwhile.
         request = await asyncio.to_thread(self._request, messages, specs, options)
-        known = () if options.schema else _bound(_callable(specs, options), {})
+        known = () if options.schema else asked.bound(asked.callable(specs, options), {})
         fenced = options.schema and not options.thinking
         parser = FenceParser() if fenced else self._dialect.parser(known, thinking=options.thinking)
         ids: list[int] = []
@@ -93,11 +90,11 @@ class LocalEngine:
                     case "token":
                         ids += event["ids"]
                         if told := event.get("logprobs"):
-                            yield Logprobs(tuple(map(_logprob, told)))
-                        for delta in _deltas(parser, event["text"]):
+                            yield Logprobs(tuple(map(asked.logprob, told)))
+                        for delta in asked.deltas(parser, event["text"]):
                             yield delta
                     case "done":
-                        for delta in _deltas(parser, event["text"]):
+                        for delta in asked.deltas(parser, event["text"]):
                             yield delta
                         yield self._done(parser, tuple(ids), event, tools=bool(known))
 
@@ -115,13 +112,14 @@ class LocalEngine:
         thinking: bool = False,
         priority: int = 0,
         client: str = "",
+        pictures: str = "",
     ) -> list[list[float]]:
         """For each candidate the natural log probability of each of its tokens as the beginning of the answer.
 
         The prompt is the one that `stream` would send, and computing it serves that too. Control
         tokens in a candidate are meant. Fails like `stream`.
         """
-        prompt = self._prompt(messages, specs, thinking)
+        prompt = self._prompt(messages, specs, thinking, pictures)
         texts = tuple((Template(text),) for text in candidates)
         request = protocol.Score(**prompt, candidates=texts, priority=priority, client=client)
         return (await self._told(protocol.score_to_json(request))).get("scores", [])
@@ -140,20 +138,20 @@ class LocalEngine:
         Computing the prompt serves that too. Empty where there is no user message. Fails like `stream`.
         """
         prompt = self._prompt(messages, specs, thinking)
-        history, shown = [self._own(message) for message in messages], _bound(specs, {})
+        history, shown = [self._own(message, "") for message in messages], asked.bound(specs, {})
         users = [index for index, message in enumerate(history) if message.role == "user"]
         said = self._place(history, users[-1], shown, thinking, prompt["segments"]) if users else (0, 0)
         request = protocol.Score(**prompt, said=said, priority=priority, client=client)
         told = await self._told(protocol.score_to_json(request))
-        return Surprise(tuple(told.get("said", ())), *_cost(told))
+        return Surprise(tuple(told.get("said", ())), *asked.cost(told))
 
     async def count(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options, texts: Sequence[str] = ()
     ) -> counting.Counted:
         """See `counting.Counting`."""
         history = [self._own(message) for message in messages]
-        asked = counting.request(self._file, self._dialect, history, _bound(specs, {}), options, texts)
-        return counting.answer(await self._told(protocol.count_to_json(asked)), asked)
+        request = counting.request(self._file, self._dialect, history, asked.bound(specs, {}), options, texts)
+        return counting.answer(await self._told(protocol.count_to_json(request)), request)
 
     async def _told(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The event that ends an answer of no text."""
@@ -170,7 +168,7 @@ class LocalEngine:
             self._file.thinking_sampling if options.thinking and self._file.thinking_sampling else self._file.sampling
         )
         return protocol.Request(
-            **self._prompt(messages, specs, options.thinking),
+            **self._prompt(messages, specs, options.thinking, options.pictures),
             grammar=self._grammar(specs, options),
             sampling=sampling,
             max_tokens=options.max_tokens,
@@ -181,10 +179,12 @@ class LocalEngine:
             logprobs=options.logprobs,
         )
 
-    def _prompt(self, messages: Sequence[Message], specs: Sequence[ToolSpec], thinking: bool) -> dict[str, Any]:
+    def _prompt(
+        self, messages: Sequence[Message], specs: Sequence[ToolSpec], thinking: bool, pictures: str = ""
+    ) -> dict[str, Any]:
         """The fields of a request that say what stands before the answer."""
-        history = [self._own(message) for message in messages]
-        shown = _bound(specs, {})
+        history = [self._own(message, pictures) for message in messages]
+        shown = asked.bound(specs, {})
         segments = self._dialect.render(history, shown, thinking=thinking)
         marks = self._marks(history, shown, thinking, segments)
         return {
@@ -195,6 +195,8 @@ class LocalEngine:
             "power": self._power,
             "marks": tuple(marks),
             "fixed": marks[0] if marks else 0,
+            "projector": self._projector,
+            "pictures": pictures,
         }
 
     def _ahead(self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options) -> protocol.Prepare:
@@ -204,23 +206,24 @@ class LocalEngine:
             return protocol.Prepare(file.path, file.context, (), threads=self._threads, client=options.client)
         last = messages[-1]
         if last.role != "user":
-            return protocol.Prepare(**self._prompt(messages, specs, options.thinking), client=options.client)
-        settled = _settled(last.text)
+            return protocol.Prepare(**self._prompt(messages, specs, options.thinking, options.pictures), client=options.client)
+        settled = asked.settled(last.text)
         written = [*messages[:-1], replace(last, parts=(Text(settled or "…"),))]
-        prompt = self._prompt(written, specs, options.thinking)
-        history, shown = [self._own(message) for message in written], _bound(specs, {})
+        prompt = self._prompt(written, specs, options.thinking, options.pictures)
+        history, shown = [self._own(message, options.pictures) for message in written], asked.bound(specs, {})
         first, behind = self._place(history, len(history) - 1, shown, options.thinking, prompt["segments"])
         prompt["segments"] = prompt["segments"][: behind if settled else first]
         return protocol.Prepare(**prompt, client=options.client)
 
     def _grammar(self, specs: Sequence[ToolSpec], options: Options) -> CallGrammar:
         if options.schema:
-            return _answer_grammar(options.schema, self._dialect.opening)
-        bound = _bound(_callable(specs, options), options.choices)
+            return asked.answer_grammar(options.schema, self._dialect.opening)
+        bound = asked.bound(asked.callable(specs, options), options.choices)
         return self._dialect.grammar(bound, options.tool_choice, parallel=options.parallel)
 
-    def _own(self, message: Message) -> Message:
-        """Ids that another model generated mean nothing here: its text is rendered instead."""
+    def _own(self, message: Message, pictures: str) -> Message:
+        """Ids that another model generated mean nothing here: its text is rendered instead. So are pictures it cannot see."""
+        message = asked.seen(message, pictures if self._projector else "")
         if message.generated is None or message.generated.model == self._file.key:
             return message
         return replace(message, generated=None)
@@ -247,14 +250,14 @@ class LocalEngine:
         """The segments that hold one message's text: the first of them, and the first behind them."""
         other = replace(history[index], parts=(Text("\0"),))
         twin = self._dialect.render([*history[:index], other, *history[index + 1 :]], specs, thinking=thinking)
-        first = _alike(segments, twin)
-        return first, max(first, len(segments) - _alike(segments[::-1], twin[::-1]))
+        first = asked.alike(segments, twin)
+        return first, max(first, len(segments) - asked.alike(segments[::-1], twin[::-1]))
 
     def _done(self, parser: Parser, ids: tuple[int, ...], event: dict[str, Any], *, tools: bool = True) -> MessageDone:
         parsed = parser.finish()
         if parsed.calls and not tools:
             parsed = replace(parsed, text=spelt(parsed.text, parsed.calls), calls=(), cut=False, unclosed=False)
-        usage, timings = _cost(event)
+        usage, timings = asked.cost(event)
         message = Message(
             role="assistant",
             parts=(Text(parsed.text),) if parsed.text else (),
@@ -275,7 +278,7 @@ class LocalEngine:
 
     async def _events(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """The events of one answer up to `done`. A host that was just ending is asked a second time."""
-        packed = _packed({"id": 1, **request})
+        packed = asked.packed({"id": 1, **request})
         for last in (False, True):
             reader, writer = await self._connect()
             heard = False
@@ -298,10 +301,10 @@ class LocalEngine:
                         return
                 else:
                     if heard or last:
-                        raise _broke_off()
+                        raise asked.broke_off()
             except (ConnectionError, protocol.FrameError, protocol.BadRequest) as error:
                 if heard or last:
-                    raise _broke_off() from error
+                    raise asked.broke_off() from error
             finally:
                 # The host frees the engine at once when the connection closes.
                 writer.close()
@@ -316,80 +319,3 @@ class LocalEngine:
         if not self._start:
             raise EngineError("The engine is not running.", "Start it by asking it something.")
         return await resident.start(path, self._idle_s)
-
-
-def _packed(request: Mapping[str, Any]) -> bytes:
-    try:
-        return protocol.pack(request)
-    except protocol.FrameError as error:
-        raise PromptTooLong(
-            f"The conversation is larger than the engine takes: {error}.", "Leave out the longest text or file."
-        ) from None
-
-
-def _cost(event: Mapping[str, Any]) -> tuple[Usage, Timings]:
-    usage, timings = event.get("usage", {}), event.get("timings", {})
-    return (
-        Usage(usage.get("input", 0), usage.get("cached", 0), usage.get("output", 0)),
-        Timings(timings.get("load_ms", 0.0), timings.get("prefill_ms", 0.0), timings.get("decode_ms", 0.0)),
-    )
-
-
-def _answer_grammar(schema: Mapping[str, Any], opening: str) -> CallGrammar:
-    """The answer is a fence of JSON, opened for the model and closed by the grammar."""
-    from . import gbnf
-
-    fence = Trigger(JSON_FENCE, gbnf.json_value(schema, after="\n```"))
-    return CallGrammar((fence,), forced=opening + JSON_FENCE, once=True)
-
-
-def _bound(specs: Sequence[ToolSpec], choices: Mapping[str, tuple[str, ...]]) -> Sequence[ToolSpec]:
-    """The tools with the named sets of their parameters written out, or left open where there is none."""
-    from . import gbnf
-
-    return gbnf.bind(specs, choices)
-
-
-def _callable(specs: Sequence[ToolSpec], options: Options) -> Sequence[ToolSpec]:
-    """The tools that may be called. Raises `UsageError` where the one that is named is none of them."""
-    # Which tool runs programs, and so is spelt in another way, is settled by those at the beginning of the prompt.
-    known = [*specs, *(replace(spec, effects=()) for spec in options.offered)]
-    if not options.tool:
-        return known
-    found = [spec for spec in known if spec.name == options.tool]
-    if not found:
-        names = ", ".join(spec.name for spec in known) or "none"
-        raise UsageError(f"There is no tool {options.tool!r} to call.", f"There are: {names}.")
-    return found
-
-
-def _settled(draft: str) -> str:
-    """The words of a text in the making whose tokens will be the same whatever follows."""
-    words = list(_WORD.finditer(draft))
-    return draft[: words[-1].end()] if words else ""
-
-
-def _logprob(told: Sequence[Any]) -> TokenLogprob:
-    piece, value, top = told
-    return TokenLogprob(piece.encode("latin-1"), value, tuple((one.encode("latin-1"), lower) for one, lower in top))
-
-
-def _deltas(parser: Parser, text: str) -> list[TextDelta | ThinkingDelta]:
-    found: list[TextDelta | ThinkingDelta] = []
-    for piece in parser.feed(text) if text else ():
-        if isinstance(piece, Said):
-            found.append(TextDelta(piece.text))
-        elif isinstance(piece, Thought):
-            found.append(ThinkingDelta(piece.text))
-    return found
-
-
-def _alike(one: Sequence[Segment], other: Sequence[Segment]) -> int:
-    """How many segments at the beginning are the same."""
-    return next(
-        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
-    )
-
-
-def _broke_off() -> EngineError:
-    return EngineError("The engine stopped while answering.", f"Run it again; {log_path()} may say why.")

@@ -14,7 +14,8 @@ class ModelFile:
     `path` is absolute. `sha256` is "" where nobody computed it. `context` is the number of
     tokens to make room for, `bytes` the size of its files
     (0: not known). `dialect` names the way it writes calls. `thinking_sampling` None
-    means `sampling` serves thinking too; `thinks` says whether it can think at all.
+    means `sampling` serves thinking too; `thinks` says whether it can think at all. `projector` is the file with which
+    it sees, "" for none.
     """
 
     id: str
@@ -26,6 +27,7 @@ class ModelFile:
     thinking_sampling: Sampling | None = None
     thinks: bool = False
     bytes: int = 0
+    projector: str = ""
 
     @property
     def key(self) -> str:

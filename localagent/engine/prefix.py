@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, PromptTooLong
+from .seen import last_position, uncut
 from .snapshots import Snapshot, Snapshots, Suspended, Way, begins, shared
 
 if TYPE_CHECKING:
     from .archive import Archive, Found
     from .backend import Backend
+    from .sight import Views
 
 ROLLING = 512
 """Tokens at most between two snapshots of a recurrent context: what a divergence costs it beyond what is new."""
@@ -61,27 +63,28 @@ class Prefix:
         tail: int = 0,
         progress: Callable[[int, int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        views: Views | None = None,
     ) -> int:
         """Make the context hold exactly `target`, ready to sample; returns the tokens kept without work.
 
         `marks` are lengths worth a snapshot, the last of them where the newest turn begins; `fixed`
         is the length of the part every conversation starts with, `tail` that up to which the
-        conversation will be repeated (0 = unknown). `progress(done, total, cached)` follows each
+        conversation will be repeated (0 = unknown), `views` are its pictures. `progress(done, total, cached)` follows each
         batch. Raises `Cancelled`, or `EngineError` where the prompt does not fit or decoding fails.
         """
         goal = array("i", target)
         if not goal:
             raise EngineError("The prompt is empty.", "Say something.")
-        if len(goal) >= self.backend.n_ctx:
+        if (size := len(goal) + (views.extra if views else 0)) >= self.backend.n_ctx:
             raise PromptTooLong(
-                f"The conversation has {len(goal)} tokens and the context holds {self.backend.n_ctx}.",
+                f"The conversation has {size} tokens and the context holds {self.backend.n_ctx}.",
                 "Start a new conversation, or choose a larger context.",
             )
         self.prompts += 1
         cached = self._reuse(goal)
         self._fixed = fixed if 0 < fixed < len(goal) else 0
         self._turn = max((m for m in marks if m <= len(goal)), default=0)
-        self._advance(goal, cached, self._cuts(len(goal), cached, marks, tail), progress, stop)
+        self._advance(goal, cached, self._cuts(len(goal), cached, marks, tail, views), progress, stop, views)
         return cached
 
     def extend(self, tokens: Sequence[int], decode: Callable[[Sequence[int]], int] | None = None) -> None:
@@ -103,7 +106,7 @@ class Prefix:
         Raises `EngineError` where the backend does not follow.
         """
         came = state is None or self.backend.load(state, True)
-        if not came or not self.backend.truncate(length) or self.backend.last_position() != length - 1:
+        if not came or not self.backend.truncate(length) or self.backend.last_position() != last_position(self.tokens, length):
             self.dirty = True
             raise EngineError("The engine lost its place in the conversation.", "Run it again.")
         del self.tokens[length:]
@@ -116,7 +119,7 @@ class Prefix:
         length = len(target)
         if self.dirty or shared(self.tokens, array("i", target)) < length:
             return False
-        if length == len(self.tokens) and self.backend.last_position() == length - 1:
+        if length == len(self.tokens) and self.backend.last_position() == last_position(self.tokens, length):
             return True
         return self._reach(length) == length and self._rewind(length)
 
@@ -125,7 +128,7 @@ class Prefix:
 
         Nothing that is forgotten meanwhile for want of room is lost to this one.
         """
-        if self.dirty or self.backend.last_position() != len(self.tokens) - 1:
+        if self.dirty or self.backend.last_position() != last_position(self.tokens):
             return None
         whole = None
         if self.tokens:
@@ -171,7 +174,7 @@ class Prefix:
 
     # ------------------------------------------------------------ going on
 
-    def _cuts(self, length: int, cached: int, marks: Sequence[int], tail: int) -> list[int]:
+    def _cuts(self, length: int, cached: int, marks: Sequence[int], tail: int, views: Views | None) -> list[int]:
         """The lengths at which to make a snapshot on the way from `cached` to `length`."""
         fixed = self._fixed if cached < self._fixed else 0
         if not self.backend.recurrent:
@@ -182,12 +185,13 @@ class Prefix:
             self._keep(partial=True)
             last = cached
         places = {*marks, fixed}
-        wanted = {*places, length, *([tail] if cached < self._turn else [])}
+        new = cached < self._turn or (views is not None and views.between(cached, tail))
+        wanted = {*places, length, *([tail] if new else [])}
         for mark in sorted(m for m in wanted if cached < m <= length):
             while mark - last > ROLLING:
                 last += ROLLING
                 cuts.append(last)
-            if mark in places or mark - last >= NEAR:
+            if mark in places or mark - last >= NEAR or (views is not None and views.between(last, mark)):
                 last = mark
                 cuts.append(last)
         self._next = last + ROLLING
@@ -200,6 +204,7 @@ class Prefix:
         cuts: list[int],
         progress: Callable[[int, int, int], None] | None,
         stop: Callable[[], bool] | None,
+        views: Views | None,
     ) -> None:
         at = cached
         if progress:
@@ -208,7 +213,11 @@ class Prefix:
             if stop and stop():
                 raise Cancelled
             end = min([at + self.backend.n_batch, len(goal), *(c for c in cuts if c > at)])
-            self._decode(goal[at:end])
+            if views is None:
+                self._decode(goal[at:end])
+            else:
+                end, see = views.step(at, end, self.backend)
+                self._decode(goal[at:end], see)
             self.read += end - at
             at = end
             if at in cuts:
@@ -224,9 +233,11 @@ class Prefix:
             self._keep(partial=True, pinned=length == self._fixed)
 
     def _decode(self, tokens: array[int], decode: Callable[[Sequence[int]], int] | None = None) -> None:
-        if self.dirty or self.backend.last_position() != len(self.tokens) - 1:
+        if self.dirty or self.backend.last_position() != last_position(self.tokens):
             self.dirty = True
             raise EngineError("The engine lost its place in the conversation.", "Run it again.")
+        # Said each time: whoever was interrupted may have left its own.
+        self.backend.jump = len(self.tokens) if self.tokens and self.tokens[-1] < 0 else None
         code = (decode or self.backend.decode)(tokens)
         if code == 0:
             self.tokens.extend(tokens)
@@ -245,9 +256,9 @@ class Prefix:
 
     def _reuse(self, goal: array[int]) -> int:
         """Bring the context to the longest prefix of `goal` that can be had, short of all of it."""
-        limit = len(goal) - 1
+        limit = uncut(goal, len(goal) - 1)
         common = min(shared(self.tokens, goal), limit)
-        whole = not self.dirty and self.backend.last_position() == len(self.tokens) - 1
+        whole = not self.dirty and self.backend.last_position() == last_position(self.tokens)
         grows = whole and common == len(self.tokens)
         live = common if grows else self._reach(common)
         way = max(self.snapshots.ways(goal, limit, self.backend.recurrent), key=lambda w: w.length, default=None)
@@ -292,7 +303,7 @@ class Prefix:
             if found is None or not self.backend.load(found.state, True):
                 return False
             self.snapshots.touch(found)
-        if not self.backend.truncate(length) or self.backend.last_position() != length - 1:
+        if not self.backend.truncate(length) or self.backend.last_position() != last_position(self.tokens, length):
             return False
         self._holds(self.tokens[:length])
         return True
@@ -309,7 +320,7 @@ class Prefix:
             self.snapshots.touch(way.partial)
         if way.length < len(way.whole.tokens) and not self.backend.truncate(way.length):
             return False
-        if self.backend.last_position() != way.length - 1:
+        if self.backend.last_position() != last_position(way.whole.tokens, way.length):
             return False
         self._holds(way.whole.tokens[: way.length])
         return True
@@ -354,7 +365,7 @@ class Prefix:
             return
         if self.dirty and (self.backend.recurrent or not self.backend.truncate(len(self.tokens))):
             return
-        if self.backend.last_position() != len(self.tokens) - 1:
+        if self.backend.last_position() != last_position(self.tokens):
             return
         self.dirty = False
         self._keep(partial=False)

@@ -93,6 +93,7 @@ class Prompted:
     of a user message); `fixed` is the number of those that every conversation begins with.
     `threads` None lets the host choose, with fewer of them where `power` says so. `priority` 0 is a
     waiting person, 1 a job. Requests of one priority take turns by `client`; where it is "", by connection.
+    `projector` is the file with which the model sees, `pictures` the folder of those in the segments; each may be "".
     """
 
     path: str
@@ -104,6 +105,8 @@ class Prompted:
     marks: tuple[int, ...] = ()
     fixed: int = 0
     client: str = ""
+    projector: str = ""
+    pictures: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,8 @@ def _prompted(request: Prompted) -> dict[str, Any]:
         "marks": list(request.marks),
         "fixed": request.fixed,
         "client": request.client,
+        "projector": request.projector,
+        "pictures": request.pictures,
     }
 
 
@@ -279,6 +284,8 @@ def _read_prompted(value: Mapping[str, Any]) -> dict[str, Any]:
         "marks": tuple(_within(m, 0, 1 << 22) for m in value.get("marks", ())),
         "fixed": _within(value.get("fixed", 0), 0, 1 << 22),
         "client": _typed(value.get("client", ""), str),
+        "projector": _path(value.get("projector", "")),
+        "pictures": _path(value.get("pictures", "")),
     }
 
 

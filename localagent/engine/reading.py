@@ -21,7 +21,7 @@ def read_ahead(loaded: Loaded, request: Prepare, stop: Callable[[], bool]) -> di
     """
     prefix, began = loaded.prefix, time.monotonic()
     try:
-        prompt = tokenize(loaded.context.model, request, loaded.context.n_ctx, stop)
+        prompt = tokenize(loaded.context.model, request, loaded.context.n_ctx, stop, loaded.context.eyes)
     except Cancelled:
         return nothing_done()
     known = shared(prefix.tokens.tolist(), prompt.tokens) if not prefix.dirty else 0
@@ -29,7 +29,8 @@ def read_ahead(loaded: Loaded, request: Prepare, stop: Callable[[], bool]) -> di
         return nothing_done() | {"stop": "cancelled" if stop() else "end"}
     kept = list(prefix.snapshots)
     try:
-        cached, ended = prefix.sync(prompt.tokens, marks=prompt.marks, fixed=prompt.fixed, stop=stop), "end"
+        views = prompt.views if prompt.views.at else None
+        cached, ended = prefix.sync(prompt.tokens, marks=prompt.marks, fixed=prompt.fixed, stop=stop, views=views), "end"
     except Cancelled:
         cached, ended = 0, "cancelled"
     if len(prefix.tokens) not in prompt.marks:

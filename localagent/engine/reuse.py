@@ -51,6 +51,15 @@ def installed(entry: Entry) -> Path | None:
     return _recorded(entry)
 
 
+def projector(entry: Entry) -> Path | None:
+    """The file with which the entry's model sees, if it is here and verified, else None."""
+    if entry.projector is None:
+        return None
+    if (eyes := entry.eyes) is not None:
+        return installed(eyes)
+    return Path(entry.projector.file) if Path(entry.projector.file).is_file() else None
+
+
 def damage(entry: Entry) -> str:
     """What is wrong with our own files of an entry that is not installed; "" where there are none."""
     for part in entry.parts if entry.path is None else ():

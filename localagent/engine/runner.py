@@ -25,8 +25,6 @@ __all__ = ["Emit", "Job", "Runner"]
 log = logging.getLogger("localagent.engine")
 LOOK_S = 15.0
 """How often an idle host looks whether other programs need its memory."""
-
-
 PAUSE_S = 0.1
 """After a failure between two answers, so that the log is not flooded."""
 
@@ -305,6 +303,7 @@ class Runner:
             job.emit({"event": "queued", "before": queued})
 
     def _answer(self, frame: Frame) -> dict[str, Any]:
+        from . import sight
         from .answer import Answer
         from .reading import read_ahead
         from .score import Scoring
@@ -316,6 +315,7 @@ class Runner:
         if loaded is None:
             return nothing_done()
         context, prefix = loaded.context, loaded.prefix
+        sight.open_eyes(loaded, request)
         with self._wake:
             frame.loaded = loaded
             context.abort(job.cancelled.is_set())

@@ -28,14 +28,14 @@ class Scoring:
         """Emits prefill events; returns the final `done` event. Raises `EngineError`."""
         started = time.monotonic()
         try:
-            prompt = tokenize(self._context.model, self._request, self._context.n_ctx, self._stop)
+            prompt = tokenize(self._context.model, self._request, self._context.n_ctx, self._stop, self._context.eyes)
         except Cancelled:
             return nothing_done()
         candidates = [
             [token for segment in candidate for token in spell(self._context.model, segment)]
             for candidate in self._request.candidates
         ]
-        self._check(len(prompt.tokens), max(map(len, candidates), default=0))
+        self._check(prompt.size, max(map(len, candidates), default=0))
         # All but the last token, so that whoever goes on from here computes that one, and a recurrent state is kept.
         base = prompt.tokens[:-1]
         cached, prefilled = 0, 0.0
@@ -48,7 +48,7 @@ class Scoring:
                 said = self._along(prompt.tokens[first - 1 : behind - 1], prompt.tokens[first:behind])
                 self._go_on(base[behind - 1 :])
             prefilled = time.monotonic()
-            scores = self._tell(prompt.tokens, candidates)
+            scores = self._tell(prompt, candidates)
             stop = "end"
         except Cancelled:
             stop = "cancelled"
@@ -76,6 +76,7 @@ class Scoring:
                 {"event": "prefill", "done": done, "total": total, "cached": kept}
             ),
             stop=self._stop,
+            views=prompt.views if prompt.views.at else None,
         )
 
     def _check(self, prompt: int, longest: int) -> None:
@@ -91,6 +92,8 @@ class Scoring:
         """Which tokens are told of; there is nothing to say of the very first."""
         last = len(prompt.ends) - 1
         first, behind = (prompt.ends[min(segment, last)] for segment in self._request.said)
+        if any(token < 0 for token in prompt.tokens[first:behind]):
+            return 0, 0  # a picture has no words of which anything could be said
         return max(first, 2), behind
 
     def _go_on(self, tokens: Sequence[int]) -> None:
@@ -100,8 +103,9 @@ class Scoring:
             self._prefix.extend(tokens[at : at + self._context.n_batch])
         self._prefix.keep()
 
-    def _tell(self, tokens: list[int], candidates: Sequence[Sequence[int]]) -> list[list[float]]:
+    def _tell(self, prompt: Prompt, candidates: Sequence[Sequence[int]]) -> list[list[float]]:
         """Of each candidate's tokens behind the prompt."""
+        tokens = prompt.tokens
         base = len(tokens) - 1
         first: np.ndarray | None = None
         scores: list[list[float]] = []
@@ -111,17 +115,18 @@ class Scoring:
             if first is not None and len(candidate) < 2:
                 scores.append([logprob(first, token) for token in candidate])
                 continue
-            self._return(tokens[:base])
+            self._return(prompt)
             self._prefix.extend(tokens[base:], self._context.decode_all)
             first = self._context.logits().copy()
             rest = self._along(candidate[:-1], candidate[1:])
             scores.append([logprob(first, candidate[0]), *rest] if candidate else [])
-        self._return(tokens[:base])
+        self._return(prompt)
         return scores
 
-    def _return(self, base: Sequence[int]) -> None:
+    def _return(self, prompt: Prompt) -> None:
+        base = prompt.tokens[:-1]
         if not self._prefix.back(base):
-            self._prefix.sync(base, stop=self._stop)
+            self._prefix.sync(base, stop=self._stop, views=prompt.views if prompt.views.at else None)
 
     def _along(self, tokens: Sequence[int], following: Sequence[int]) -> list[float]:
         """Decode `tokens`; the log probabilities of the token behind each."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .seen import uncut
+
 PINNED = 2
 """As many fixed parts are kept whatever else comes."""
 
@@ -52,7 +54,7 @@ class Suspended:
 
 
 def shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
+    """Length of the longest common prefix; it ends in no picture."""
     limit = min(len(one), len(other))
     step, at = 512, 0
     while at < limit and one[at : at + step] == other[at : at + step]:
@@ -60,7 +62,7 @@ def shared(one: Sequence[int], other: Sequence[int]) -> int:
     at = min(at, limit)
     while at < limit and one[at] == other[at]:
         at += 1
-    return at
+    return uncut(one, at)
 
 
 def begins(tokens: Sequence[int], start: Sequence[int]) -> bool:

@@ -53,8 +53,10 @@ class Yielding(Context):
         if len(tokens) <= SHORT:
             return super().decode(tokens)
         length = self.last_position() + 1
-        state = self._precious(length, len(tokens))
+        state, jump = self._precious(length, len(tokens)), self.jump
         while True:
+            # Whoever had the context in between may have read a picture.
+            self.jump = jump
             code = 2
             self._may_leave(state is not None)
             began = time.monotonic()
@@ -88,6 +90,10 @@ class Yielding(Context):
         elif (state and not self.load(state, True)) or not self.truncate(length):
             return False
         return self.last_position() == length - 1
+
+    def see(self, view: str, position: int) -> int:
+        self._kept = []
+        return super().see(view, position)
 
     def _decode(self, tokens: Sequence[int], outputs: int) -> int:
         self._kept = []

@@ -204,7 +204,7 @@ class Chat:
         session = self._session
         session.ended = None
         said = words.said(stored.message)
-        self._files = await asyncio.to_thread(received.saved, stored.message, session)
+        self._files, images = await received.shown(await asyncio.to_thread(received.saved, stored.message, session), session)
         lines = [*self._carried, *(one.for_model() for one in self._files)]
         if received.only_files(stored.message, self._files):
             # No word of what to do, and nothing that a model could look at: it hears of the files with the next request.
@@ -213,7 +213,7 @@ class Chat:
         self._carried = []
         foreign = [f"Quoted or forwarded:\n{said.foreign}"] if said.foreign else []
         own = said.own or "(a message without words of mine)"
-        async with aclosing(session.send(own, self.ask, piped="\n".join([*lines, *foreign]))) as events:
+        async with aclosing(session.send(own, self.ask, piped="\n".join([*lines, *foreign]), images=images)) as events:
             async for _ in events:
                 pass
 

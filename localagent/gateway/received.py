@@ -6,15 +6,19 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..agent import pictures
 from ..agent.session import Session
 from ..channels.matrix_events import UNREADABLE
 from ..channels.text import file_name
 from ..errors import LocalAgentError
 from ..policy import decide
-from ..values import Attachment, Change, Incoming, ToolCall, ToolSpec
+from ..store import picture
+from ..toolbox import intake
+from ..values import Attachment, Change, Incoming, Part, ToolCall, ToolSpec
 from . import words
 
 FOLDER = "received"
@@ -58,6 +62,21 @@ def saved(message: Incoming, session: Session) -> list[File]:
     found = [_saved(one, session, message) for one in message.attachments[:_MOST]]
     left = len(message.attachments) - _MOST
     return found if left <= 0 else [*found, File(f"{left} more files", "", why=f"More than {_MOST} files were left out.")]
+
+
+async def shown(files: Sequence[File], session: Session) -> tuple[list[File], tuple[Part, ...]]:
+    """Pictures that the model can be shown, and the files without what is no longer to be said of these."""
+    if not pictures.sees(session.setting.engine):
+        return list(files), ()
+    place, parts, left = picture.folder(session.transcript.spill), list[Part](), list[File]()
+    for one in files:
+        if one.place and one.cannot == "see":
+            wanted = intake.Wanted(session.setting.workspace / one.place)
+            with suppress(LocalAgentError):
+                parts += await intake.take([wanted], place, before=pictures.count(parts))
+                one = replace(one, cannot="")
+        left.append(one)
+    return left, tuple(parts)
 
 
 def left_out(message: Incoming) -> list[str]:

@@ -22,7 +22,7 @@ from ..agent.session import Session
 from ..errors import LocalAgentError
 from ..events import PlanUpdated, ToolFinished, TurnEnded, to_json
 from ..sandbox import launch
-from ..values import Answer, Decision, Failure, Proposal, ToolCall
+from ..values import Answer, Decision, Failure, Part, Proposal, ToolCall
 from .envelope import envelope, tool
 from .reporter import Reporter
 from .styled import style_for
@@ -49,7 +49,7 @@ def approver(folder: str):
     return deny_all
 
 
-async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bool = False) -> TurnEnded:
+async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bool = False, images: Sequence[Part] = ()) -> TurnEnded:
     """Run one goal to its end, writing as it goes. Ctrl+C cancels the run and everything it started."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -64,7 +64,7 @@ async def do(session: Session, goal: str, piped: str, form: Format, *, quiet: bo
         for sign in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sign, task.cancel)
     try:
-        async with aclosing(session.send(goal, ask, piped=piped)) as events:
+        async with aclosing(session.send(goal, ask, piped=piped, images=images)) as events:
             async for event in events:
                 report(event)
                 if form == "stream-json":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..agent import shown
+from ..agent import pictures, shown
 from ..agent.checklist import UNMET
 from ..events import (
     ChangesCommitted,
@@ -22,6 +22,7 @@ from ..events import (
     ToolsOffered,
     ToolStarted,
     TurnEnded,
+    TurnStarted,
 )
 from ..toolbox import planning
 from .styled import style_for
@@ -49,6 +50,9 @@ class Reporter:
                 self._line("2", shown.visible(event.message.text.strip()))
             case PlanUpdated():
                 self._line("36", "\n".join(f"  {line}" for line in shown.plan_lines(event.items)))
+            case TurnStarted():
+                for line in pictures.lines(event.message.parts):
+                    self._line("2", f"▣ {shown.visible(line, lines=False)}")
             case Notice() | Nudged() | ToolsOffered() | Supplied() | Compacted():
                 self._told(event)
             case TurnEnded():

@@ -94,6 +94,10 @@ class Face:
     async def _chat(self, request: Request) -> Response:
         chat = requests.read(await _body(request), _client(request))
         model = await self._shelf.find(chat.model)
+        if chat.pictures:
+            from . import seen
+
+            chat = await seen.shown(chat, model)
         if chat.stream:
             logprobs, bare = chat.options.logprobs is not None, chat.options.schema is not None
             chunks = Chunks(model.id, logprobs=logprobs, bare=bare, include_usage=chat.include_usage)

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine import jsonish
-from ..values import Message, Text, ToolCall, ToolResult
-from . import fields
+from ..values import Message, Part, Text, ToolCall, ToolResult
+from . import fields, seen
 from .refusals import Refused
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_BLIND = ("image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url", "video")
+_BLIND = ("image", "input_audio", "audio", "file", "input_file", "video_url", "video")
 
 
-def read(value: Any) -> tuple[Message, ...]:
-    """The history a request brings. Raises `Refused`, naming the message that is to blame.
+def read(value: Any, pictures: dict[str, bytes] | None = None) -> tuple[Message, ...]:
+    """The history a request brings, the bytes of its pictures put into `pictures`. Raises `Refused`, naming what is to blame.
 
     - System and developer messages at the start are joined; a later one keeps its place and is
       said by the host, for models know a system message at the start only.
@@ -29,7 +29,7 @@ def read(value: Any) -> tuple[Message, ...]:
     given = fields.items(value, "messages")
     if not given:
         raise Refused("messages is empty.", param="messages")
-    reader = _Reader()
+    reader = _Reader({} if pictures is None else pictures)
     for number, message in enumerate(given):
         where = f"messages[{number}]"
         reader.add(fields.mapping(message, where), where)
@@ -87,7 +87,8 @@ class _Waiting:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, pictures: dict[str, bytes]) -> None:
+        self._pictures = pictures
         self._system: list[str] = []
         self._rounds: list[_Round] = []
         self._waiting = _Waiting()
@@ -97,6 +98,9 @@ class _Reader:
         role = message.get("role")
         if role not in _ROLES:
             raise Refused(f"{where}.role must be one of {', '.join(_ROLES)}.", param=f"{where}.role")
+        if role == "user":
+            self._rounds.append(_Round(Message("user", _shown(message.get("content"), f"{where}.content", self._pictures))))
+            return
         content = _content(message.get("content"), f"{where}.content")
         match role:
             case "system" | "developer":
@@ -104,8 +108,6 @@ class _Reader:
                     self._system.append(content)
                 elif content:
                     self._rounds.append(_Round(Message("host", (Text(content),))))
-            case "user":
-                self._rounds.append(_Round(Message("user", (Text(content),))))
             case "assistant":
                 self._assistant(message, content, where)
             case _:
@@ -172,10 +174,28 @@ def _content(value: Any, where: str) -> str:
     return "".join(_part(part, f"{where}[{number}]") for number, part in enumerate(value))
 
 
+def _shown(value: Any, where: str, pictures: dict[str, bytes]) -> tuple[Part, ...]:
+    """The same of a user, with the pictures where they stand."""
+    given = [value] if isinstance(value, Mapping) else value
+    if not isinstance(given, list) or not any(_is_picture(part) for part in given):
+        return (Text(_content(value, where)),)
+    parts: list[Part] = []
+    for number, part in enumerate(given):
+        place = f"{where}[{number}]"
+        parts.append(seen.read(part, place, pictures) if _is_picture(part) else Text(_part(part, place)))
+    return tuple(parts)
+
+
+def _is_picture(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in seen.KINDS
+
+
 def _part(part: Any, where: str) -> str:
     if isinstance(part, str):
         return part
     kind = fields.mapping(part, where).get("type")
+    if kind in seen.KINDS:
+        raise Refused(f"{where} is of type {kind}: pictures are read in messages of the user only.", param=where)
     if kind in _BLIND:
         raise Refused(f"{where} is of type {kind}: the models served here read text only.", param=where)
     if kind in ("text", "input_text", "output_text"):

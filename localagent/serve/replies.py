@@ -183,6 +183,7 @@ def listed(model: Model, loaded: str | None) -> dict[str, Any]:
         "loaded": loaded is not None and loaded == model.path,
         "context": model.context,
         "thinks": model.thinks,
+        "sees": bool(getattr(model.engine, "sees", False)),
     }
 
 

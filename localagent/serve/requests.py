@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..engine.base import Options, Sampling, ToolChoice
@@ -31,7 +31,8 @@ class Chat:
     """One request for an answer, independent of the model that will give it.
 
     `thinking` None means the client said nothing; `sampling` holds what it set of the model's own.
-    `max_tokens` None leaves the whole context. `options` lacks these three: `for_model` sets them.
+    `max_tokens` None leaves the whole context. `options` lacks these three: `for_model` sets them. `pictures` are the bytes of
+    those in the messages.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Chat:
     max_tokens: int | None = None
     stream: bool = False
     include_usage: bool = False
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
     def for_model(self, thinks: bool, context: int, acting: Sampling, thoughtful: Sampling | None) -> Options:
         """The engine's options: what the client set over what suits the model."""
@@ -63,7 +65,8 @@ def read(body: Any, client: str = "") -> Chat:
     if not isinstance(body, Mapping):
         raise Refused("The body must be a JSON object.")
     _refuse_what_we_lack(body)
-    messages = history.read(body.get("messages"))
+    pictures: dict[str, bytes] = {}
+    messages = history.read(body.get("messages"), pictures)
     specs, choice, tool = _choice(schemas.tools(body.get("tools")), body.get("tool_choice"))
     stream_options = body.get("stream_options")
     return Chat(
@@ -82,6 +85,7 @@ def read(body: Any, client: str = "") -> Chat:
         thinking=_thinking(body),
         sampling=_sampling(body),
         max_tokens=_max_tokens(body),
+        pictures=pictures,
         stream=fields.flag(body, "stream", False),
         include_usage=bool(
             stream_options and fields.flag(fields.mapping(stream_options, "stream_options"), "include_usage", False)
@@ -185,10 +189,10 @@ def _thinking(body: Mapping[str, Any]) -> bool | None:
 
 def _sampling(body: Mapping[str, Any]) -> dict[str, float | int]:
     found: dict[str, float | int] = {}
-    for name, (field, low, high) in _SAMPLING.items():
+    for name, (own, low, high) in _SAMPLING.items():
         value = fields.number(body, name, low, high)
         if value is not None:
-            found[field] = value
+            found[own] = value
     top_k = fields.integer(body, "top_k", -1, 1 << 20)
     if top_k is not None:
         found["top_k"] = max(top_k, 0)

@@ -1,6 +1,6 @@
 """Pictures that a tool gave back: checked by their bytes, kept in the session's folder, and told in a line of text.
 
-The line is for everybody: the person finds the file by it, and a model that reads text alone is told that it sees none.
+The line is for everybody: the person finds the file by it. A model that cannot see is told so where the picture would stand.
 """
 
 from __future__ import annotations
@@ -44,15 +44,22 @@ def keep(paths: Sequence[object], room: Path, spill: Path) -> tuple[Part, ...]:
         found = kind(data)
         if not found:
             raise ValueError("a picture is no PNG, JPEG, GIF or WebP file")
-        sha256 = hashlib.sha256(data).hexdigest()
-        place = folder(spill) / f"{sha256}.{found}"
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not place.exists():
-            write_atomic(place, data)
+        image = stored(data, spill)
+        place = folder(spill) / f"{image.sha256}.{found}"
         facts = f"{found.upper()}{_size(data, found)}, {len(data):,} bytes"
-        told = f"\n[picture {number}: {facts}, in {place}. Only the user can see it, not you.]"
-        parts += [Text(told), Image(sha256, f"image/{found}")]
+        told = f"\n[picture {number}: {facts}, in {place}]"
+        parts += [Text(told), image]
     return tuple(parts)
+
+
+def stored(data: bytes, spill: Path) -> Image:
+    """Keep the bytes of a picture whose `kind` is known, under their sha256. Raises StoreError, OSError."""
+    sha256, found = hashlib.sha256(data).hexdigest(), kind(data)
+    place = folder(spill) / f"{sha256}.{found}"
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not place.exists():
+        write_atomic(place, data)
+    return Image(sha256, f"image/{found}")
 
 
 def _read(path: object, room: Path) -> bytes:

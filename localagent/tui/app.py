@@ -119,7 +119,7 @@ class LocalAgentApp(App[None]):
         self._dress()
         self.query_one(Transcript).mount(Static(Content(translated(_EMPTY)), id="empty", markup=False))
         self.prompt.focus()
-        self.prompt.take_back = self._take_back
+        self.prompt.take_back, self.prompt.pasted = self._take_back, self.doing.showing.pasted
         self.run_worker(self._paint(), exit_on_error=True)
         self._tick = self.set_interval(0.1 if self.motion else 0.5, self._draw_lines, pause=True)
         self._draw_lines()
@@ -195,7 +195,7 @@ class LocalAgentApp(App[None]):
         base.query_one(Plan).show(view.plan if busy else (), width, self.size.height)
         base.query_one(Prompt).working(busy)
         queue = base.query_one("#queue", Static)
-        told = waiting.lines(self.driver.meanwhile, self.driver.queue, width)
+        told = waiting.lines(self.driver.meanwhile, self.driver.queue, width, self.driver.attached)
         queue.display = bool(told)
         queue.update(Content(told))
         base.query_one("#status", Static).update(status.status(view, self._place(), width))

@@ -61,12 +61,17 @@ class Person(Block):
     def compose(self) -> ComposeResult:
         text = self.item.text if isinstance(self.item, Asked) else ""
         self.set_class(isinstance(self.item, Asked) and self.item.steer, "-steer")
-        yield Static(Content(wording.calm(self._shown(text))), markup=False)
+        yield Static(self._drawn(text), markup=False)
 
     async def unfold(self, on: bool) -> None:
         await super().unfold(on)
         if isinstance(self.item, Asked) and self.up:
-            self.query_one(Static).update(Content(wording.calm(self._shown(self.item.text))))
+            self.query_one(Static).update(self._drawn(self.item.text))
+
+    def _drawn(self, text: str) -> Content:
+        """With a line for each picture that went with it."""
+        pictures = self.item.pictures if isinstance(self.item, Asked) else ()
+        return Content("\n".join([wording.calm(self._shown(text)), *(wording.one_line(f"▣ {line}", 100) for line in pictures)]))
 
     def _shown(self, text: str) -> str:
         """A pasted file would take seconds to draw; the model has all of it."""

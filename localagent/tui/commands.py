@@ -30,6 +30,8 @@ COMMANDS = (
     Command("mcp", "MCP servers: what each may and offers; start one to look, have it on or off", "[NAME]"),
     Command("outbox", "messages that went out, and those that did not: send, take back, reword"),
     Command("jobs", "goals that start by themselves: when they come, how they ended; pause, run, take away"),
+    Command("image", "show a picture with the next message: a file, a page (FILE.pdf#2), or the clipboard's", "[FILE]"),
+    Command("screenshot", "show what is on the screen with the next message"),
     Command("mode", "plan (look only), ask (changes ask) or auto (undoable changes do not)", "[plan|ask|auto]"),
     Command("model", "choose another model, fetch it if it is not here, and go on with this conversation", "[ID [SOURCE]]"),
     Command("new", "a new conversation"),
@@ -66,7 +68,7 @@ KEYS = (
     ("F1", "this help"),
     ("F2", "the machine: processor, memory, model, speed"),
     ("!command", "run a command of your own in your shell; the model does not see it"),
-    ("@path", "name a file or folder, completed as you type"),
+    ("@path", "name a file or folder, completed as you type; a picture is shown to a model that sees"),
 )
 
 ASKING_KEYS = (

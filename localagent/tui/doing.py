@@ -16,6 +16,7 @@ from ..store import paths
 from ..values import Mode
 from . import commands, look, rewind, wording
 from .pinned import Plan
+from .showing import Showing
 from .view import MODES, Said
 from .windows import Picker, Reader, Row
 from .words import mark, n_of, t, translated
@@ -33,6 +34,7 @@ class Doing:
     def __init__(self, app: LocalAgentApp) -> None:
         self._app = app
         self._folder = str(app.house.folder)
+        self.showing = Showing(app)
 
     async def command(self, name: str, argument: str) -> None:
         """Carry out `/name argument`."""
@@ -78,6 +80,7 @@ class Doing:
             **archive.commands(lambda: self._app),
             **context.Contexts(self._app).commands(),
             **self._app.machine.commands(),
+            **Showing(self._app).commands(),
         }
 
     def _tell(self, text: str, level: str = "info") -> None:

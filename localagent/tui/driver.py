@@ -21,7 +21,7 @@ from ..errors import LocalAgentError, ModelError
 from ..events import ChangesCommitted, Compacted, Notice, Nudged, TurnEnded
 from ..sandbox.profile import Boundary, Limits
 from ..store import originals, paths
-from ..values import Mode
+from ..values import Mode, Part, Text
 from .outdated import FilesChanged
 from .speeds import Speeds
 from .view import MODES, DiffsRead, OwnCommand, Seen, View, reduce, replayed
@@ -94,6 +94,8 @@ class Driver:
         self._no_model = no_model
         self.view = View()
         self.queue: list[str] = []
+        # Those that go with the next request.
+        self.images: list[Part] = []
         self.session: Session | None = None
         self.mode: Mode = house.mode
         self._approve = approve
@@ -191,9 +193,19 @@ class Driver:
         self._next()
         self._changed()
 
+    def attach(self, parts: Sequence[Part] | None) -> None:
+        """Pictures for the next request; None takes back those that wait."""
+        self.images = [*self.images, *parts] if parts is not None else []
+        self._changed()
+
+    @property
+    def attached(self) -> list[str]:
+        """What is said of the pictures that wait."""
+        return [part.text.strip("\n[]") for part in self.images if isinstance(part, Text)]
+
     def steer(self, text: str) -> None:
         """For the request that runs, before the model's next answer; a request of its own where none runs."""
-        if self.session is not None and self.running and self.session.steer(text):
+        if self.session is not None and self.running and not self.images and self.session.steer(text):
             self._changed()
         else:
             self.submit(text)
@@ -247,8 +259,9 @@ class Driver:
             self._turn = self._begin(self._run(self.session, self.queue.pop(0)))
 
     async def _run(self, session: Session, text: str) -> None:
+        images, self.images = self.images, []
         try:
-            async with aclosing(session.send(text, self._approve)) as events:
+            async with aclosing(session.send(text, self._approve, images=images)) as events:
                 async for event in events:
                     self._see(event)
                     if isinstance(event, ChangesCommitted):
@@ -257,6 +270,9 @@ class Driver:
                         self.look()
         except asyncio.CancelledError:
             pass
+        except LocalAgentError as error:
+            # Before anything was recorded: pictures for a model that cannot see.
+            self._see(Notice(str(error), "error"))
         except Exception as error:  # noqa: BLE001 - the conversation goes on; the transcript holds what happened
             if session.ended is None or session.ended.error is None:
                 self._see(Notice(t("A mistake of ours, sorry: {what}", what=f"{type(error).__name__}: {error}"), "error"))

@@ -12,11 +12,15 @@ ToolState = Literal["asking", "running", "ok", "failed", "denied", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The person's message: a request made `at` that time (see `TurnStarted`), or with `steer` words in the middle of a turn."""
+    """The person's message: a request made `at` that time (see `TurnStarted`), or with `steer` words in the middle of a turn.
+
+    `pictures` says what was shown with it.
+    """
 
     text: str
     at: float = 0.0
     steer: bool = False
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

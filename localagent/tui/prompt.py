@@ -48,7 +48,8 @@ class Choices(Static):
 
 
 class Prompt(Area):
-    """Posts `Submitted`. While `busy` Tab sends for later; `take_back` gives what was sent and not heard yet, if anything."""
+    """Posts `Submitted`. While `busy` Tab sends for later; `take_back` gives what was sent and not heard yet, if
+    anything; `pasted` takes a paste that is no text."""
 
     @dataclass
     class Submitted(Message):
@@ -83,6 +84,7 @@ class Prompt(Area):
         )
         self.busy = False
         self.take_back: Callable[[], str] = str
+        self.pasted: Callable[[str], bool] = lambda text: False
         self.choices = Choices()
         self.paths: list[str] = []
         self._history = history
@@ -227,6 +229,8 @@ class Prompt(Area):
         event.stop()
         event.prevent_default()
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        if self.pasted(text):
+            return
         lines = text.count("\n") + 1
         if lines > _CHIP_LINES or len(text) > _CHIP_CHARS:
             chip = f"[{n_of(lines, 'pasted text {number}: {n} line', 'pasted text {number}: {n} lines', number=len(self._chips) + 1)}]"

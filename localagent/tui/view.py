@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal, assert_never
 
 from ..agent.tally import Tally
@@ -36,7 +37,7 @@ from ..events import (
     TurnEnded,
     TurnStarted,
 )
-from ..values import Message, Mode, PlanItem, Text, ToolCall, ToolResult
+from ..values import Image, Message, Mode, PlanItem, Text, ToolCall, ToolResult
 from . import context, offers, outdated
 from .items import Asked, Ended, Item, Own, Planned, Said, Told, Tool, ToolState
 from .outdated import FilesChanged
@@ -123,7 +124,7 @@ def reduce(view: View, event: Seen, at: float) -> View:
     """The view after an event that came at `at` (seconds on any clock that only goes forward)."""
     match event:
         case TurnStarted():
-            asked = Asked(_words(event.message), event.at)
+            asked = Asked(_words(event.message), event.at, pictures=_pictures(event.message))
             view = replace(view, past=(*view.past, *view.items), items=(asked,), model=event.model, plan=())
             return replace(view, phase="starting", began=at, reading=None)
         case EngineProgress():
@@ -156,6 +157,12 @@ def _words(message: Message) -> str:
     """The person's own, without what the host tells after them."""
     first = message.parts[0] if message.parts else None
     return first.text if isinstance(first, Text) else ""
+
+
+def _pictures(message: Message) -> tuple[str, ...]:
+    """What the lines beside a message's pictures say of them."""
+    lines = (part.text for part, image in pairwise(message.parts) if isinstance(part, Text) and isinstance(image, Image))
+    return tuple(line.strip("\n[]") for line in lines)
 
 
 def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged | TakenBack | ToolsOffered | Supplied) -> View:

@@ -10,8 +10,8 @@ from .words import t
 _SHOWN = 3
 
 
-def lines(meanwhile: Sequence[str], later: Sequence[str], width: int) -> str:
-    """`meanwhile` goes to the model at its next step, `later` are requests of their own; "" where there is neither."""
+def lines(meanwhile: Sequence[str], later: Sequence[str], width: int, pictures: Sequence[str] = ()) -> str:
+    """`meanwhile` goes to the model at its next step, `later` are requests of their own, `pictures` go with the next; "" for nothing."""
     told = [f"{t('at the next step')}: {text}" for text in meanwhile] + [f"{t('next')}: {text}" for text in later]
     made = [wording.one_line(line, width) for line in told[:_SHOWN]]
     if len(told) > _SHOWN:
@@ -19,4 +19,10 @@ def lines(meanwhile: Sequence[str], later: Sequence[str], width: int) -> str:
     if made:
         hint = f"  ({t('Up takes it back')})"
         made[-1] += hint if len(made[-1]) + len(hint) <= width else ""
-    return "\n".join(made)
+    seen = [wording.one_line(f"▣ {line}", width) for line in pictures[:_SHOWN]]
+    if len(pictures) > _SHOWN:
+        seen.append(t("… and {number} more", number=len(pictures) - _SHOWN))
+    if seen:
+        hint = f"  ({t('/image - takes them back')})"
+        seen[-1] += hint if len(seen[-1]) + len(hint) <= width else ""
+    return "\n".join([*made, *seen])

@@ -19,7 +19,7 @@ from ..agent.session import Session, Setting
 from ..engine.base import Engine, Options
 from ..errors import UsageError
 from ..policy import rules
-from ..store import channels, credentials, hooksfile, mask_key, memory, paths, transcript
+from ..store import channels, credentials, hooksfile, mask_key, memory, paths, picture, transcript
 from ..store.journal import Journal
 from ..store.workspace import folder
 from ..toolbox import checking, checks
@@ -110,7 +110,7 @@ async def for_do(
         journal=steps,
         workspace=workspace,
         policy=policy(workspace, log.spill, allow, kept, replace(laid, deny=(*deny, *laid.deny)), known.readable),
-        options=Options(thinking=args.think, priority=int(job)),
+        options=Options(thinking=args.think, priority=int(job), pictures=str(picture.folder(log.spill))),
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),

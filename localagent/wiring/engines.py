@@ -45,10 +45,10 @@ def local_model(chosen: Settings, wanted: str | None, obtain: Obtain) -> tuple[E
 
 def engine_of(entry: Entry, path: Path, chosen: Settings) -> LocalEngine:
     """The engine that answers with this file."""
-    from ..engine import dialects
+    from ..engine import dialects, reuse
     from ..engine.local import LocalEngine
 
-    file = entry.model_file(path, context=chosen.context)
+    file = entry.model_file(path, context=chosen.context, projector=reuse.projector(entry))
     dialect, power = dialects.by_name(entry.dialect), cast("PowerMode", chosen.power)
     return LocalEngine(file, dialect, idle_s=chosen.idle_s, threads=chosen.threads, power=power)
 

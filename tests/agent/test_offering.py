@@ -15,7 +15,7 @@ from localagent import events as e
 from localagent.agent import context, offering
 from localagent.agent import session as sessions
 from localagent.agent.session import Session
-from localagent.engine import dialects, local
+from localagent.engine import asked, dialects, local
 from localagent.engine.base import Options, Template
 from localagent.engine.model import ModelFile
 from localagent.store.transcript import Transcript
@@ -207,7 +207,7 @@ def test_the_beginning_is_the_same_however_many_tools_there_are(name: str, tmp_p
 @pytest.mark.parametrize("name", dialects.names())
 def test_every_dialect_holds_calls_of_offered_tools_to_their_schema(name: str) -> None:
     dialect, listed = dialects.by_name(name), [replace(CURRENCY, name="listed_one")]
-    known = local._callable(listed, Options(offered=(WEATHER, RUNNER)))
+    known = asked.callable(listed, Options(offered=(WEATHER, RUNNER)))
     grammar = dialect.grammar(known, "auto")
     assert all(text in trigger.grammar for trigger in grammar.triggers[:1] for text in ("get_weather", "run_query", "listed_one"))
     # A tool of others that runs something does not become the one that scripts go to.
@@ -224,7 +224,7 @@ def test_the_engine_is_asked_with_them_in_the_grammar_alone() -> None:
 
 
 def test_the_named_tool_may_be_an_offered_one() -> None:
-    assert [spec.name for spec in local._callable([CURRENCY], Options(offered=(WEATHER,), tool="get_weather"))] == ["get_weather"]
+    assert [spec.name for spec in asked.callable([CURRENCY], Options(offered=(WEATHER,), tool="get_weather"))] == ["get_weather"]
 
 
 def test_a_message_of_offers_opens_no_turn() -> None:

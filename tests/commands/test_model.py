@@ -21,15 +21,17 @@ from localagent.errors import DownloadError, ModelMissing
 from localagent.store import settings
 from localagent.store.settings import Settings
 
+EYES = b"GGUF" + (3).to_bytes(4, "little") + bytes(16) + os.urandom(900)
 BODY = b"GGUF" + (3).to_bytes(4, "little") + bytes(16) + os.urandom(5000)
 
 
 class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
-        self.send_header("Content-Length", str(len(BODY)))
+        body = EYES if self.path.endswith("mmproj.gguf") else BODY
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(BODY)
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -96,6 +98,28 @@ def test_a_model_is_pulled_chosen_listed_and_removed(hub: str, capsys: pytest.Ca
     assert "Add --yes" in capsys.readouterr().err
     assert run("rm", "mine", "--yes") == 0 and not own().exists()
     assert run("rm", "mine", "--yes") == cli.Exit.MODEL
+
+
+def test_the_file_with_which_a_model_sees_comes_along_and_goes_with_the_last_of_it(
+    hub: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.set_value("hub", hub)
+    eyes = f'projector = {{ file = "mmproj.gguf", bytes = {len(EYES)}, sha256 = "{hashlib.sha256(EYES).hexdigest()}" }}\n'
+    text = catalogue.user_file().read_text().replace("[model.mine.quants]", eyes + "[model.mine.quants]")
+    catalogue.user_file().write_text(text)
+    entry = catalogue.load().get("mine")
+    assert run("pull", "mine") == 0 and "mine, its eyes" in capsys.readouterr().err
+    found = reuse.projector(entry)
+    assert found == own().with_name("mmproj.gguf") and found.read_bytes() == EYES
+    assert run("info", "mine", "--json") == 0 and json.loads(capsys.readouterr().out)["projector"] == str(found)
+    # It came with a model that was here already, too; and a model without it is a model all the same.
+    found.unlink()
+    catalogue.user_file().write_text(text.replace(hashlib.sha256(EYES).hexdigest(), "b" * 64))
+    assert run("pull", "mine") == 0
+    assert "not the file with which it sees pictures" in capsys.readouterr().err and not found.exists()
+    catalogue.user_file().write_text(text)
+    assert run("pull", "mine") == 0 and found.exists()
+    assert run("rm", "mine", "--yes") == 0 and not found.exists() and not own().exists()
 
 
 def test_a_file_of_the_users_is_used_and_never_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

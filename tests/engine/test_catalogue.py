@@ -228,3 +228,28 @@ def test_the_header_of_a_file_says_its_dialect(tmp_path: Path) -> None:
     file = make_gguf.make("tiny", tmp_path / "a.gguf", template="]~b]ai <minimax:tool_call> <think>")
     entry = catalogue.entry_of_file(file)
     assert (entry.dialect, entry.thinks) == ("minimax", True)
+
+
+def test_the_file_with_which_a_model_sees(tmp_path: Path) -> None:
+    """Named in the catalogue, lying beside a file of the user's own, or named there."""
+    nine = catalogue.load().get("qwen3.5-9b:q8_0")
+    assert nine.can_see and nine.eyes is not None and nine.eyes.parts == (nine.projector,) and nine.eyes.id == "qwen3.5-9b"
+    assert nine.eyes.eyes is None and reuse.projector(nine) is None
+    file = make_gguf.make("tiny", tmp_path / "mine.gguf")
+    assert not catalogue.entry_of_file(file).can_see
+    eyes = tmp_path / "mmproj-mine-BF16.gguf"
+    eyes.write_bytes(b"GGUF")
+    entry = catalogue.entry_of_file(file)
+    assert reuse.projector(entry) == eyes and entry.eyes is None
+    assert entry.model_file(file, projector=reuse.projector(entry)).projector == str(eyes)
+    (tmp_path / "mmproj-mine-F16.gguf").write_bytes(b"GGUF")
+    assert reuse.projector(catalogue.entry_of_file(file)) == tmp_path / "mmproj-mine-F16.gguf"
+    (tmp_path / "mmproj-other-F16.gguf").write_bytes(b"GGUF")
+    assert not catalogue.entry_of_file(file).can_see
+    own = tmp_path / "models.toml"
+    own.write_text('[model.mine]\npath = "mine.gguf"\nprojector = "mmproj-mine-BF16.gguf"\n')
+    assert reuse.projector(catalogue.load(own).get("mine")) == eyes
+    for line, why in (('projector = ""', "must be a text"), ('projector = { file = "a.gguf" }', "bytes is missing")):
+        own.write_text(f'[model.mine]\npath = "mine.gguf"\n{line}\n')
+        with pytest.raises(ConfigError, match=why):
+            catalogue.load(own)

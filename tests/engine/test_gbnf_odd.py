@@ -172,7 +172,7 @@ def test_names_that_no_form_can_write_are_left_out() -> None:
 def test_a_bad_grammar_is_refused_before_llama_cpp_sees_it(
     context: Context, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("localagent.engine.llama.L", None)
+    monkeypatch.setattr("localagent.engine.llama.grammar.L", None)
     kept = Grammars(context.model)
     with pytest.raises(EngineError):
         kept.start(REFUSED[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localagent.engine import local
+from localagent.engine import asked
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ from localagent.engine import local
     ],
 )
 def test_only_words_that_cannot_change_any_more_are_read_ahead(draft: str, settled: str):
-    assert local._settled(draft) == settled
+    assert asked.settled(draft) == settled

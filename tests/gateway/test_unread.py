@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import io
 
+import pytest
+from PIL import Image as Files
+
+from localagent.sandbox import launch
 from localagent.store import attachments
-from localagent.values import Incoming, Sent
+from localagent.values import Image, Incoming, Sent
 from tests.fakes import call
 from tests.gateway.support import World, play
 from tests.gateway.test_gateway import story
@@ -153,3 +157,24 @@ def test_a_mail_counts_once_however_often_it_is_delivered(tmp_path):
 
     world = story(tmp_path, [call("look")], "Done once.", "Second.")(tell)
     assert len(world.house.engine.asked) == 3 and world.gate.tasks("done") == [(3, 1), (6, 1)]
+
+
+@pytest.mark.skipif(launch.probe().name == "none", reason="there is no sandbox here")
+def test_a_model_that_sees_is_shown_the_picture_and_only_a_bad_one_is_told_of(tmp_path):
+    made = io.BytesIO()
+    Files.new("RGB", (64, 64), "red").save(made, "PNG")
+
+    async def tell(world: World) -> None:
+        world.house.engine.sees = True
+        cat, bad = attachments.keep(made.getvalue(), "cat.png", "image/png"), attachments.keep(b"png", "bad.png", "image/png")
+        world.service.write("", attachments=(cat,))
+        await world.said("A cat.")
+        world.service.write("And these?", attachments=(bad, cat))
+        await world.said("Cats.")
+
+    world = story(tmp_path, "A cat.", "Cats.")(tell)
+    first, second = (asked[0][-1] for asked in world.house.engine.asked)
+    assert [sum(isinstance(part, Image) for part in message.parts) for message in (first, second)] == [1, 1]
+    assert "received/cat.png" in first.text and "cannot see" not in first.text
+    assert "Not read" not in world.service.told()[-2] and "received/bad.png: I cannot see it" in world.service.told()[-1]
+    assert "cat-2.png" not in world.service.told()[-1]

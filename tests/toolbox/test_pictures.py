@@ -35,7 +35,7 @@ def test_a_picture_is_kept_and_told_in_words(box: Make, body: str, text: str) ->
     image = next(part for part in result.parts if isinstance(part, Image))
     place = pictures.folder(made.spill) / f"{image.sha256}.png"
     assert image == Image(hashlib.sha256(PNG).hexdigest(), "image/png") and place.read_bytes() == PNG
-    assert result.text == f"{text}\n[picture 1: PNG, 1 x 1, {len(PNG)} bytes, in {place}. Only the user can see it, not you.]"
+    assert result.text == f"{text}\n[picture 1: PNG, 1 x 1, {len(PNG)} bytes, in {place}]"
     finished = ToolFinished(ToolCall("c", "go", {}), result, 0.1)
     assert from_json(to_json(finished)) == finished
 

@@ -13,7 +13,7 @@ from localagent.events import EngineProgress, MessageDone, PrefillProgress, Text
 from localagent.store import meta
 from localagent.store.jobs import Job, Jobs, Trigger
 from localagent.toolbox.planning import Planning
-from localagent.values import Message, Mode, Text, Timings, ToolCall, Usage
+from localagent.values import Image, Message, Mode, Text, Timings, ToolCall, Usage
 from tests.store.sessions_support import stored
 
 from .support import Playing, asked, idle, later, painted, ran, run, say, screen, settled, shows, tools, until
@@ -88,6 +88,19 @@ async def _nothing(pilot: Any) -> None:
 async def _answered(pilot: Any) -> None:
     await say(pilot, "What is in the report?")
     await idle(pilot)
+
+
+async def _pictures(pilot: Any) -> None:
+    """One went with the last message, two wait for the next."""
+    driver = pilot.app.driver
+    driver.session.setting.engine.sees = True
+    lines = ("1: cat.jpg, 3000 x 4000, shown at 886 x 1182", "1: report.pdf page 2 of 12, 1024 x 1448", "2: the screen, 1920 x 1080")
+    parts = [(Text(f"\n[picture {line}]"), Image("ab"[at > 0] * 64)) for at, line in enumerate(lines)]
+    driver.attach(parts[0])
+    await say(pilot, "What is on it?")
+    await idle(pilot)
+    driver.attach([*parts[1], *parts[2]])
+    pilot.app.prompt.set_text("And does the report say so?")
 
 
 async def _question(pilot: Any) -> None:
@@ -381,6 +394,7 @@ SCENES: dict[str, Scene] = {
         ([ThinkingDelta("The user wants the numbers.\nFirst I look at the files."), ...],),
         _asking("Sum it up", "First I look"),
     ),
+    "pictures": Scene((said("A grey cat on a red sofa."),), _pictures),
     "answered": Scene((said("", call("look")), said(ANSWER)), _answered),
     "tool running": Scene(
         ([MessageDone(Message("assistant", calls=(call("run", command="pytest -q"),)), *USED)],),

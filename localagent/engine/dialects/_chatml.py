@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...values import Image, Message, Part, Text, ToolSpec
-from ..base import Segment, Template, Untrusted, read_as
+from ..base import UNSEEN, ImageData, Segment, Template, Untrusted, read_as
 
 END = "<|im_end|>\n"
 ENDS = ("<|im_start|>", "<|im_end|>")
@@ -39,8 +39,28 @@ def turn(role: str, text: str) -> list[Segment]:
 def plain(parts: Sequence[Part]) -> str:
     """The text of a message for a model without eyes."""
     return "".join(
-        part.text if isinstance(part, Text) else "[image]" for part in parts if isinstance(part, (Text, Image))
+        part.text if isinstance(part, Text) else UNSEEN for part in parts if isinstance(part, (Text, Image))
     )
+
+
+def content(parts: Sequence[Part]) -> list[Segment]:
+    """The text, and the pictures between the marks of these families."""
+    segments: list[Segment] = []
+    for part in parts:
+        if isinstance(part, Text):
+            segments.append(Untrusted(part.text))
+        else:
+            segments += [Template("<|vision_start|>"), ImageData(part.sha256), Template("<|vision_end|>")]
+    return segments
+
+
+def trimmed(segments: list[Segment]) -> list[Segment]:
+    """Without outer white space."""
+    if segments and isinstance(segments[0], Untrusted):
+        segments[0] = Untrusted(segments[0].text.lstrip())
+    if segments and isinstance(segments[-1], Untrusted):
+        segments[-1] = Untrusted(segments[-1].text.rstrip())
+    return segments
 
 
 def result_text(message: Message) -> str:
@@ -78,17 +98,16 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def results(messages: Sequence[Message], at: int, *, trimmed: bool = False) -> list[Segment]:
+def results(messages: Sequence[Message], at: int, *, trim: bool = False) -> list[Segment]:
     """One tool result in `<tool_response>`; neighbours share one user turn."""
-    text = result_text(messages[at])
+    message = messages[at]
+    found = content(message.result.parts if message.result else message.parts)
     segments: list[Segment] = []
     if at == 0 or messages[at - 1].role != "tool":
         segments.append(Template("<|im_start|>user"))
-    segments += [
-        Template("\n<tool_response>\n"),
-        Untrusted((text.strip() if trimmed else text) + "\n"),
-        Template("</tool_response>"),
-    ]
+    segments.append(Template("\n<tool_response>\n"))
+    segments += trimmed(found) if trim else found
+    segments += [Untrusted("\n"), Template("</tool_response>")]
     if at + 1 == len(messages) or messages[at + 1].role != "tool":
         segments.append(Template(END))
     return segments

@@ -30,6 +30,7 @@ class Hermes:
 
     ends = chatml.ENDS
     opening = ""
+    shows = True
 
     def __init__(self, name: str = "hermes", *, thinks: bool = False) -> None:
         self.name = name
@@ -45,7 +46,7 @@ class Hermes:
             elif message.role == "assistant":
                 segments += self._assistant(message, at > query, at + 1 == len(rest))
             else:
-                segments += chatml.turn(message.role, chatml.plain(message.parts))
+                segments += [Template(chatml.start(message.role)), *chatml.content(message.parts), Template(chatml.END)]
         segments.append(Template(chatml.start("assistant") + self._preamble(thinking)))
         return chatml.tight(segments)
 

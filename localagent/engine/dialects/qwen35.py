@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...values import Image, Message, Text, ToolCall, ToolSpec
+from ...values import Message, ToolCall, ToolSpec
 from .. import gbnf, gbnf_shape
-from ..base import CallGrammar, ImageData, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
+from ..base import CallGrammar, Parser, Segment, Template, ToolChoice, Trigger, Untrusted
 from . import _chatml as chatml
 from ._collect import Forms
 from ._stream import StreamParser
@@ -34,6 +34,7 @@ class Qwen35:
     name = "qwen35"
     ends = chatml.ENDS
     opening = ""
+    shows = True
 
     def render(self, messages: Sequence[Message], specs: Sequence[ToolSpec], *, thinking: bool) -> list[Segment]:
         system, rest = chatml.split_system(messages)
@@ -41,11 +42,11 @@ class Qwen35:
         query = chatml.last_query(rest)
         for at, message in enumerate(rest):
             if message.role == "tool":
-                segments += chatml.results(rest, at, trimmed=True)
+                segments += chatml.results(rest, at, trim=True)
             elif message.role == "assistant":
                 segments += self._assistant(message, at > query)
             else:
-                segments += [Template(chatml.start(message.role)), *_content(message), Template(chatml.END)]
+                segments += [Template(chatml.start(message.role)), *chatml.trimmed(chatml.content(message.parts)), Template(chatml.END)]
         segments.append(Template(chatml.start("assistant") + (_THINK if thinking else _NO_THINKING)))
         return chatml.tight(segments)
 
@@ -85,21 +86,6 @@ class Qwen35:
         for number, call in enumerate(message.calls):
             segments += [Template("\n" if number else "\n\n" if text else ""), *call_segments(call)]
         return [*segments, Template(chatml.END)]
-
-
-def _content(message: Message) -> list[Segment]:
-    """Text and pictures; outer white space goes, as in the published template."""
-    segments: list[Segment] = []
-    for part in message.parts:
-        if isinstance(part, Text):
-            segments.append(Untrusted(part.text))
-        elif isinstance(part, Image):
-            segments += [Template("<|vision_start|>"), ImageData(part.sha256), Template("<|vision_end|>")]
-    if segments and isinstance(segments[0], Untrusted):
-        segments[0] = Untrusted(segments[0].text.lstrip())
-    if segments and isinstance(segments[-1], Untrusted):
-        segments[-1] = Untrusted(segments[-1].text.rstrip())
-    return segments
 
 
 def call_segments(call: ToolCall) -> list[Segment]:

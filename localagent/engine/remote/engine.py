@@ -27,7 +27,7 @@ _QUIET_S = 900.0
 class RemoteEngine:
     """Answers with `entry`'s model. `key` is its secret, "" where the endpoint wants none.
 
-    `leaves` says what is sent to another machine, "" for nothing.
+    `leaves` says what is sent to another machine, "" for nothing; `sees` whether pictures are.
 
     Nothing holds the endpoint to the tools' schemas: names and arguments are checked behind it like any model's.
     """
@@ -35,7 +35,7 @@ class RemoteEngine:
     def __init__(self, entry: Entry, key: str) -> None:
         if entry.remote is None:
             raise ValueError(f"{entry.id} is no model of an endpoint")
-        self.model, self.leaves = entry.id, keys.leaves(entry)
+        self.model, self.leaves, self.sees = entry.id, keys.leaves(entry), entry.sees
         self._entry, self._remote = entry, entry.remote
         self.context = entry.context
         self._wire = Wire(entry.remote, key)
@@ -47,7 +47,8 @@ class RemoteEngine:
         known = gbnf.bind([*specs, *options.offered], options.choices)
         thinking = options.thinking and self._entry.thinks
         sampling = options.sampling or (thinking and self._entry.thinking_sampling) or self._entry.sampling
-        body = form.body(messages, known, replace(options, thinking=thinking), self._remote, sampling, self._memory)
+        own = replace(options, thinking=thinking)
+        body = form.body(messages, known, own, self._remote, sampling, self._memory, sees=self.sees)
         reading = Reading(frozenset(spec.name for spec in known))
         begun = heard = time.monotonic()
         first = 0.0

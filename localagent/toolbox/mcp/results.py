@@ -13,6 +13,8 @@ from typing import Any
 import mcp_types as types
 
 from ...store.atomic import write_atomic
+from ...values import Image
+from .. import pictures
 
 _MOST_FILES = 20
 _FILE_BYTES = 12 << 20
@@ -25,6 +27,21 @@ def text_of(result: types.CallToolResult, folder: Path, label: str) -> str:
     if not told.strip() and result.structured_content is not None:
         told = json.dumps(result.structured_content, ensure_ascii=False, indent=1)
     return told or "(no output)"
+
+
+def pictures_of(result: types.CallToolResult, spill: Path) -> tuple[Image, ...]:
+    """Its pictures, for a model that sees: kept like those of any other tool. What is none by its bytes is left out."""
+    found: list[Image] = []
+    for part in result.content[:_MOST_FILES]:
+        if not isinstance(part, types.ImageContent) or len(found) >= pictures.MOST or len(part.data) > 2 * pictures.BYTES:
+            continue
+        try:
+            made = base64.b64decode(part.data, validate=False)
+        except ValueError:
+            continue
+        if pictures.kind(made) and len(made) <= pictures.BYTES:
+            found.append(pictures.stored(made, spill))
+    return tuple(found)
 
 
 def read(result: types.ReadResourceResult, folder: Path, label: str) -> str:
@@ -84,7 +101,7 @@ def _kept(data: str, media_type: str, folder: Path, label: str, what: str) -> st
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = folder / f"{label}-{hashlib.sha256(made).hexdigest()[:8]}{ending}"
     write_atomic(file, made)
-    return f"[a {what}, {media_type or 'of unknown kind'}, {len(made):,} bytes, saved as {file}; you cannot see it yourself]"
+    return f"[a {what}, {media_type or 'of unknown kind'}, {len(made):,} bytes, saved as {file}]"
 
 
 def _flat(text: str) -> str:

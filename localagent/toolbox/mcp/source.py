@@ -11,7 +11,7 @@ import fnmatch
 import os
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from ...store import mcp as config
 from ...store import mcp_known
 from ...store.mcp import Server
 from ...store.mcp_known import Definition, Manifest
-from ...values import Receipt, Text, ToolCall, ToolResult, ToolSpec
+from ...values import Part, Receipt, Text, ToolCall, ToolResult, ToolSpec
 from .. import spill
 from . import addresses, holding, naming, reaching, shaping, wording
 
@@ -139,12 +139,13 @@ class McpSource:
 
     async def _run(self, tool: Tool, call: ToolCall, progress: asyncio.Queue[str]) -> ToolResult:
         receipts: tuple[Receipt, ...] = ()
+        seen: list[Part] = []
         try:
             async with AsyncExitStack() as stack:
                 kept = None
                 if self._undoing is not None and holding.writes(tool.server.granted):
                     kept = await stack.enter_async_context(self._undoing.around(call, await asyncio.to_thread(self._closed)))
-                text, failed = await self._answer(tool, call, progress)
+                text, failed = await self._answer(tool, call, progress, seen)
             if kept is not None:
                 receipts = kept.receipts
                 text += f"\n{kept.warning}" if kept.warning else ""
@@ -152,9 +153,11 @@ class McpSource:
             text, failed = str(error), True
         except OSError as error:
             text, failed = f"{call.name} was broken off: {error.strerror or error}.", True
-        return await asyncio.to_thread(self._result, call, text, failed, receipts)
+        made = await asyncio.to_thread(self._result, call, text, failed, receipts)
+        return replace(made, parts=(*made.parts, *seen))
 
-    async def _answer(self, tool: Tool, call: ToolCall, progress: asyncio.Queue[str]) -> tuple[str, bool]:
+    async def _answer(self, tool: Tool, call: ToolCall, progress: asyncio.Queue[str], seen: list[Part]) -> tuple[str, bool]:
+        """What it says, and whether it failed; its pictures come into `seen`."""
         connection = await self._connection(tool.server)
         offered = await connection.begin()
         from . import results
@@ -172,6 +175,7 @@ class McpSource:
             told = f"The MCP server {name} has changed {tool.definition.name} since the user confirmed it, so it was not called."
             return f"{told} The user can look at it with `localagent mcp trust {name}`.", True
         result = await connection.call(tool.definition.name, call.args, timeout, progress.put_nowait)
+        seen += await asyncio.to_thread(results.pictures_of, result, self._spill)
         return await asyncio.to_thread(results.text_of, result, self._spill, call.name), bool(result.is_error)
 
     def _result(self, call: ToolCall, text: str, failed: bool, receipts: tuple[Receipt, ...]) -> ToolResult:

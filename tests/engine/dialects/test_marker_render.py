@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from localagent.engine.base import Segment, Template, Untrusted
+from localagent.engine.base import UNSEEN, Segment, Template, Untrusted
 from localagent.engine.dialects import _markers, by_name, mistral
 from localagent.values import Generated, Image, Message, Text, ToolCall, ToolResult, ToolSpec
 
@@ -244,7 +244,7 @@ def test_odd_histories_render(dialect: str) -> None:
         for specs in ([], [SPEC]):
             for thinking in (False, True):
                 assert by_name(dialect).render(history, specs, thinking=thinking)
-    assert "[image] what?" in joined(by_name(dialect).render(odd[4], [], thinking=False))
+    assert UNSEEN + " what?" in joined(by_name(dialect).render(odd[4], [], thinking=False))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

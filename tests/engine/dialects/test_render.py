@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from localagent.engine.base import ImageData, Segment, Template, Untrusted
+from localagent.engine.base import UNSEEN, ImageData, Segment, Template, Untrusted
 from localagent.engine.dialects import by_name, coder
 from localagent.values import Generated, Image, Message, Text, ToolCall, ToolResult, ToolSpec
 
@@ -147,11 +147,17 @@ def test_odd_histories_render(dialect: str) -> None:
 
 
 def test_pictures_reach_the_model_that_can_see() -> None:
-    segments = by_name("qwen35").render([Message("user", (Image("aa"), Text("what?")))], [], thinking=False)
-    assert ImageData("aa") in segments
-    assert "[image]what?" in "".join(
+    for dialect in (by_name("qwen35"), by_name("hermes")):
+        segments = dialect.render([Message("user", (Image("aa"), Text("what?")))], [], thinking=False)
+        at = segments.index(ImageData("aa"))
+        assert dialect.shows and isinstance(segments[at - 1], Template) and isinstance(segments[at + 1], Template)
+        assert segments[at - 1].text.endswith("<|vision_start|>") and segments[at + 1].text == "<|vision_end|>"
+    made = ToolResult("1", (Text("A chart."), Image("bb")))
+    seen = by_name("qwen35").render([Message("tool", made.parts, result=made)], [], thinking=False)
+    assert ImageData("bb") in seen
+    assert UNSEEN + "what?" in "".join(
         s.text
-        for s in by_name("hermes").render([Message("user", (Image("aa"), Text("what?")))], [], thinking=False)
+        for s in by_name("coder").render([Message("user", (Image("aa"), Text("what?")))], [], thinking=False)
         if isinstance(s, (Template, Untrusted))
     )
 

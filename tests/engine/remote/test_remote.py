@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from localagent.engine import catalogue
-from localagent.engine.base import Options, Sampling
+from localagent.engine.base import UNSEEN, Options, Sampling
 from localagent.engine.entry import Entry, Remote
 from localagent.engine.remote import RemoteEngine, wire
 from localagent.engine.remote.reading import Reading
 from localagent.errors import EngineError, LocalAgentError, ModelError, PromptTooLong
 from localagent.events import EngineProgress, MessageDone, TextDelta, ThinkingDelta
-from localagent.values import Message, Text, ToolCall, ToolResult, ToolSpec
+from localagent.store import picture
+from localagent.values import Image, Message, Text, ToolCall, ToolResult, ToolSpec
 from tests.engine.remote.endpoint import Endpoint, Reply, called, chunk, endpoint
 
 SPEC = ToolSpec("read_file", "Read.", {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]})
@@ -307,3 +310,38 @@ def test_the_models_of_an_endpoint() -> None:
         assert asyncio.run(run(far)) == ["a", "b"]
     with endpoint(Reply([{}], 401)) as far, pytest.raises(ModelError):
         asyncio.run(run(far))
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def test_pictures_arrive_as_they_are_kept_and_only_where_the_model_sees(tmp_path: Path) -> None:
+    kept = {}
+    for name, fill in (("cat", 1), ("chart", 2)):
+        file = picture.encode(8, 4, bytes([fill]) * 96)
+        kept[name] = Image(picture.keep(tmp_path, file)), file
+    made = ToolResult("call_1", (Text("Drawn."), kept["chart"][0]))
+    asked = [
+        Message("user", (Text("What is it?"), Text("\n[picture 1: cat.png, 8 x 4]"), kept["cat"][0], Image("f" * 64))),
+        Message("assistant", calls=(CALL,)),
+        Message("tool", made.parts, result=made),
+    ]
+    options = Options(pictures=str(tmp_path))
+    with endpoint(Reply([chunk(content="A cat."), chunk("stop")]), Reply([chunk(content="?"), chunk("stop")])) as far:
+        answer(RemoteEngine(entry(far.url, sees=True), ""), asked, options=options)
+        answer(RemoteEngine(entry(far.url), ""), asked, options=options)
+    user, _, result, behind = far.asked[0]["messages"]
+    heads = [part["image_url"]["url"].partition(",")[0] for part in (user["content"][2], behind["content"][1])]
+    bodies = [base64.b64decode(part["image_url"]["url"].partition(",")[2]) for part in (user["content"][2], behind["content"][1])]
+    assert heads == ["data:image/png;base64"] * 2 and bodies == [kept["cat"][1], kept["chart"][1]]
+    assert user["content"][3] == {"type": "text", "text": UNSEEN} and len(user["content"]) == 4
+    assert (result["role"], result["content"], behind["role"]) == ("tool", "Drawn.", "user")
+    blind = far.asked[1]["messages"]
+    assert len(blind) == 3 and UNSEEN in blind[0]["content"] and blind[2]["content"] == "Drawn." + UNSEEN
+    assert "base64" not in str(blind)
+
+
+def test_which_hosted_models_see_is_known() -> None:
+    known = catalogue.load()
+    assert [known.get(id).can_see for id in ("qwen3.5-plus", "kimi-k2.5", "glm-5", "minimax-m2.5")] == [True, True, False, False]
+    assert known.find("openai/anything").sees and not known.get("starter").can_see and known.get("qwen3.5-9b").can_see
