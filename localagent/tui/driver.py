@@ -30,6 +30,7 @@ from .words import t
 if TYPE_CHECKING:
     # What a session is made of is loaded beside the first frame, not before it.
     from ..agent.dispatch import Approver
+    from ..agent.recipes.play import Play
     from ..agent.session import Session
     from ..engine.base import Engine
     from ..engine.offers import Offer
@@ -189,6 +190,20 @@ class Driver:
         """Sent at once, or as soon as the session is there and what runs has ended."""
         self.queue.append(text)
         self._next()
+        self._changed()
+
+    def play(self, play: Play) -> None:
+        """Do a recipe in this conversation, which has nothing to do now; its steps stand in the model's place."""
+        if self.session is not None and not self.running:
+            if self._ahead is not None:
+                self._ahead.cancel()
+            self._turn = self._begin(self._played(self.session, play))
+            self._changed()
+
+    async def _played(self, session: Session, play: Play) -> None:
+        with play.within(session):
+            await self._run(session, play.goal)
+        self.view = replace(self.view, model=session.setting.engine.model)
         self._changed()
 
     def steer(self, text: str) -> None:
