@@ -43,6 +43,9 @@ COMMANDS = {
     "undo": ("commands.undo", "take back what the last step (or step N) changed"),
     "redo": ("commands.undo", "put back what undo took away"),
     "changes": ("commands.undo", "show what was changed, step by step"),
+    "save": ("commands.recipes", "keep a finished run as a recipe, with parameters and checks"),
+    "run": ("replaying", "do a recipe again: without the model while its checks hold"),
+    "recipes": ("commands.recipes", "list, show, check, edit and remove recipes"),
     "model": ("commands.model", "list, pull, use, inspect, check and remove models"),
     "engine": ("commands.engine", "show or stop the resident engine"),
     "tune": ("commands.tune", "measure what makes a model fast on this machine, and remember it"),
@@ -86,6 +89,7 @@ _KINDS = {
     "sandbox": Exit.SANDBOX,
     **dict.fromkeys(("model", "model_missing", "download"), Exit.MODEL),
     "time": Exit.TIME,
+    "check": Exit.CHECK,
 }
 # ENOSPC, EIO, EDQUOT; the errno module is not worth its start-up time.
 _NO_ROOM = (28, 5, 122)
@@ -231,7 +235,8 @@ def _run(name: str, rest: Sequence[str]) -> int:
         parsed = parser.parse_args(rest)
         from . import handed
 
-        return int(run(parsed, *handed.needs(name, COMMANDS, _at_terminal)))
+        ended = run(parsed, *handed.needs(name, COMMANDS, _at_terminal))
+        return _exit_code(ended) if name == "run" else int(ended)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else Exit.USAGE
 

@@ -9,6 +9,7 @@
     ├── EngineError             the engine host died, refused or broke off
     │   ├── PromptTooLong       the conversation does not fit into the context
     │   └── GrammarRefused      a schema or grammar that the engine cannot follow
+    ├── CheckFailed             a check of a recipe does not hold, and nobody is to mend it
     ├── ChannelError            a channel is not set up, or its service refuses us
     ├── SandboxUnavailable      no boundary, and the action needs one
     ├── StoreError              disk full, folder not writable, journal damaged
@@ -63,6 +64,10 @@ class PromptTooLong(EngineError):
 
 class GrammarRefused(EngineError):
     kind = "grammar"
+
+
+class CheckFailed(LocalAgentError):
+    kind = "check"
 
 
 class ChannelError(LocalAgentError):

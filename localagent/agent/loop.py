@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from ..engine.base import Engine, Logprobs, Options, unfenced
 from ..errors import EngineError, LocalAgentError, PromptTooLong
@@ -48,6 +48,24 @@ from .tally import Tally
 _REPEATS_BEFORE_CONCLUDING = 2
 _FAILURES_BEFORE_CONCLUDING = 5
 _REQUEST = 500
+
+
+class Script(Protocol):
+    """An engine that may answer in a model's place (`recipes.play`); `playing` says whether it does now."""
+
+    playing: bool
+
+    async def before(self, history: Sequence[Message]) -> list[Event]:
+        """Told, with the messages of the turn, before each answer. Raises LocalAgentError where it cannot go on."""
+        ...
+
+    async def goes_on(self, history: Sequence[Message]) -> Nudged | None:
+        """Why the turn is not over when an answer calls nothing, None where it is."""
+        ...
+
+    def over(self, denied: bool) -> None:
+        """The last answer is there. Raises LocalAgentError where that is no good end; `denied`: for want of a person."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,21 @@ class Turn:
         """What the model is shown."""
         return context.for_model(self.history() if self.room is None else self.room.shown)
 
+    @property
+    def script(self) -> Script | None:
+        return script(self.engine)
+
+    @property
+    def plays(self) -> bool:
+        """Whether no model answers now."""
+        return self.script is not None and self.script.playing
+
+
+def script(engine: Engine) -> Script | None:
+    """What it answers by, None for a model."""
+    found: Script | None = getattr(engine, "script", None)
+    return found
+
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
     """All events of the turn but `TurnStarted`."""
@@ -94,6 +127,8 @@ async def run(turn: Turn) -> AsyncGenerator[Event, None]:
             async for event in clock.each(checklist.ended(again=False)):
                 yield event
         spent = _spent(turn.budget, tally) and not tally.final
+        if turn.script is not None and not spent:
+            turn.script.over(bool(tally.denied))
         yield tally.ended("budget" if spent else "done")
     except asyncio.CancelledError:
         yield tally.ended("cancelled")
@@ -137,7 +172,8 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock, checklist: Checklist) -
                 tally.final = done.message.text.strip()
                 continue
             hint = await _stumbled(done, turn, tally, nudged)
-            async for event in clock.each(checklist.ended(again=not tally.conclude and hint is None, look=hint is None)):
+            again = not tally.conclude and hint is None and not turn.plays
+            async for event in clock.each(checklist.ended(again=again, look=hint is None)):
                 hint = event if isinstance(event, Nudged) else hint
                 if event is not hint:
                     yield event
@@ -156,24 +192,32 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock, checklist: Checklist) -
 
 
 async def _news(turn: Turn, guard: LoopGuard) -> AsyncGenerator[Event, None]:
-    """What has changed since the last answer, on the disk and among the tools."""
+    """What has changed since the last answer, on the disk and among the tools, and what the recipe that is played has to say."""
     if turn.news is not None and (told := await turn.news()) is not None:
         guard.forget()
         yield told
     if turn.offering is not None and (more := turn.offering.changed()) is not None:
         yield more
+    for event in await turn.script.before(turn.history()[turn.begin :]) if turn.script is not None else ():
+        guard.forget()
+        yield event
 
 
 async def _stumbled(done: MessageDone, turn: Turn, tally: Tally, nudged: nudges.Nudges) -> Nudged | None:
     """What a model hears that has nothing more to call though it stumbled, None where it did not."""
-    hint = None if tally.conclude else nudged.after(done, tally, _request(turn), [spec.name for spec in turn.hands.registry.specs()])
+    if tally.conclude or turn.plays:
+        return None
+    hint = nudged.after(done, tally, _request(turn), [spec.name for spec in turn.hands.registry.specs()])
     return None if hint is None else Nudged(hint)
 
 
 async def _going_on(done: MessageDone, turn: Turn) -> Nudged | None:
-    """What the user's hooks have to say to its end."""
+    """What the recipe that is played, or the user's hooks, have to say to its end."""
+    plays = turn.plays
+    if turn.script is not None and (more := await turn.script.goes_on(turn.history()[turn.begin :])) is not None:
+        return more
     reason = await turn.hands.hooks.stopping(done.message.text.strip(), turn.hands.policy().mode)
-    return hooked.going_on(reason) if reason else None
+    return hooked.going_on(reason) if reason and not plays else None
 
 
 async def _fitting(turn: Turn, tally: Tally, clock: Clock, insist: bool, guard: LoopGuard) -> AsyncGenerator[Event, None]:
@@ -269,7 +313,7 @@ async def _calls(
 async def _call(
     call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock, checklist: Checklist
 ) -> AsyncGenerator[Event, None]:
-    earlier = None if _goes_on(call.name, turn) else guard.seen(call)
+    earlier = None if turn.plays or _goes_on(call.name, turn) else guard.seen(call)
     if earlier is not None:
         yield _unrun(call, nudges.repeated(earlier), "ok")
         return

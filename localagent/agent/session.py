@@ -153,7 +153,7 @@ class Session:
                 yield self._record(hooked.opened(heard))
             for told in await self.setting.beside.opening(text):
                 yield self._record(told)
-            if (offered := await self.offering.fitting(text)) is not None:
+            if loop.script(self.setting.engine) is None and (offered := await self.offering.fitting(text)) is not None:
                 yield self._record(offered)
             async with aclosing(loop.run(self._turn(approve, begin))) as events:
                 async for event in events:

@@ -12,6 +12,9 @@ _SESSIONS = "localagent sessions --ids 2>/dev/null"
 # Where the id of a session stands.
 _IDS = (("resume",), *(("sessions", what) for what in ("rename", "fork", "export", "rm")))
 _OPTION_OF_IDS = "--resume"
+_RECIPES = "localagent recipes --names 2>/dev/null"
+# Where the name of a recipe stands.
+_NAMES = (("run",), *(("recipes", what) for what in ("show", "check", "path", "edit", "rm", "trust")))
 
 _BASH = """\
 _localagent() {{
@@ -21,6 +24,8 @@ _localagent() {{
     words="{names}"
   elif [ "$before" = {resume} ] || {{ [ "${{word:0:1}}" != - ] && case "$one $two" in {ids}) true;; *) false;; esac; }}; then
     words="last $({sessions})"
+  elif [ "${{word:0:1}}" != - ] && case "$one $two" in {recipes}) true;; *) false;; esac; then
+    words="$({names_of_recipes})"
   else
     case "$one $two" in
 {cases}
@@ -45,6 +50,10 @@ _localagent() {{
   fi
   if [[ $words[CURRENT-1] == {resume} ]] || {{ [[ $PREFIX != -* ]] && case "$one $two" in {ids}) true;; *) false;; esac }}; then
     compadd -- last $({sessions})
+    return
+  fi
+  if [[ $PREFIX != -* ]] && case "$one $two" in {recipes}) true;; *) false;; esac; then
+    compadd -- $({names_of_recipes})
     return
   fi
   case "$one $two" in
@@ -109,9 +118,9 @@ def _filled(script: str, words: Words, variable: str, indent: int) -> str:
 
     cases = "\n".join(case(place, listed, indent) for place, listed in words.items() if len(place) == 2)
     plain = "\n".join(case(place, listed, indent + 2) for place, listed in words.items() if len(place) == 1)
-    ids = "|".join(f'"{place[0]} {place[1] if len(place) > 1 else ""}"' for place in _IDS)
-    names = _commands(words)
-    return script.format(names=names, cases=cases, plain=plain, ids=ids, sessions=_SESSIONS, resume=_OPTION_OF_IDS)
+    ids, recipes = ("|".join(f'"{place[0]} {place[1] if len(place) > 1 else ""}"' for place in places) for places in (_IDS, _NAMES))
+    dynamic = {"ids": ids, "sessions": _SESSIONS, "resume": _OPTION_OF_IDS, "recipes": recipes, "names_of_recipes": _RECIPES}
+    return script.format(names=_commands(words), cases=cases, plain=plain, **dynamic)
 
 
 def _fish(words: Words) -> str:
@@ -128,4 +137,9 @@ def _fish(words: Words) -> str:
     for place in _IDS:
         where = "; and ".join(f"{seen} {name}" for name in place)
         lines.append(f'complete -c localagent -n "{where}" -f -a "last ({_SESSIONS})"')
+    for place in _NAMES:
+        # Behind the name of the one to run come files.
+        first = "; and test (count (commandline -opc)) -eq 2" if len(place) == 1 else ""
+        where = "; and ".join(f"{seen} {name}" for name in place) + first
+        lines.append(f'complete -c localagent -n "{where}" -f -a "({_RECIPES})"')
     return "\n".join(lines) + "\n"

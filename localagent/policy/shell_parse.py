@@ -44,7 +44,7 @@ def parse(text: str) -> Script | str:
         parser.script()
     except Unreadable as reason:
         return str(reason)
-    return Script(tuple(map(parser.complete, parser.commands)), tuple(parser.opaque))
+    return Script(tuple(map(parser.complete, parser.commands)), tuple(parser.opaque), tuple(parser.read))
 
 
 class _Parser(Scanner):

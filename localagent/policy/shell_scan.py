@@ -38,6 +38,7 @@ class Scanner:
         self._spread = False
         self.commands: list[Command] = []
         self.opaque: list[Opaque] = []
+        self.read: list[Word] = []
 
     def inside(self, closing: str) -> int:
         """Read commands up to the closing character, which stays; returns how many."""
@@ -96,7 +97,8 @@ class Scanner:
             known, splits = False, True
         known = known or self.text[start : self.at] == "["
         splits, self._spread = splits or self._spread, outer
-        return Word("".join(out), start, self.at, known, splits)
+        self.read.append(Word("".join(out), start, self.at, known, splits))
+        return self.read[-1]
 
     def _single(self) -> str:
         end = self.text.find("'", self.at + 1, self.stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 # Letters, marks and symbols that are drawn as nothing or as a space.
@@ -58,10 +58,14 @@ class Opaque:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Every command of a script, those in substitutions, functions and branches included."""
+    """Every command of a script, those in substitutions, functions and branches included.
+
+    `words` are all of its words in the order in which they end, those of loops, choices and tests too.
+    """
 
     commands: tuple[Command, ...]
     opaque: tuple[Opaque, ...] = ()
+    words: tuple[Word, ...] = field(default=(), compare=False, repr=False)
 
 
 class Unreadable(Exception):

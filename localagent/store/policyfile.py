@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigError
-from . import paths
+from . import paths, plain_yaml
 
 VERDICTS = ("deny", "ask", "allow")
 _EXAMPLE = ("rule_for", "text", "verdict")
@@ -154,7 +154,9 @@ def _root(text: str, where: str) -> Any:
     import yaml
 
     try:
-        _check_plain(yaml.parse(text, Loader=yaml.SafeLoader), where)
+        line, odd = plain_yaml.odd(yaml.parse(text, Loader=yaml.SafeLoader), _DEPTH)
+        if odd:
+            raise ConfigError(f"{where}:{line}: {odd} cannot stand here.", "Write plain texts, rules in quotes.")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -167,32 +169,6 @@ def _root(text: str, where: str) -> Any:
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{where}:{root.start_mark.line + 1}: the file must hold `key: value` lines.", _FORM)
     return root
-
-
-def _check_plain(events: Iterator[Any], where: str) -> None:
-    """Nothing that stands for something else than it says. Raises ConfigError."""
-    import yaml
-
-    depth = 0
-    for event in events:
-        odd = ""
-        if isinstance(event, yaml.AliasEvent):
-            odd = "an alias (*)"
-        elif getattr(event, "anchor", None) is not None:
-            odd = "an anchor (&)"
-        elif isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) is not None:
-            odd = "a tag (!)"
-        elif isinstance(event, yaml.DocumentStartEvent) and (event.tags or event.version):
-            odd = "a directive (%)"
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEPTH:
-            odd = "lists within lists"
-        if odd:
-            line = event.start_mark.line + 1
-            raise ConfigError(f"{where}:{line}: {odd} cannot stand here.", "Write plain texts, rules in quotes.")
 
 
 def _pairs(node: Any, where: str, known: tuple[str, ...], form: str) -> Iterator[tuple[str, Any, int]]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..store import plain_yaml
+
 FILE = "SKILL.md"
 MOST_BYTES = 256 * 1024
 _HEAD_BYTES = 16 * 1024
@@ -111,7 +113,9 @@ def _root(head: str) -> Any:
     import yaml
 
     try:
-        _plain(yaml.parse(head, Loader=yaml.SafeLoader))
+        line, odd = plain_yaml.odd(yaml.parse(head, Loader=yaml.SafeLoader), _DEPTH)
+        if odd:
+            raise _Wrong(f"{line + 1}: {odd.replace('lists', 'a list', 1)} cannot stand in the head. Write plain texts.")
         root = yaml.compose(head, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -122,26 +126,6 @@ def _root(head: str) -> Any:
     if not isinstance(root, yaml.MappingNode):
         raise _Wrong("2: its head must hold `key: value` lines, name and description at least.")
     return root
-
-
-def _plain(events: Iterator[Any]) -> None:
-    """Nothing that stands for something else than it says."""
-    import yaml
-
-    depth = 0
-    for event in events:
-        odd = ""
-        if isinstance(event, yaml.AliasEvent):
-            odd = "an alias (*)"
-        elif getattr(event, "anchor", None) is not None:
-            odd = "an anchor (&)"
-        elif isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) is not None:
-            odd = "a tag (!)"
-        elif isinstance(event, yaml.DocumentStartEvent) and (event.tags or event.version):
-            odd = "a directive (%)"
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if odd or depth > _DEPTH:
-            raise _Wrong(f"{event.start_mark.line + 2}: {odd or 'a list within lists'} cannot stand in the head. Write plain texts.")
 
 
 def _pairs(root: Any) -> Iterator[tuple[str, tuple[Any, int]]]:

@@ -26,6 +26,8 @@ COMMANDS = (
     Command("remember", "have something remembered (`. TEXT`: for this project only), or see what is", "[TEXT]"),
     Command("forget", "take out something that is remembered", "[WHAT]"),
     Command("trust", "look at a plugin file of yours (`.`: at what this folder brings), and have it on, or off", "[FILE]"),
+    Command("save", "keep the last request as a recipe; name=value makes a value its parameter", "NAME [name=value ...]"),
+    Command("run", "do a recipe again: without the model while its checks hold", "[NAME name=value ...]"),
     Command("skills", "instructions that the agent follows where they fit: look at one and have it on, or off", "[NAME]"),
     Command("mcp", "MCP servers: what each may and offers; start one to look, have it on or off", "[NAME]"),
     Command("outbox", "messages that went out, and those that did not: send, take back, reword"),

@@ -69,6 +69,7 @@ class Doing:
             "remember": keeping.Keeping(self._app).remember,
             "forget": keeping.Keeping(self._app).forget,
             "skills": self._skills,
+            **{name: self._recipe(name) for name in ("save", "run")},
             "outbox": self._outbox,
             "jobs": self._jobs,
             "mcp": self._mcp,
@@ -213,6 +214,11 @@ class Doing:
 
     async def _skills(self, argument: str) -> None:
         await self._app.skills.command(argument)
+
+    def _recipe(self, name: str) -> Callable:
+        from .recipes import Recipes
+
+        return getattr(Recipes(self._app), name)
 
     # ------------------------------------------------------------ sessions and settings
 

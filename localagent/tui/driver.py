@@ -30,6 +30,7 @@ from .words import t
 if TYPE_CHECKING:
     # What a session is made of is loaded beside the first frame, not before it.
     from ..agent.dispatch import Approver
+    from ..agent.recipes.play import Play
     from ..agent.session import Session
     from ..engine.base import Engine
     from ..engine.offers import Offer
@@ -202,6 +203,20 @@ class Driver:
     def attached(self) -> list[str]:
         """What is said of the pictures that wait."""
         return [part.text.strip("\n[]") for part in self.images if isinstance(part, Text)]
+
+    def play(self, play: Play) -> None:
+        """Do a recipe in this conversation, which has nothing to do now; its steps stand in the model's place."""
+        if self.session is not None and not self.running:
+            if self._ahead is not None:
+                self._ahead.cancel()
+            self._turn = self._begin(self._played(self.session, play))
+            self._changed()
+
+    async def _played(self, session: Session, play: Play) -> None:
+        with play.within(session):
+            await self._run(session, play.goal)
+        self.view = replace(self.view, model=session.setting.engine.model)
+        self._changed()
 
     def steer(self, text: str) -> None:
         """For the request that runs, before the model's next answer; a request of its own where none runs."""

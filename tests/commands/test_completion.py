@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,16 @@ def completed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
 )
 def test_words_of_each_command(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], offered: set[str]) -> None:
     assert set(completed(capsys, *words)) == offered
+
+
+def test_names_of_recipes(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "localagent").write_text('#!/bin/sh\n[ "$*" = "recipes --names" ] && echo sort-photos\n')
+    (tmp_path / "localagent").chmod(0o700)
+    (tmp_path / "photos").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert completed(capsys, "run", "so") == completed(capsys, "recipes", "edit", "") == ["sort-photos"]
+    assert completed(capsys, "run", "--no") == ["--no-model"] and completed(capsys, "run", "sort-photos", "ph") == ["photos"]
 
 
 def test_files_where_no_word_fits(capsys: pytest.CaptureFixture[str], tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
