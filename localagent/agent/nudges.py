@@ -77,7 +77,9 @@ class Nudges:
         if so_far.broken and "failed" not in self.given and not {"unconfirmed", "sending", "held"}.intersection(posted):
             return self._once("failed", f"{_FAILED}\nThe request was: {request[:_REQUEST]}" if request else _FAILED)
         if not so_far.changed and _CLAIMED.search(text):
-            if looked and "claimed" not in self.given and _DEED.search(request):
+            # A program that changed nothing has done no more than a look.
+            idle = so_far.calls and not posted and not so_far.denied and not so_far.questions
+            if idle and "claimed" not in self.given and _DEED.search(request):
                 self.insists = True
                 return self._once("claimed", _LOOKED.format(request=request[:_REQUEST]))
             return self._once("claimed", _UNDONE)

@@ -68,12 +68,12 @@ def test_there_are_enough_and_each_is_long(long: Any) -> None:
     assert min(lengths) >= 8 and max(lengths) <= 30
 
 
-@pytest.mark.parametrize("file", ["long.yaml"])
+@pytest.mark.parametrize("file", ["long.yaml", "languages.yaml"])
 def test_every_task_fails_for_an_agent_that_does_nothing(file: str, long: Any) -> None:
     assert [task.id for task in long.load(BENCH / file) if long.run(task, "", "true", 20).ok] == []
 
 
-@pytest.mark.parametrize(("file", "name"), [(file, name) for file in ("long.yaml",) for name in names(file)])
+@pytest.mark.parametrize(("file", "name"), [(file, name) for file in ("long.yaml", "languages.yaml") for name in names(file)])
 def test_a_known_good_way_holds_and_undo_brings_everything_back(
     file: str, name: str, long: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
