@@ -34,7 +34,7 @@ from ..events import (
 )
 from ..toolbox import planning
 from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
-from . import choices, context, hooked, nudges
+from . import choices, context, hooked, nudges, tongue
 from .budget import Budget, Clock, OutOfTime
 from .dispatch import Hands, dispatch
 from .guard import LoopGuard
@@ -123,7 +123,8 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
             hint = await _going_on(done, turn, tally, nudged)
             if hint is None:
                 tally.final = done.message.text.strip()
-                async for event in _shaped(turn, tally, clock):
+                more = _shaped(turn, tally, clock) if turn.schema is not None else _retold(turn, tally, clock)
+                async for event in more:
                     yield event
                 return
             insist = nudged.insists and not hint.marks
@@ -170,9 +171,7 @@ def _with_offered(turn: Turn, tally: Tally) -> Options:
 
 
 async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
-    """Where a schema is asked for: the answer once more, as JSON that the grammar holds to it."""
-    if turn.schema is None:
-        return
+    """The answer once more, as JSON that the grammar holds to the schema that is asked for."""
     yield Nudged(nudges.as_json(turn.schema))
     options = replace(turn.options, schema=turn.schema, thinking=False)
     stream = turn.engine.stream(context.for_model(turn.history()), turn.hands.registry.specs(), options)
@@ -182,6 +181,23 @@ async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
                 tally.final = unfenced(delta.message.text)
                 if delta.stop == "length":
                     raise EngineError("The answer did not fit the schema within its token limit.", "Ask for less.")
+            if not isinstance(delta, Logprobs):
+                yield delta
+
+
+async def _retold(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
+    """Where the person wrote another language and was answered in English, as small models do behind a call: the answer in theirs."""
+    request = _request(turn)[:_REQUEST]
+    language = tongue.missed(request, tally.final)
+    if not language or (turn.budget.turns and tally.turns >= turn.budget.turns):
+        return
+    yield Nudged(nudges.in_language(language))
+    stream = turn.engine.stream(context.retelling(request, tally.final, language), (), replace(turn.options, thinking=False))
+    async with aclosing(clock.each(stream)) as deltas:
+        async for delta in deltas:
+            if isinstance(delta, MessageDone):
+                text = delta.message.text.strip()
+                tally.final = tally.final if not text or tongue.missed(request, text) else text
             if not isinstance(delta, Logprobs):
                 yield delta
 

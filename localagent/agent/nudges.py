@@ -48,6 +48,10 @@ def as_json(schema: Mapping[str, Any]) -> str:
     return f"Give this answer as JSON of this schema:\n{json.dumps(schema, ensure_ascii=False)}"
 
 
+def in_language(language: str) -> str:
+    return f"The user does not write English. Say that once more in {language}."
+
+
 def repeated(earlier: str) -> str:
     return (
         f"You already made this call and nothing has changed since. Its result was:\n{earlier}\n"

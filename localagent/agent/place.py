@@ -10,7 +10,7 @@ from ..policy import decide, marks
 from ..policy.decide import Context
 from ..policy.marks import Marks
 from ..values import ToolCall, ToolSpec
-from . import context, mentions, tongue
+from . import context, mentions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,7 @@ class Place:
         """What lies in the folder and what the goal names there, as far as it may be read unasked; and the files that it shows."""
         listed = context.listing(self.workspace) if self._may_read()(self.workspace) else ""
         seen, files = self.named(goal)
-        told = "\n".join(filter(None, (seen, self.letters(goal))))
-        return context.surroundings(listed, told, piped, tongue.line(goal)), files
+        return context.surroundings(listed, "\n".join(filter(None, (seen, self.letters(goal)))), piped), files
 
     def named(self, goal: str) -> tuple[str, list[Path]]:
         """What the goal names, and the files among it."""
@@ -55,7 +54,6 @@ class Place:
 
 def seen(place: str) -> Marks:
     """Names and first lines of files, and what was piped in, are text that others may have written."""
-    texts = context.without_listing(place)
-    if not texts and context.LISTING not in place:
+    if place in ("", context.EMPTY):
         return Marks()
-    return Marks(untrusted=True, private=bool(texts), speaks=marks.speaks(place))
+    return Marks(untrusted=True, private=bool(context.without_listing(place)), speaks=marks.speaks(place))

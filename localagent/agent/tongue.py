@@ -37,8 +37,8 @@ _WORDS = {
     "archivo archivos carpeta cuál cuántos qué",
     "fr": "le la les un une des du de et est sont été ne pas avec pour par dans au aux que qui ce cette se sur il elle tous toutes "
     "chaque fichier fichiers dossier quel quelle combien",
-    "it": "il lo la gli le un una di del della dei e è sono stato stata non con per da nel nella che si su ho tutti tutte ogni file cartella "
-    "quale quanti",
+    "it": "il lo la gli le un una di del della dei e è sono stato stata non con per da nel nella che si su ho tutti tutte ogni file "
+    "cartella quale quanti",
     "pt": "o a os as um uma de do da dos das e é são foi foram não com para por em no na que se ao todos todas cada arquivo ficheiro pasta "
     "qual quantos",
     "nl": "de het een en is zijn werd niet met van voor in op te naar dat die dit er alle elke bestand bestanden map welke hoeveel",
@@ -86,16 +86,15 @@ def speaks(text: str, language: str) -> bool:
     return script in expected.get(language, (language,))
 
 
-def line(request: str) -> str:
-    """What the model is told of the language of its answer, "" where the request is in English, in doubt, or about languages."""
+def missed(request: str, answer: str) -> str:
+    """The language that an English answer should have been in, by name; "" where it need not, or where there is any doubt."""
     code = of(request)
-    if code in ("", "en") or _ENGLISH.search(request):
+    if code in ("", "en") or _ENGLISH.search(request) or speaks(answer, code):
         return ""
-    return f"Answer in {NAMES[code]}."
-
-
-LINES = frozenset(f"Answer in {name}." for name in NAMES.values())
-"""All that `line` can say: words of the host, of which nothing was read anywhere."""
+    plain = _own(answer)
+    hits = _hits(plain)
+    english = hits.pop("en")
+    return NAMES[code] if english >= 2 and english > max(hits.values()) else ""
 
 
 def _own(text: str) -> str:
