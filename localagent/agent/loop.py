@@ -32,6 +32,7 @@ from ..events import (
     PlanUpdated,
     ToolFinished,
 )
+from ..policy import harm
 from ..toolbox import planning
 from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
 from . import choices, context, hooked, nudges, tongue
@@ -245,7 +246,8 @@ async def _call(
                     tally.denied.extend(asked.decision.missing or ("",))
                 case ToolFinished():
                     guard.note(call, event.result)
-                    tally.broken = event.result.status == "failed" and not _only_looks(call.name, turn)
+                    slipped = event.result.status == "denied" and asked is not None and harm.OVERRUN in asked.decision.reason
+                    tally.broken = (event.result.status == "failed" and not _only_looks(call.name, turn)) or slipped
                 case _:
                     pass
             yield event

@@ -32,7 +32,11 @@ _REQUEST = 500
 _DEED = re.compile(
     r"(?:^|[.,;:!?]\s+|\b(?:and|then|please|und|bitte|y|luego|et|puis)\s+)(?:"
     r"save|store|write|put|add|send|reply|answer|respond|forward|tell \w+ (?:by|that)|speicher\w*|schreib\w*|send\w*|schick\w*|antwort\w*|"
-    r"beantwort\w*|guarda\w*|escrib\w*|env\w*|respond\w*|contest\w*|enregistr\w*|écri\w*|répon\w*)\b",
+    r"beantwort\w*|guarda\w*|escrib\w*|env\w*|respond\w*|contest\w*|enregistr\w*|écri\w*|répon\w*)\b"
+    # Where no space stands between words, and in other scripts: save, write, send, answer.
+    r"|保存|写入|写到|寫入|发送|發送|回复|書いて|書き込|保存して|送って|返信|저장|작성|써 ?줘|보내|답장"
+    r"|\b(?:сохран|запиш|напиш|отправ|ответь|збереж|надішл)\w*"
+    r"|احفظ|اكتب|أرسل|بنويس|लिख|सहेज|भेज|บันทึก|เขียน|ส่งข้อความ",
     re.IGNORECASE,
 )
 _CLAIMED = re.compile(
