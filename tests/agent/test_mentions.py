@@ -54,5 +54,6 @@ def test_names_among_words_without_spaces_and_old_encodings(tmp_path: Path) -> N
     (tmp_path / "docs").mkdir()
     assert told("请把报告.txt改名为旧报告.txt", tmp_path, everything) == "报告.txt (17 bytes):\n  | 会议在星期五上午"
     assert "four" in told("Traduis résumé.txt", tmp_path, everything)
-    assert "| one" in told("「plan.md」を読んで", tmp_path, everything) and "docs: empty" in told("把docs里的文件删除", tmp_path, everything)
+    assert "| one" in told("「plan.md」を読んで", tmp_path, everything)
+    assert "docs/: empty" in told("把docs里的文件删除", tmp_path, everything)
     assert told("看看旧plan.md2和myplan.md", tmp_path, everything) == ""
