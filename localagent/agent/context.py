@@ -132,10 +132,10 @@ def conclusion(turn: Sequence[Message]) -> list[Message]:
     return [system, Message("user", (Text(f"Request: {request}\n\nWhat was done:\n{told}"),))]
 
 
-def retelling(request: str, answer: str, language: str) -> list[Message]:
-    """An answer that is right but in English, to be given once more, without any tool in sight."""
-    told = (
-        f"You told the user, who does not write English, the answer below. Say it once more in {language}: all of it and nothing else. "
-        "Names of files, numbers, code and what is quoted stay as they are."
-    )
-    return [Message("system", (Text(told),)), Message("user", (Text(f"The user had asked: {request}\n\nThe answer: {answer}"),))]
+def retelling(answer: str, language: str) -> list[Message]:
+    """An answer that is right but in English, to be given once more, without any tool in sight.
+
+    Without the request too: a small model says that once more instead.
+    """
+    told = f"Translate what you are given into {language}. Keep names of files, numbers and code. Answer with that alone."
+    return [Message("system", (Text(told),)), Message("user", (Text(answer),))]

@@ -193,7 +193,7 @@ async def _retold(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
     if not language or (turn.budget.turns and tally.turns >= turn.budget.turns):
         return
     yield Nudged(nudges.in_language(language))
-    stream = turn.engine.stream(context.retelling(request, tally.final, language), (), replace(turn.options, thinking=False))
+    stream = turn.engine.stream(context.retelling(tally.final, language), (), replace(turn.options, thinking=False))
     async with aclosing(clock.each(stream)) as deltas:
         async for delta in deltas:
             if isinstance(delta, MessageDone):

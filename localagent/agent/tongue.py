@@ -29,8 +29,8 @@ _SCRIPTS = (
 _WEIGHTS = {"han": 2.5, "ko": 2.0, "kana": 1.5}
 """So many letters of an alphabet does one character stand for."""
 _WORDS = {
-    "en": "the a an of to and in is are was were it that this for with from on as be not have has all each every "
-    "file folder files which what",
+    "en": "i the a an of to and in is are was were it that this for with from on as be not have has all each every "
+    "file folder files which what done there been",
     "de": "der die das den dem des ein eine einen einem einer und ist sind wurde wurden nicht mit von vom zu zum zur im auf für aus "
     "sich es ich alle jede jeder datei dateien ordner welche wie viele",
     "es": "el la los las un una unos de del y es son fue fueron no con para por en al que se lo su he ha todos todas cada "
@@ -49,6 +49,7 @@ _WORDS = {
 _LISTS = {code: frozenset(words.split()) for code, words in _WORDS.items()}
 _QUOTED = re.compile(r"```.*?```|`[^`\n]*`|\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|「[^」\n]*」|„[^“”\n]*[“”]", re.DOTALL)
 _NAMED = re.compile(r"https?://\S+|[\w.~*/-]*[/\\][\w.*/\\-]*|(?<!\w)[\w*-]+\.[A-Za-z]\w{0,4}\b", re.ASCII)
+_NAMED_APART = re.compile(r"(?<!\S)[^\s,;:!?，。、；：！？]{1,60}\.[A-Za-z][A-Za-z0-9]{0,4}(?![\w])")
 _LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
 _ENGLISH = re.compile(
     r"engl|angl[aeè]|ingl[eêé]|английск|англійськ|英|영어|الإنجليزية|انگلیسی|अंग्रेज|ภาษาอังกฤษ|אנגלית|αγγλικ|translat|übersetz|tradu|перев[её]|"
@@ -91,14 +92,12 @@ def missed(request: str, answer: str) -> str:
     code = of(request)
     if code in ("", "en") or _ENGLISH.search(request) or speaks(answer, code):
         return ""
-    plain = _own(answer)
-    hits = _hits(plain)
-    english = hits.pop("en")
-    return NAMES[code] if english >= 2 and english > max(hits.values()) else ""
+    hits = _hits(_own(answer))
+    return NAMES[code] if hits["en"] > hits[code] else ""
 
 
 def _own(text: str) -> str:
-    return _NAMED.sub(" ", _QUOTED.sub(" ", text[:_READ]))
+    return _NAMED.sub(" ", _NAMED_APART.sub(" ", _QUOTED.sub(" ", text[:_READ])))
 
 
 def _script(text: str, least: int = _LEAST) -> str:

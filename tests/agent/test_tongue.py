@@ -58,6 +58,8 @@ def test_who_asks_in_english_is_never_told_twice(file: str) -> None:
     [
         ("把这封信删除", "I deleted the letter and the file is gone.", "Chinese"),
         ("把这封信删除", "已删除。", ""),
+        ("把文件 会议记录.txt 改名", "I renamed 会议记录.txt to 二月会议.txt.", "Chinese"),
+        ("Cambia el nombre del archivo a.txt y no toques los otros", "I renamed canción.txt to música.txt.", "Spanish"),
         ("把这封信删除", "kivi-88", ""),
         ("把这封信翻译成英文", "The letter is in the file.", ""),
         ("Wie hoch ist die Summe der Spalte Betrag in der Datei a.csv?", "The sum of the column is 1043.", "German"),
