@@ -1,12 +1,13 @@
 """How well tools are found: published tools, labelled requests, with words alone and with the model of the extra `search`.
 
-    python bench/search.py [--requests FILE] [--model FILE.gguf] [--json]
+    python bench/search.py [--split open|sealed] [--requests FILE] [--model FILE.gguf] [--json]
 
 For 50, 200 and 2,000 tools and each language and kind of request: `recall`, the part of the requests with a right tool among the first
 five; `sure`, the part of the tools offered unasked that are right; `hit`, the part of the requests with a right one among those; `offers`,
 how many are offered for a request; milliseconds for a request (median and 95th percentile). `reduction` is the part of the tokens that the
 offers save against listing all tools (with `--model`, counted with its vocabulary in its form; else characters are compared).
-Requests count in a set when it has a right tool. The second row of each is with the extra; there is none where it is not installed.
+The ranking was tuned on the open requests and measured on the sealed ones. Requests count in a set when it has a right tool. The
+second row of each is with the extra; there is none where it is not installed.
 """
 
 from __future__ import annotations
@@ -72,11 +73,17 @@ async def tried(ranker: Any, requests: Sequence[dict[str, Any]]) -> list[Tried]:
     return made
 
 
-async def rankers(specs: Sequence[ToolSpec]) -> tuple[dict[str, Any], Callable[[], Any]]:
+def ours() -> tuple[ToolSpec, ...]:
+    """The tools that stand in every prompt."""
+    here = Path.cwd()
+    return asyncio.run(wiring.registry(here, here)).specs()
+
+
+async def rankers(specs: Sequence[ToolSpec], beside: Sequence[ToolSpec] = ()) -> tuple[dict[str, Any], Callable[[], Any]]:
     """The ways to rank, ready; and what ends them."""
-    made: dict[str, Any] = {"words": Finder(specs)}
+    made: dict[str, Any] = {"words": Finder(specs, beside)}
     meanings = Meanings()
-    both = meanings(specs)
+    both = meanings(specs, beside)
     if isinstance(both, Both):
         await both.find("ready")
         if await asyncio.wait_for(both.ready(), _READY_S):
@@ -110,21 +117,20 @@ def groups(all_of: Sequence[Tried]) -> list[dict[str, Any]]:
 
 def reduction(specs: Sequence[ToolSpec], offers: Sequence[Sequence[ToolSpec]], count: Callable[[Sequence[Any]], int]) -> dict[str, Any]:
     """What the tools take of a prompt: all listed, and with those offered behind a request, `tool_search` included."""
-    here = Path.cwd()
-    ours = asyncio.run(wiring.registry(here, here)).specs()
+    listed = ours()
     dialect = by_name("coder")
     asked = [context.system_message(), Message("user", (Text("Do it."),))]
-    bare = count(dialect.render(asked, ours, thinking=False))
-    listed = count(dialect.render(asked, [*ours, *specs], thinking=False)) - bare
-    search = count(dialect.render(asked, [*ours, offering.SEARCH], thinking=False)) - bare
+    bare = count(dialect.render(asked, listed, thinking=False))
+    whole = count(dialect.render(asked, [*listed, *specs], thinking=False)) - bare
+    search = count(dialect.render(asked, [*listed, offering.SEARCH], thinking=False)) - bare
     given = 0
     for one in offers:
         shown = tuple(made for spec in one if (made := brief.brief(spec)) is not None)
         if shown:
             more = context.offered(context.ToolsOffered(shown))
-            given += count(dialect.render([*asked, more], ours, thinking=False)) - bare
+            given += count(dialect.render([*asked, more], listed, thinking=False)) - bare
     found = search + given / max(1, len(offers))
-    return {"listed": listed, "found": round(found, 1), "reduction": round(1 - found / listed, 4)}
+    return {"listed": whole, "found": round(found, 1), "reduction": round(1 - found / whole, 4)}
 
 
 def counter(file: str | None) -> Callable[[Sequence[Any]], int]:
@@ -136,9 +142,9 @@ def counter(file: str | None) -> Callable[[Sequence[Any]], int]:
     return lambda segments: sum(len((model.template if isinstance(one, Template) else model.untrusted)(one.text)) for one in segments)
 
 
-async def measured(count: int, every: Sequence[dict[str, Any]]) -> dict[str, list[Tried]]:
+async def measured(count: int, every: Sequence[dict[str, Any]], beside: Sequence[ToolSpec]) -> dict[str, list[Tried]]:
     specs = tools(count)
-    made, end = await rankers(specs)
+    made, end = await rankers(specs, beside)
     try:
         fitting = [one for one in every if one["smallest"] <= count]
         return {how: await tried(ranker, fitting) for how, ranker in made.items()}
@@ -149,14 +155,15 @@ async def measured(count: int, every: Sequence[dict[str, Any]]) -> dict[str, lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=Path, default=HERE / "search_requests.json", metavar="FILE")
+    parser.add_argument("--split", choices=("open", "sealed"), help="only these requests; all without it")
     parser.add_argument("--model", metavar="FILE", help="a GGUF file, for its vocabulary")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    every = json.loads(args.requests.read_text(encoding="utf-8"))
+    every = [one for one in json.loads(args.requests.read_text(encoding="utf-8")) if args.split in (None, one["split"])]
     count = counter(args.model)
-    told = []
+    told, beside = [], ours()
     for size in SETS:
-        for how, all_of in asyncio.run(measured(size, every)).items():
+        for how, all_of in asyncio.run(measured(size, every, beside)).items():
             tokens = reduction(tools(size), [one.offers for one in all_of], count)
             told.append({"tools": size, "ranked_by": how, "tokens": tokens, "rows": groups(all_of)})
     if args.json:

@@ -60,6 +60,7 @@ COMMANDS = {
     "tools": ("commands.tools", "list the tools and what each may do; confirm plugins of your own"),
     "mcp": ("commands.mcp", "tools of MCP servers: add, list, trust; or offer ours to other agents"),
     "skills": ("commands.skills", "instructions that the agent follows where they fit: list, check, add and confirm them"),
+    "memory": ("commands.memory", "what you want remembered: add, list, search, forget, edit by hand"),
     "serve": ("commands.serve", "answer other programs over HTTP, as the OpenAI API does"),
     "acp": ("commands.acp", "be the agent of an editor that speaks the Agent Client Protocol"),
     "web": ("commands.web", "use the app in a browser on this machine"),
@@ -286,6 +287,8 @@ def _exit_code(ended: TurnEnded) -> int:
         return _KINDS.get(ended.error.kind, Exit.FAILED)
     if ended.status == "done" and ended.denied:
         return Exit.DENIED
+    if ended.status == "done" and any(not one.ok for one in ended.checks):
+        return Exit.CHECK
     return _STATUSES[ended.status]
 
 

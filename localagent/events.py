@@ -16,6 +16,7 @@ from .values import (
     Answer,
     Attachment,
     Change,
+    Checked,
     Decision,
     Failure,
     Image,
@@ -194,6 +195,18 @@ class ToolsOffered:
 
 
 @dataclass(frozen=True, slots=True)
+class Supplied:
+    """The host's word beside a request, in the history under role `host`. `items` are the files of all instructions that count now, each
+    with a print, or the entries that are told, by their ids. `marks` is as in `Nudged`.
+    """
+
+    kind: Literal["instructions", "remembered"]
+    text: str
+    items: Mapping[str, str] = field(default_factory=dict)
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Steered:
     """The person's own words in the middle of a turn, given to the model before its next answer.
 
@@ -234,7 +247,8 @@ class Rewound:
 class TurnEnded:
     """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules; "" where no rule would do.
 
-    `questions` is how often a person was asked, or would have been.
+    `questions` is how often a person was asked, or would have been. `checks` are those of the plan and the user's own, as they were
+    found at the end.
     """
 
     status: TurnStatus
@@ -246,6 +260,7 @@ class TurnEnded:
     timings: Timings = Timings()
     turns: int = 0
     questions: int = 0
+    checks: tuple[Checked, ...] = ()
 
 
 Event = (
@@ -265,6 +280,7 @@ Event = (
     | Notice
     | Nudged
     | ToolsOffered
+    | Supplied
     | Steered
     | TakenBack
     | Rewound
@@ -310,6 +326,7 @@ _NESTED: dict[tuple[type, str], Any] = {
     (MessageDone, "timings"): Timings,
     (TurnStarted, "seen"): "texts",
     (PlanUpdated, "items"): (PlanItem,),
+    (PlanItem, "checks"): (Checked,),
     (Steered, "message"): Message,
     (ToolStarted, "call"): ToolCall,
     (ToolStarted, "decision"): Decision,
@@ -322,9 +339,11 @@ _NESTED: dict[tuple[type, str], Any] = {
     (ToolFinished, "result"): ToolResult,
     (ToolFinished, "seen"): "texts",
     (Nudged, "files"): "texts",
+    (Supplied, "items"): "texts",
     (ToolsOffered, "tools"): (ToolSpec,),
     (TurnEnded, "error"): Failure,
     (TurnEnded, "receipts"): (Receipt,),
+    (TurnEnded, "checks"): (Checked,),
     (TurnEnded, "usage"): Usage,
     (TurnEnded, "timings"): Timings,
     (Message, "parts"): "parts",

@@ -43,7 +43,7 @@ def needs(name: str, commands: Mapping[str, tuple[str, str]], at_terminal: Calla
 
         here, search = wiring.folder(None), settings.load().search_url or ""
         steps = (Journal(paths.state_dir() / "journal"), "")
-        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=steps, search=search, servers=steps)),)
+        return (asyncio.run(wiring.registry(here, here, plugins=True, schedules=steps, search=search, servers=steps, remembers=steps)),)
     return ()
 
 
@@ -102,7 +102,8 @@ def _tools(words: Sequence[str]) -> None:
     from .store import settings
 
     async def session(caller: Caller) -> Session:
-        return await wiring.for_do(arguments.of_do(words), caller, settings.load())
+        # What another agent says is not what the user wants remembered.
+        return await wiring.for_do(arguments.of_do([*words, "--no-memory"]), caller, settings.load())
 
     running.run(session)
 

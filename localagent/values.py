@@ -175,10 +175,13 @@ class Receipt:
     """What really happened, said by the host and never by the model.
 
     `changed`: data = {op, path, dest?}; `ran`: data = {command, exit_code, seconds};
-    `sent`: data = {channel, to, state}; `scheduled`: data = {job, name, when, remind}.
+    `sent`: data = {channel, to, state}; `scheduled`: data = {job, name, when, remind};
+    `undone`: data = {step, files, again}, what the person took back (or put back) meanwhile;
+    `reached`: data = {tool}, a call that may have done something beyond this machine of which nothing more is known;
+    `remembered`: data = {text, file, step}.
     """
 
-    kind: Literal["changed", "ran", "sent", "scheduled"]
+    kind: Literal["changed", "ran", "sent", "scheduled", "undone", "reached", "remembered"]
     data: Mapping[str, Any]
 
 
@@ -301,9 +304,26 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """A check (see `toolbox.checks`) and what the host found: `ok` None before it was run, `why` it does not hold.
+
+    `step` is the text of the plan's step that it belongs to, "" for one of the user's own.
+    """
+
+    check: str
+    ok: bool | None = None
+    why: str = ""
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanItem:
+    """One step. `effects` are what it would do, as rules, of a plan that is proposed."""
+
     text: str
     done: bool = False
+    checks: tuple[Checked, ...] = ()
+    effects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

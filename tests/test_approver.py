@@ -20,7 +20,7 @@ CALL = ToolCall("1", "write_file", {"path": "a.txt"})
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TerminalApprover, int]]:
     person, ours = pty.openpty()
-    monkeypatch.setattr("localagent.headless.TTY", os.ttyname(ours))
+    monkeypatch.setattr("localagent.headless.terminal.TTY", os.ttyname(ours))
     yield TerminalApprover("/w"), person
     os.close(person)
     os.close(ours)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "localagent"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-MAY_PRINT = ("cli.py", "headless.py", "commands/", "toolbox/worker.py")
+MAY_PRINT = ("cli.py", "headless/", "commands/", "toolbox/worker.py")
 STARTS_PROCESSES = set(
     "create_subprocess_exec create_subprocess_shell subprocess_exec subprocess_shell Popen fork forkpty posix_spawn "
     "posix_spawnp popen startfile execv execve execvp execvpe execl execlp spawnv spawnve spawnl spawnlp".split()

@@ -140,13 +140,33 @@ def test_the_json_envelope(work: Path, capsys: pytest.CaptureFixture[str]) -> No
     script = [[call("run", command="echo hi; exit 3")], "It works.", "It failed."]
     assert do("run it", "--yes", "--output-format", "json", script=script) == 0
     made = json.loads(capsys.readouterr().out)
-    assert set(made) == {"ok", "status", "final", "usage", "timings", "turns", "tools", "receipts", "denied", "model",
+    assert set(made) == {"ok", "status", "final", "usage", "timings", "turns", "tools", "receipts", "checks", "plan", "denied", "model",
                          "session_id", "questions", "error"}  # fmt: skip
     assert made["ok"] and made["final"] == "It failed." and made["turns"] == 3
     assert set(made["usage"]) == {"input_tokens", "cached_tokens", "output_tokens"}
     assert set(made["timings"]) == {"load_ms", "prefill_ms", "decode_ms"}
     assert made["tools"][0]["name"] == "run" and made["tools"][0]["status"] == "failed"
     assert made["receipts"][0]["data"]["exit_code"] == 3
+
+
+def test_a_check_that_fails_is_exit_9_on_stderr_and_in_the_json(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script: list[Any] = ["I deleted everything.", "All is gone.", "Believe me.", "Gone."]
+    (work / "a.txt").write_text("x")
+    assert do("clean up", "--yes", "--check", "absent a.txt", script=list(script)) == 9
+    out, err = capsys.readouterr()
+    assert out == "Gone.\n" and "a check failed: absent a.txt: it is there" in err
+    assert err.count("a check fails, and the model is told: absent a.txt: it is there") == 2
+    assert "[nothing changed, nothing sent; 0 of 1 check holds]" in err
+    assert do("x", "--yes", "--output-format", "json", "--check", "absent a.txt", "--check", "exists a.txt", script=list(script)) == 9
+    made = json.loads(capsys.readouterr().out)
+    assert (made["ok"], made["status"], [one["ok"] for one in made["checks"]]) == (False, "check", [False, True])
+    mended = ["Done.", [call("trash", path="a.txt")], "Now it is."]
+    assert do("x", "--yes", "--allow", "write(**)", "--check", "absent a.txt", "--check", "exit_code 1 test -e a.txt", script=mended) == 0
+
+
+def test_a_check_that_cannot_be_meant_is_refused_before_anything_is_loaded(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
+    assert cli.main(["do", "x", "--check", "delete a"]) == 3 and cli.main(["do", "x", "--check", "exists /etc/passwd"]) == 3
 
 
 def test_a_run_that_cannot_begin_is_told_in_the_form_asked_for(
@@ -350,3 +370,14 @@ def test_a_background_command_asks_and_ends_with_the_run(work: Path, capsys: pyt
     capsys.readouterr()
     assert cli.main(["undo"]) == 0 and not (work / "made").exists()
     assert "start_command touch made" in capsys.readouterr().out
+
+
+def test_a_plan_that_nobody_agrees_to_is_printed_and_no_failure(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    step = {"do": "Write it", "effects": ["write(a.txt)"]}
+    script: list[Any] = [[call("plan", done=0, steps=[step])], [call("write_file", path="a.txt", content="x")], "Write a.txt, then done."]
+    options = ("--mode", "plan", "--plan", "on", "--check", "exists a.txt")
+    assert do("write", *options, script=list(script)) == 0
+    out, err = capsys.readouterr()
+    assert out == "Write a.txt, then done.\n" and "  ○ Write it\n      would write(a.txt)\n" in err and not (work / "a.txt").exists()
+    assert do("write", *options, "--output-format", "json", script=list(script)) == 0
+    assert json.loads(capsys.readouterr().out)["plan"][0]["effects"] == ["write(a.txt)"]

@@ -26,6 +26,7 @@ SAMPLES = [
     e.Notice("n", "warning"),
     e.Nudged("go on"),
     e.ToolsOffered((v.ToolSpec("t", "d", {"type": "object", "properties": {"a": {"enum": ["x"]}}}, ("net",), "f"),), ("t",), "call_1"),
+    e.Supplied("remembered", "| tea", {"a1b2c3": "tea"}, ("private",)),
     e.Steered(v.Message("steer", (v.Text("as CSV"),)), "a.csv: empty", ("untrusted",)),
     e.TakenBack(3, ("a",), 2, True),
     e.Rewound(1, ("a",), 1),

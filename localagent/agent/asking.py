@@ -86,7 +86,7 @@ async def settle(
         answer = await desk.approve(life.call, decision, changes)
     finally:
         life.waited += time.monotonic() - asked
-    answer = _sound(answer, desk.masks)
+    answer = sound(answer, desk.masks)
     desk.answers.note(known, answer, spec)
     yield ApprovalGiven(life.call.id, answer)
     if answer.verdict == "allow" and answer.edited_args is not None:
@@ -103,7 +103,7 @@ def _decide(life: Life, decision: Decision, answer: Answer | None, changes: Sequ
     desk.record("decided", desk.masks.mask_in(record.decided(life.call, decision, answer, changes, life.bound)))
 
 
-def _sound(answer: object, masks: Masks) -> Answer:
+def sound(answer: object, masks: Masks) -> Answer:
     """An answer of another form is none, and none is no. What a person types may hold a secret, too."""
     if not isinstance(answer, Answer) or answer.verdict not in ("allow", "deny"):
         return Answer("deny", note="the answer could not be read", by_person=False)

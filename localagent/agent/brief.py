@@ -13,13 +13,15 @@ from ..values import ToolSpec
 from .shown import visible
 
 _NAME = re.compile(r"[A-Za-z_][\w.:/-]{0,63}", re.ASCII)
-_DESCRIPTION = 200
-_NOTE = 80
+_DESCRIPTION = 150
+_NOTE = 70
 _CHOICES = 20
 _DEPTH = 4
-_PARAMETERS = 40
+_PARAMETERS = 16
 _PARTS = 2000
 """Of a schema, each time that it is named: one that names itself forty times has millions."""
+_SOFT = 450
+"""Characters of a line for the sake of which what optional parameters say of themselves goes, then what the others say."""
 LINE = 1000
 """Characters of a line, at most: what does not fit in its short forms is not shown at all."""
 _KEPT = ("type", "format", "minimum", "maximum", "const")
@@ -28,16 +30,16 @@ _KEPT = ("type", "format", "minimum", "maximum", "const")
 def brief(spec: ToolSpec) -> ToolSpec | None:
     """What is shown of a tool, None where that cannot be done in a line or its names are none that could be called.
 
-    Where the whole is too long, what parameters say of themselves goes first, then their inner forms.
+    Where the whole is too long, what parameters say of themselves goes first, of optional ones at first, then their inner forms.
     """
     if not _NAME.fullmatch(spec.name):
         return None
-    for notes, depth in ((True, _DEPTH), (False, _DEPTH), (False, 1)):
+    for notes, depth, most in (("all", _DEPTH, _SOFT), ("required", _DEPTH, _SOFT), ("", _DEPTH, LINE), ("", 1, LINE)):
         parameters = _object(spec.parameters, spec.parameters, notes, depth, [_PARTS])
         if parameters is None:
             return None
         made = replace(spec, description=_calm(spec.description, _DESCRIPTION), parameters=parameters)
-        if len(line(made)) <= LINE:
+        if len(line(made)) <= most:
             return made
     return None
 
@@ -58,7 +60,7 @@ def _calm(text: Any, most: int) -> str:
     return cut[: stop + 1] if stop > most // 3 else (cut.rpartition(" ")[0] or cut) + "…"
 
 
-def _object(schema: Any, root: Any, notes: bool, depth: int, left: list[int]) -> dict[str, Any] | None:
+def _object(schema: Any, root: Any, notes: str, depth: int, left: list[int]) -> dict[str, Any] | None:
     """An object's properties; None where one of their names could pass for something else."""
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     made: dict[str, Any] = {"type": "object", "properties": {}}
@@ -69,14 +71,14 @@ def _object(schema: Any, root: Any, notes: bool, depth: int, left: list[int]) ->
     for name in (name for name in properties if name in kept):
         if not isinstance(name, str) or len(name) > 64 or visible(name, lines=False) != name:
             return None
-        inner = _schema(properties[name], root, notes, depth, left)
+        inner = _schema(properties[name], root, notes if name in required or notes == "all" else "", depth, left)
         if inner is None:
             return None
         made["properties"][name] = inner
     return made | ({"required": required} if required else {})
 
 
-def _schema(schema: Any, root: Any, notes: bool, depth: int, left: list[int]) -> dict[str, Any] | None:
+def _schema(schema: Any, root: Any, notes: str, depth: int, left: list[int]) -> dict[str, Any] | None:
     if isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str):
         schema = {**(found if isinstance(found := target(schema["$ref"], root), Mapping) else {}), **schema}
     if not isinstance(schema, Mapping):

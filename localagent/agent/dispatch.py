@@ -49,7 +49,7 @@ class Hands:
     `policy` gives the rules as they are now; `remember` keeps a rule, `used` hears which one decided,
     `lost` how many files a commit has deleted, `record` every decision and effect. `masks` hides secrets,
     `answers` knows what was asked in this run, `reads` which files the model has seen, `post` sends (None: nothing can be sent).
-    `hooks` are the user's own commands that are told of it.
+    `hooks` are the user's own commands that are told of it. With `keeps` False what a call would change is thrown away unasked.
     """
 
     registry: Registry
@@ -68,6 +68,7 @@ class Hands:
     dry_run: bool = False
     post: Post | None = None
     hooks: Hooks = field(default_factory=Hooks)
+    keeps: bool = True
 
     @property
     def desk(self) -> Desk:
@@ -151,6 +152,7 @@ async def _live(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
     life.seen = await asyncio.to_thread(hands.reads.sight, life.call, spec, hands.workspace)
     async for event in _run(life, hands):
         yield event
+    life.result = _with_reach(life.result, spec)
     async for event in _settle(life, spec, hands):
         yield event
     if life.result.messages and life.result.status == "ok" and life.edited is None:
@@ -215,12 +217,14 @@ async def _run(life: Life, hands: Hands) -> AsyncGenerator[Event, None]:
             hands.record("ran", hands.masks.mask_in(record.ran(life.call, done, life.result)))
         elif done.kind == "sent":
             hands.record("sent", record.sent(life.call, done))
-        elif done.kind == "scheduled":
-            hands.record("scheduled", hands.masks.mask_in({"call": life.call.id, **done.data}))
+        elif done.kind in ("scheduled", "remembered"):
+            hands.record(done.kind, hands.masks.mask_in({"call": life.call.id, **done.data}))
 
 
 async def _settle(life: Life, spec: ToolSpec, hands: Hands) -> AsyncGenerator[Event, None]:
     """Judge the proposed changes and commit them, or throw them away."""
+    if not hands.keeps:
+        life.result = replace(life.result, requests=(), messages=())
     result, changes = life.result, life.result.requests
     if not changes:
         return
@@ -321,6 +325,12 @@ def _for_good(spec: ToolSpec | None) -> bool:
     if spec is None:
         return False
     return not _FOR_GOOD.isdisjoint(spec.effects) or ("run" in spec.effects and not spec.staged)
+
+
+def _with_reach(result: ToolResult, spec: ToolSpec) -> ToolResult:
+    """A call that may have done something beyond this machine, and has no receipt for it, gets one that says just that."""
+    reaches = not spec.effects or "net" in spec.effects or ("send" in spec.effects and not spec.posts)
+    return result if result.receipts or not reaches else replace(result, receipts=(Receipt("reached", {"tool": spec.name}),))
 
 
 def _beyond(life: Life, hands: Hands) -> bool:

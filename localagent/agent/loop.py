@@ -6,7 +6,7 @@
       EngineProgress* PrefillProgress* (ThinkingDelta | TextDelta)* MessageDone      one answer
       [ApprovalAsked ApprovalGiven] ToolStarted ToolOutput*          one call
         [ApprovalAsked ApprovalGiven] [ChangesCommitted] ToolFinished [PlanUpdated | ToolsOffered]
-      ... again, until an answer without calls, or a budget is spent
+      ... again, until an answer without calls behind which every check holds, or a budget is spent
     TurnEnded
 
 An engine failure is a `TurnEnded` with an error. The loop never appends to the history:
@@ -29,14 +29,16 @@ from ..events import (
     Event,
     MessageDone,
     Nudged,
-    PlanUpdated,
     ToolFinished,
 )
 from ..policy import harm
 from ..toolbox import planning
+from ..toolbox.checks import Check
 from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
-from . import choices, context, hooked, nudges, tongue
+from . import agreement, choices, context, hooked, nudges, tongue
+from .agreement import Agreement
 from .budget import Budget, Clock, OutOfTime
+from .checklist import Checklist
 from .dispatch import Hands, dispatch
 from .guard import LoopGuard
 from .offering import SEARCH, Offering
@@ -54,7 +56,8 @@ class Turn:
     `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing. `meanwhile` gives
     the next thing that the person said or did since the last answer, None where there is none; it is over once its event was
     yielded. `schema` is the JSON Schema that the final answer must satisfy. `offering` knows the tools beside those that the prompt
-    begins with.
+    begins with. `checks` are the user's own, which have to hold at the end; `agreed` keeps what a person
+    agrees to with a plan, None where no plan can be proposed.
     """
 
     engine: Engine
@@ -68,15 +71,21 @@ class Turn:
     news: Callable[[], Awaitable[Nudged | None]] | None = None
     meanwhile: Callable[[], Event | None] = lambda: None
     offering: Offering | None = None
+    checks: Sequence[Check] = ()
+    agreed: Agreement | None = None
 
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
     """All events of the turn but `TurnStarted`."""
     tally, clock = Tally(), Clock(turn.budget.seconds)
+    checklist = Checklist(turn.checks, turn.hands, tally, turn.agreed)
     try:
-        async with aclosing(_steps(turn, tally, clock)) as events:
+        async with aclosing(_steps(turn, tally, clock, checklist)) as events:
             async for event in events:
                 tally.note(event)
+                yield event
+        if not checklist.looked:
+            async for event in clock.each(checklist.ended(again=False)):
                 yield event
         spent = _spent(turn.budget, tally) and not tally.final
         yield tally.ended("budget" if spent else "done")
@@ -97,19 +106,19 @@ def _spent(budget: Budget, tally: Tally) -> bool:
     )
 
 
-async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
+async def _steps(turn: Turn, tally: Tally, clock: Clock, checklist: Checklist) -> AsyncGenerator[Event, None]:
     guard, nudged, insist = LoopGuard(), nudges.Nudges(), False
+    if told := checklist.opening():
+        yield Nudged(told)
     while not _spent(turn.budget, tally):
         while (told := turn.meanwhile()) is not None:
             # Who hears something new may make the same call again, and stumble again.
             guard, nudged, tally.conclude, tally.broken, tally.final = LoopGuard(), nudges.Nudges(), False, False, ""
             turn.hands.answers.forget()
+            checklist.heard()
             yield told
         done: MessageDone | None = None
-        if turn.news is not None and (told := await turn.news()) is not None:
-            guard.forget()
-            yield told
-        if turn.offering is not None and (told := turn.offering.changed()) is not None:
+        async for told in _news(turn, guard):
             yield told
         async for delta in _answer(turn, tally, clock, insist):
             done = delta if isinstance(delta, MessageDone) else done
@@ -121,7 +130,12 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
             if turn.meanwhile() is not None:
                 tally.final = done.message.text.strip()
                 continue
-            hint = await _going_on(done, turn, tally, nudged)
+            hint = await _stumbled(done, turn, tally, nudged)
+            async for event in clock.each(checklist.ended(again=not tally.conclude and hint is None, look=hint is None)):
+                hint = event if isinstance(event, Nudged) else hint
+                if event is not hint:
+                    yield event
+            hint = hint or await _going_on(done, turn)
             if hint is None:
                 tally.final = done.message.text.strip()
                 more = _shaped(turn, tally, clock) if turn.schema is not None else _retold(turn, tally, clock)
@@ -131,16 +145,28 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
             insist = nudged.insists and not hint.marks
             yield hint
             continue
-        async for event in _calls(done, turn, tally, guard, clock):
+        async for event in _calls(done, turn, tally, guard, clock, checklist):
             yield event
         tally.conclude = guard.repeats >= _REPEATS_BEFORE_CONCLUDING or guard.failures >= _FAILURES_BEFORE_CONCLUDING
 
 
-async def _going_on(done: MessageDone, turn: Turn, tally: Tally, nudged: nudges.Nudges) -> Nudged | None:
-    """What a model hears that has nothing more to call, None where that is the end."""
+async def _news(turn: Turn, guard: LoopGuard) -> AsyncGenerator[Event, None]:
+    """What has changed since the last answer, on the disk and among the tools."""
+    if turn.news is not None and (told := await turn.news()) is not None:
+        guard.forget()
+        yield told
+    if turn.offering is not None and (more := turn.offering.changed()) is not None:
+        yield more
+
+
+async def _stumbled(done: MessageDone, turn: Turn, tally: Tally, nudged: nudges.Nudges) -> Nudged | None:
+    """What a model hears that has nothing more to call though it stumbled, None where it did not."""
     hint = None if tally.conclude else nudged.after(done, tally, _request(turn), [spec.name for spec in turn.hands.registry.specs()])
-    if hint is not None:
-        return Nudged(hint)
+    return None if hint is None else Nudged(hint)
+
+
+async def _going_on(done: MessageDone, turn: Turn) -> Nudged | None:
+    """What the user's hooks have to say to its end."""
     reason = await turn.hands.hooks.stopping(done.message.text.strip(), turn.hands.policy().mode)
     return hooked.going_on(reason) if reason else None
 
@@ -204,7 +230,7 @@ async def _retold(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
 
 
 async def _calls(
-    done: MessageDone, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock
+    done: MessageDone, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock, checklist: Checklist
 ) -> AsyncGenerator[Event, None]:
     """All calls of an answer; then what the host says of their results, for a call and its result are not parted."""
     words: list[str] = []
@@ -212,7 +238,7 @@ async def _calls(
         if done.cut and call is done.message.calls[-1]:
             yield _unrun(call, nudges.CUT)
             continue
-        async for event in _call(call, turn, tally, guard, clock):
+        async for event in _call(call, turn, tally, guard, clock, checklist):
             yield event
             if isinstance(event, ToolFinished) and event.result.status == "ok" and event.call.name not in tally.followed:
                 word = turn.hands.masks.mask(turn.hands.registry.word(event.call))
@@ -221,10 +247,12 @@ async def _calls(
         turn.hands.hooks.check()
     for word in words:
         yield Nudged(f"{word} The request: {_request(turn)[:_REQUEST]}")
+    if (open_step := checklist.stepped()) is not None:
+        yield open_step
 
 
 async def _call(
-    call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock
+    call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock, checklist: Checklist
 ) -> AsyncGenerator[Event, None]:
     earlier = None if _goes_on(call.name, turn) else guard.seen(call)
     if earlier is not None:
@@ -235,7 +263,7 @@ async def _call(
         yield _unrun(call, "The budget of tool calls is spent. Answer the user now.")
         return
     asked: ApprovalAsked | None = None
-    async with aclosing(clock.each(dispatch(call, turn.hands))) as events:
+    async with aclosing(clock.each(_carried_out(call, turn, checklist))) as events:
         async for event in events:
             match event:
                 case ApprovalAsked():
@@ -243,7 +271,8 @@ async def _call(
                     told = f"localagent asks whether it may use {event.call.name}: {event.decision.reason}"
                     turn.hands.hooks.notify(told, turn.hands.policy().mode)
                 case ApprovalGiven() if event.answer.verdict == "deny" and not event.answer.by_person and asked:
-                    tally.denied.extend(asked.decision.missing or ("",))
+                    # A plan that nobody was there to agree to is what a plan alone is for.
+                    tally.denied.extend(() if asked.decision == agreement.QUESTION else asked.decision.missing or ("",))
                 case ToolFinished():
                     guard.note(call, event.result)
                     slipped = event.result.status == "denied" and asked is not None and harm.OVERRUN in asked.decision.reason
@@ -255,14 +284,25 @@ async def _call(
                 yield more
 
 
+async def _carried_out(call: ToolCall, turn: Turn, checklist: Checklist) -> AsyncGenerator[Event, None]:
+    """The life of a call, and what one of the plan says."""
+    async with aclosing(dispatch(call, turn.hands)) as events:
+        async for event in events:
+            if isinstance(event, ToolFinished) and event.result.status == "ok" and _source(event, turn) == planning.PLAN.source:
+                async for told in checklist.called(event):
+                    yield told
+            else:
+                yield event
+
+
 def _behind(event: ToolFinished, turn: Turn) -> Event | None:
-    """What a call that went well of a tool of the host's own means beside its result."""
+    """What a search for tools means beside its result."""
+    return turn.offering.found(event.call.id) if _source(event, turn) == SEARCH.source and turn.offering is not None else None
+
+
+def _source(event: ToolFinished, turn: Turn) -> str:
     spec = turn.hands.registry.spec(event.call.name)
-    if spec is not None and spec.source == planning.PLAN.source:
-        return PlanUpdated(planning.items(event.call.args), event.call.id)
-    if spec is not None and spec.source == SEARCH.source and turn.offering is not None:
-        return turn.offering.found(event.call.id)
-    return None
+    return spec.source if spec is not None else ""
 
 
 def _request(turn: Turn) -> str:

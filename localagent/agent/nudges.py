@@ -80,7 +80,7 @@ class Nudges:
         if not text:
             return self._once("empty", _EMPTY)
         posted = [receipt.data.get("state") for receipt in so_far.receipts if receipt.kind == "sent"]
-        looked = so_far.calls and not so_far.receipts and not so_far.denied and not so_far.questions
+        looked = so_far.calls and not so_far.did and not so_far.denied and not so_far.questions
         # A message of which nobody knows whether it went out is not to be sent again.
         if so_far.broken and "failed" not in self.given and not {"unconfirmed", "sending", "held"}.intersection(posted):
             return self._once("failed", f"{_FAILED}\nThe request was: {request[:_REQUEST]}" if request else _FAILED)

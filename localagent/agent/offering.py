@@ -50,11 +50,11 @@ class _Shown:
 class Offering:
     """What a session knows of the findable tools of its registry; a `ToolSource` of `tool_search` too."""
 
-    def __init__(self, registry: Registry, rank: Callable[[Sequence[ToolSpec]], Ranker] = Finder) -> None:
+    def __init__(self, registry: Registry, rank: Callable[[Sequence[ToolSpec], Sequence[ToolSpec]], Ranker] = Finder) -> None:
         self._registry = registry
         self._rank = rank
         self._ranked: tuple[ToolSpec, ...] = ()
-        self._ranker: Ranker = rank(())
+        self._ranker: Ranker = rank((), ())
         self._shown: list[_Shown] = []
         self._found: dict[str, tuple[ToolSpec, ...]] = {}
 
@@ -123,7 +123,8 @@ class Offering:
     async def _find(self, query: str) -> tuple[Found, ...]:
         findable = self._registry.findable()
         if findable != self._ranked:
-            self._ranked, self._ranker = findable, self._rank(findable)
+            listed = [spec for spec in self._registry.specs() if spec.source != SEARCH.source]
+            self._ranked, self._ranker = findable, self._rank(findable, listed)
         return await self._ranker.find(query, COUNT)
 
     def _fitting(self, specs: Sequence[ToolSpec], but: Sequence[str] = ()) -> tuple[ToolSpec, ...]:

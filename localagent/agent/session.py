@@ -23,6 +23,7 @@ from ..events import (
     Nudged,
     Rewound,
     Steered,
+    Supplied,
     TakenBack,
     ToolFinished,
     ToolsOffered,
@@ -35,10 +36,13 @@ from ..policy.marks import Marks
 from ..store import audit, grants, mask_key
 from ..store.journal import Journal
 from ..store.transcript import Transcript
+from ..toolbox.checks import Check
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Text, ToolResult
 from . import binding, context, hooked, loop, offering, place, retold
+from .agreement import Agreement
 from .answers import Answers
+from .beside import Beside
 from .budget import Budget
 from .dispatch import Approver, Hands
 from .hooks import Hooks
@@ -46,6 +50,7 @@ from .masks import Masks
 from .place import Place
 from .reads import Reads, news
 from .record import Recorder
+from .tally import Tally
 
 if TYPE_CHECKING:
     from .posting import Post
@@ -59,7 +64,8 @@ class Setting:
     has deleted so far). `schema` is the JSON Schema of
     the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
     `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent);
-    `hooks` are the user's own commands that are told what happens.
+    `hooks` are the user's own commands that are told what happens. `checks` have to hold at the end of each turn;
+    `beside` tells instructions and what is remembered.
     """
 
     engine: Engine
@@ -76,6 +82,8 @@ class Setting:
     record: Recorder = audit.append
     post: Post | None = None
     hooks: Hooks = field(default_factory=Hooks)
+    checks: tuple[Check, ...] = ()
+    beside: Beside = field(default_factory=Beside)
 
 
 class Session:
@@ -98,6 +106,7 @@ class Session:
         self._lost = 0
         self._open = False
         self._steers: list[str] = []
+        self._tally, self._agreed = Tally(), Agreement(setting.workspace)
         self._deeds: list[TakenBack] = []
         # Where in the history each request begins and which files were known there, and what was told of undoing.
         self._requests: list[tuple[int, Reads]] = []
@@ -122,7 +131,7 @@ class Session:
         seen = await asyncio.to_thread(self.reads.marks, named) if named else {}
         folder, model = str(self.setting.workspace), self.setting.engine.model
         message = Message("user", (Text(text),))
-        self.ended, self._lost, self._open, self.stored = None, 0, True, ()
+        self.ended, self._lost, self._open, self.stored, self._tally = None, 0, True, (), Tally()
         started = TurnStarted(self.id, message, model, self.mode, folder, time.time(), around, place.seen(around).names, seen)
         try:
             heard = await self.setting.hooks.opening(text, self.mode)
@@ -132,6 +141,8 @@ class Session:
                 yield self._record(Notice(notice, "warning"))
             if heard:
                 yield self._record(hooked.opened(heard))
+            for told in await self.setting.beside.opening(text):
+                yield self._record(told)
             if (offered := await self.offering.fitting(text)) is not None:
                 yield self._record(offered)
             async with aclosing(loop.run(self._turn(approve, begin))) as events:
@@ -141,16 +152,17 @@ class Session:
                     yield self._record(event)
         except (asyncio.CancelledError, GeneratorExit):
             if self.ended is None:
-                self._record(TurnEnded("cancelled"))
+                self._record(self._tally.ended("cancelled"))
             raise
         except LocalAgentError as error:
-            self.ended = TurnEnded("failed", error=Failure(error.kind, str(error)))
+            self.ended = self._tally.ended("failed", Failure(error.kind, str(error)))
             yield self.ended
         except Exception as error:
-            self._record(TurnEnded("failed", error=Failure("bug", f"{type(error).__name__}: {error}")))
+            self._record(self._tally.ended("failed", Failure("bug", f"{type(error).__name__}: {error}")))
             raise
         finally:
             self._open = False
+            self._agreed.withdraw()
             self._catch_up()
 
     async def close(self, reason: str = "other") -> None:
@@ -238,7 +250,7 @@ class Session:
             policy=self._policy,
             approve=approve,
             remember=self._remember,
-            used=self._used,
+            used=lambda rule: grants.note_use(rule, str(s.workspace)),
             lost=self._note_lost,
             record=self._write_down,
             masks=s.masks,
@@ -249,8 +261,8 @@ class Session:
             hooks=s.hooks,
         )
         history, new_id = (lambda: self.history), self._new_call_id
-        told = (self._news, self._meanwhile)
-        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering)
+        told, plan = (self._news, self._meanwhile), (s.checks, self._agreed)
+        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, *plan)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""
@@ -266,6 +278,7 @@ class Session:
     def _apply(self, event: Event, replayed: bool = False) -> None:
         before = self.reads.copy() if isinstance(event, TurnStarted) else self.reads
         self.reads.apply(event)
+        self._tally.note(event)
         match event:
             case TurnStarted():
                 self.marks |= Marks.of(event.marks)
@@ -284,9 +297,10 @@ class Session:
                 self._deeds = self._deeds[1:]
             case Rewound():
                 self._go_back(event)
-            case Nudged():
+            case Nudged() | Supplied():
                 self.marks |= Marks.of(event.marks)
                 self.history.append(Message("host", (Text(event.text),)))
+                self.setting.beside.note(event, len(self.history) - 1)
             case ToolsOffered():
                 if not event.call_id:
                     self.history.append(context.offered(event))
@@ -304,8 +318,6 @@ class Session:
             case TurnEnded():
                 self._close_open_calls("interrupted")
                 self.ended = event
-            case _:
-                pass
 
     def _go_back(self, event: Rewound) -> None:
         """What was told of undoing stays: the steps may be earlier ones."""
@@ -315,6 +327,7 @@ class Session:
         kept = [message for message in self.history[begin:] if any(message is told for told in self._retold)]
         del self.history[begin:], self._requests[event.to :]
         self.offering.cut(begin)
+        self.setting.beside.cut(begin)
         self.history += kept
         if (stayed := retold.stayed(event, str(self.setting.workspace))) is not None:
             self.history.append(stayed)
@@ -344,12 +357,12 @@ class Session:
             grants.add(rule, str(self.setting.workspace) if here else "", bound)
 
     def _policy(self) -> Context:
-        here = self.setting.workspace
+        here, mode = self.setting.workspace, self._agreed.mode(self.mode)
         granted = tuple(
-            rule for rule, bound in self._granted if binding.kept_for(rules.parse(rule).words, here) == bound
+            rule for rule, bound in (*self._granted, *self._agreed.rules) if binding.kept_for(rules.parse(rule).words, here) == bound
         )
         said, seen = self._spoken()
-        now = self.setting.policy(self.mode, granted, self._lost)
+        now = self.setting.policy(mode, granted, self._lost)
         if self._forgotten:
             kept = tuple(rule for rule in now.rules.kept if rule not in self._forgotten)
             now = replace(now, rules=replace(now.rules, kept=kept))
@@ -378,9 +391,6 @@ class Session:
 
     def _note_lost(self, files: int) -> None:
         self._lost += files
-
-    def _used(self, rule: str) -> None:
-        grants.note_use(rule, str(self.setting.workspace))
 
     def _new_call_id(self) -> str:
         self._calls += 1

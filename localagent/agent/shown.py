@@ -11,10 +11,12 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..channels.email.address import checked
-from ..values import Attachment, Change, Outgoing, PlanItem, Proposal, Receipt, ToolCall, ToolResult
+from ..events import Supplied, ToolsOffered
+from ..values import Attachment, Change, Checked, Outgoing, PlanItem, Proposal, Receipt, ToolCall, ToolResult
 
 _DIFF_BYTES = 400_000
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
@@ -134,20 +136,58 @@ def receipt_line(receipt: Receipt, folder: str) -> str:
             return f"{data.get('state')}: {data.get('channel')} to {data.get('to')}"
         case "scheduled":
             return visible(f"scheduled {data.get('name')} ({data.get('when')}; job {data.get('job')})", lines=False)
+        case "undone":
+            files = data.get("files")
+            back = "put back" if data.get("again") else "taken back"
+            return f"step {data.get('step')} {back} by you ({files} file{'' if files == 1 else 's'})"
+        case "reached":
+            return f"used {data.get('tool')}, which reaches beyond this machine"
+        case "remembered":
+            return visible(f"remembered {data.get('text')}", lines=False)
+
+
+def checked_line(one: Checked) -> str:
+    """A check that does not hold, with why and the step it belongs to."""
+    step = f" (step: {one.step})" if one.step else ""
+    why = " ".join(one.why.split())
+    return visible(f"{one.check}{step}: {why if len(why) <= 200 else why[:199] + '…'}", lines=False)
 
 
 def plan_lines(steps: Sequence[PlanItem]) -> list[str]:
-    """One line a step, ticked where it is done."""
-    return [f"{'✓' if step.done else '○'} {visible(' '.join(step.text.split()), lines=False)}" for step in steps]
+    """One line a step, ticked where it is done; beneath it what it would do, and the checks that do not hold."""
+    lines = []
+    for step in steps:
+        failing = [one for one in step.checks if one.ok is False]
+        lines.append(f"{'✓' if step.done else '✗' if failing else '○'} {visible(' '.join(step.text.split()), lines=False)}")
+        lines += [f"    would {visible(', '.join(step.effects), lines=False)}"] if step.effects and not step.done else []
+        lines += [f"    ✗ {checked_line(replace(one, step=''))}" for one in failing]
+    return lines
 
 
-def summary(receipts: Sequence[Receipt], folder: str, limit: int = 12) -> str:
-    """The host's own account of a turn."""
-    if not receipts:
-        return "nothing changed, nothing sent"
-    lines = [receipt_line(r, folder) for r in receipts[:limit]]
-    more = f"; and {len(receipts) - limit} more" if len(receipts) > limit else ""
-    return "; ".join(lines) + more
+def supplied(event: Supplied | ToolsOffered) -> str:
+    """What a person is told of what the model was shown beside a request, in lines."""
+    if isinstance(event, ToolsOffered):
+        return "  tools offered: " + visible(", ".join(spec.name for spec in event.tools), lines=False)
+    if event.kind == "remembered":
+        return "\n".join(f"  remembered: {visible(text, lines=False)}" for text in event.items.values())
+    names = ", ".join(visible(name, lines=False) for name in event.items) or "none any more"
+    return f"  instructions that count: {names}"
+
+
+NOTHING = "nothing changed, nothing sent"
+
+
+def summary(receipts: Sequence[Receipt], folder: str, limit: int = 12, checks: Sequence[Checked] = ()) -> str:
+    """The host's own account of a turn: what changed, ran and was sent, in a line; that nothing was, where it is so."""
+    lines = [visible(receipt_line(r, folder), lines=False) for r in receipts[:limit]]
+    lines += [f"and {len(receipts) - limit} more"] if len(receipts) > limit else []
+    kinds = {receipt.kind for receipt in receipts}
+    if not {"changed", "sent", "scheduled", "remembered"} & kinds:
+        # What happens beyond this machine is not ours to deny.
+        lines.append("nothing changed here" if "reached" in kinds else NOTHING)
+    held = sum(bool(one.ok) for one in checks)
+    lines += [f"{held} of {len(checks)} {'check holds' if len(checks) == 1 else 'checks hold'}"] if checks else []
+    return "; ".join(lines)
 
 
 def message_lines(message: Outgoing, bold: Callable[[str], str] = str) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..events import ApprovalAsked, ChangesCommitted, Event, MessageDone, ToolFinished, TurnEnded, TurnStatus
-from ..values import Change, Failure, Receipt, Timings, Usage
+from ..events import ApprovalAsked, ChangesCommitted, Event, MessageDone, TakenBack, ToolFinished, TurnEnded, TurnStatus
+from ..values import Change, Checked, Failure, Receipt, Timings, Usage
 
 
 def receipt(change: Change) -> Receipt:
@@ -25,6 +25,7 @@ class Tally:
     timings: Timings = field(default_factory=Timings)
     receipts: list[Receipt] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)
+    checks: list[Checked] = field(default_factory=list)
     final: str = ""
     conclude: bool = False
     broken: bool = False
@@ -33,7 +34,12 @@ class Tally:
     @property
     def changed(self) -> bool:
         """Whether anything on the disk has changed."""
-        return any(receipt.kind == "changed" for receipt in self.receipts)
+        return any(receipt.kind in ("changed", "remembered") for receipt in self.receipts)
+
+    @property
+    def did(self) -> bool:
+        """Whether anything was changed, run or sent."""
+        return any(receipt.kind not in ("reached", "undone") for receipt in self.receipts)
 
     def note(self, event: Event) -> None:
         match event:
@@ -47,6 +53,9 @@ class Tally:
                 self.receipts.extend(receipt(change) for change in event.changes)
             case ToolFinished():
                 self.receipts.extend(r for r in event.result.receipts if r.kind != "changed")
+            case TakenBack():
+                data = {"step": event.step, "files": event.files, "again": event.again}
+                self.receipts.append(Receipt("undone", data))
             case _:
                 pass
 
@@ -61,4 +70,5 @@ class Tally:
             self.timings,
             self.turns,
             self.questions,
+            tuple(self.checks),
         )

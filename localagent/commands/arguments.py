@@ -28,7 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-schema", metavar="FILE", help="JSON Schema that the answer must satisfy")
     parser.add_argument("--dry-run", action="store_true", help="run, show what would change, change nothing")
     parser.add_argument("--local-only", action="store_true", help="never use a model on another machine")
+    parser.add_argument("--no-memory", action="store_true", help="neither use nor write down what is remembered")
     parser.add_argument("--think", action="store_true", help="let a thinking model think before it acts")
+    parser.add_argument(
+        "--check", action="append", default=[], metavar="CHECK", help="must hold at the end, else exit code 9; e.g. 'exists report.md'"
+    )
+    parser.add_argument("--plan", choices=["auto", "on", "off"], help="whether the model writes down a plan (auto: models of 4 GB or more)")
     parser.add_argument("--resume", metavar="ID", help="go on with a session (`last` for the last one)")
     parser.add_argument("--quiet", "-q", action="store_true", help="nothing on stderr but errors")
 

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     search.add_argument("words", nargs="+", metavar="WORDS")
     search.add_argument("--json", action="store_true")
     plugin_making.configure(what)
-    trust = what.add_parser("trust", help="look at a plugin file, or at a project's folder of them, and have it on if you say yes")
+    trust = what.add_parser("trust", help="look at a plugin file, or at plugins and AGENTS.md of a folder, and have it on if you say yes")
     trust.add_argument("file", metavar="FILE", help="a plugin file, its name, a package's module, or the folder of a project")
     trust.add_argument("--off", action="store_true", help="have it off again")
 
@@ -49,8 +49,8 @@ def run(args: argparse.Namespace, registry: Registry) -> int:
         return plugin_making.run(args)
     if args.what == "search":
         return _search(" ".join(args.words), registry, as_json=args.json)
-    if args.what == "trust" and Path(args.file).expanduser().is_dir():
-        return trusting.project(Path(args.file).expanduser(), off=args.off)
+    if args.what == "trust" and (place := trusting.folder_of(Path(args.file).expanduser())) is not None:
+        return trusting.project(place, off=args.off)
     here = workspace.folder(None)
     folder = str(trusted.plugins_folder()) + os.sep
     files = {str(file) for file in own.files(here)}
@@ -83,7 +83,7 @@ def _search(words: str, registry: Registry, *, as_json: bool) -> int:
     """0 where a tool shares words with the query, else 1."""
     from ..toolbox.search import Finder
 
-    found = asyncio.run(Finder(registry.findable()).find(words, 10))
+    found = asyncio.run(Finder(registry.findable(), registry.specs()).find(words, 10))
     if as_json:
         rows = [
             {"name": one.spec.name, "score": one.score, "offered": one.sure, "description": one.spec.description, "source": one.spec.source}

@@ -1,4 +1,4 @@
-"""`localagent tools trust`: a person at a terminal looks at a plugin, or at a project's folder, and says yes or no."""
+"""`localagent tools trust`: a person at a terminal looks at a plugin, or at what a folder brings, and says yes or no."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ..agent.shown import visible
 from ..errors import UsageError
 from ..sandbox import launch
-from ..store import settings, toolkeys, trusted, trusted_folders
+from ..store import agreed, instructions, settings, toolkeys, trusted, trusted_folders
 from ..toolbox import own, places
 from ..toolbox.own import Own
 
@@ -53,27 +53,66 @@ def withdraw(name: str, mine: list[Own]) -> int:
     return 0
 
 
+def folder_of(named: Path) -> Path | None:
+    """The folder that is meant by its path or that of its instructions, None for a plugin."""
+    return named if named.is_dir() else named.parent if named.name == instructions.NAME else None
+
+
 def project(folder: Path, *, off: bool) -> int:
-    """Whether the plugin files of a project are looked at; each is off until it is confirmed by itself."""
+    """What a folder brings: instructions (AGENTS.md), followed as they were shown; plugins, each off until it is confirmed by itself.
+
+    0 where nothing is left that was not agreed to, with `off` always.
+    """
     folder = folder.resolve()
-    shown = visible(str(folder), lines=False)
+    name = visible(str(folder), lines=False)
     if off:
-        print(f"{shown} is {'not trusted any more' if trusted_folders.withdraw(folder) else 'not trusted'}.")
-        return 0
-    if trusted_folders.trusts(folder):
-        print(f"{shown} is trusted already. Its plugins: localagent tools list")
-        return 0
-    files = places.untrusted(folder)
-    if not files:
-        raise UsageError(f"{shown} has no plugins.", f"They lie in {places.project_folder(folder)}.")
+        return _project_off(folder, name)
+    files, papers = places.untrusted(folder), [one for one in instructions.look(folder) if one.state != "on"]
+    if not files and not papers:
+        if trusted_folders.trusts(folder) or instructions.root(folder)[1]:
+            print(f"{name} is trusted already. Its plugins: localagent tools list")
+            return 0
+        told = f"{name} has no plugins and no {instructions.NAME}."
+        raise UsageError(told, f"Plugins lie in {places.project_folder(folder)}.")
+    follows = _instructed(papers, instructions.root(folder)[0]) if papers else True
+    return 0 if (_looked_at(files, folder) if files else True) and follows else 1
+
+
+def _project_off(folder: Path, name: str) -> int:
+    beneath = [Path(place) for place in agreed.load("instructions") if Path(place).is_relative_to(folder)]
+    for place in instructions.withdraw(beneath):
+        print(f"{visible(str(place), lines=False)} does not count as instructions any more.")
+    print(f"{name} is {'not trusted any more' if trusted_folders.withdraw(folder) else 'not trusted'}.")
+    return 0
+
+
+def _instructed(papers: list[instructions.Found], top: Path) -> bool:
+    """Whether all of them count in the end: each is shown whole, for what was not shown cannot be agreed to."""
+    done = True
+    for one in papers:
+        _tell([f"---- {one.place}", *instructions.lines(one)])
+        if one.now is None:
+            done = False
+            continue
+        _person()
+        if _yes("Have exactly this followed as instructions in work here from now on? [y/N] "):
+            instructions.agree(one, top)
+            print("It counts, from the next request on.")
+        else:
+            print("It stays as it is.")
+            done = False
+    return done
+
+
+def _looked_at(files: Sequence[Path], folder: Path) -> bool:
     _tell([f"plugin   {file}" for file in files])
     _person()
     if not _yes("Have these looked at, each off until you confirm it? [y/N] "):
         print("It stays as it is.")
-        return 1
+        return False
     trusted_folders.trust(folder)
     print("Trusted. Look at each: localagent tools trust FILE")
-    return 0
+    return True
 
 
 def _tell(lines: Sequence[str]) -> None:
@@ -83,7 +122,7 @@ def _tell(lines: Sequence[str]) -> None:
 
 def _person() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("Only a person can confirm a plugin, at a terminal.", "Run it again at one.")
+        raise UsageError("Only a person can agree to that, at a terminal.", "Run it again at one.")
 
 
 def _yes(question: str) -> bool:

@@ -64,6 +64,10 @@ FORMATS = {
     "uuid": r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
     "email": r"^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}$",
     "ipv4": rf"^{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}$",
+    # Of our own tool `plan`: a name costs every prompt less than the expression.
+    "check": r"^(exists|absent) [^ ].*$|^contains [^ ]+ [^ ].*$|^count [^ ]+ (>=|<=)?[0-9]{1,5}$"
+    r"|^exit_code [0-9]{1,3} [^ ].*$|^receipt (changed|sent|ran) [^ ].*$",
+    "rule": r"^(write|run|net|send|read|persist)\([^ ].*\)$",
 }
 
 

@@ -364,13 +364,11 @@ def _answer(session: Session | None) -> str:
         lines.append(f"It failed: {ended.error.message}")
     elif ended.status in ("time", "budget"):
         lines.append("It was stopped, for it took too long.")
-    if ended.receipts:
-        lines.append(f"[{_account(session)}]")
-    return "\n\n".join(lines) or "Done."
+    return "\n\n".join([*lines, f"[{_account(session)}]"])
 
 
 def _account(session: Session | None) -> str:
     ended = session.ended if session is not None else None
     if session is None or ended is None:
         return "nothing is known of what it did"
-    return shown.summary(ended.receipts, str(session.setting.workspace))
+    return shown.summary(ended.receipts, str(session.setting.workspace), checks=ended.checks)

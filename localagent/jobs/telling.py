@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..agent import shown
 from ..agent.office import Manner, Office
 from ..errors import ConfigError, LocalAgentError, UsageError
 from ..policy import rules
 from ..policy.rule import Rule
 from ..store.jobs import Job, Run
-from ..values import Outgoing
+from ..values import Outgoing, Receipt
 
 _MOST = 1500
 
@@ -76,4 +77,6 @@ def words(job: Job, run: Run) -> str:
     }.get(run.state, "It failed.")
     error = (run.facts.get("error") or {}).get("message", "")
     said = run.said if len(run.said) <= _MOST else f"{run.said[:_MOST]} [cut: localagent jobs log {job.id}]"
-    return "\n\n".join(part for part in (f"{how} ({run.why})", error, said) if part)
+    done = [Receipt(one["kind"], one["data"]) for one in run.facts.get("receipts") or ()]
+    account = f"[{shown.summary(done, job.folder)}]" if "receipts" in run.facts else ""
+    return "\n\n".join(part for part in (f"{how} ({run.why})", error, said, account) if part)

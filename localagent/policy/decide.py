@@ -22,6 +22,7 @@ __all__ = ["Context", "Question", "after", "asking", "before", "denied", "questi
 _READ_EFFECTS = frozenset({"compute", "read:fs", "read:mail"})
 _PROPOSING = frozenset({"compute", "write:fs"})
 _OUTWARD = {"net": "reaching the network", "send": "sending a message", "persist": "leaving something that runs later"}
+_REMEMBERING = "keeping something for later conversations"
 
 
 def before(call: ToolCall, spec: ToolSpec, ctx: Context) -> Decision:
@@ -286,8 +287,11 @@ def _outward_questions(call: ToolCall, spec: ToolSpec, ctx: Context) -> list[Que
             touched = (subjects.persistence(call, spec),)
         named = ", ".join(s.text for s in touched if s.text != "?")
         unnamed = outward.unnamed(call, spec, effect, touched, ctx)
+        covered = touched
+        if touched == (subjects.MEMORY,):
+            doing, covered, unnamed = _REMEMBERING, *outward.remembering(call, ctx)
         reason = f"{doing}{f' ({named})' if named else ''} always asks{marks}{unnamed}"
-        found.append(Question(reason, effect, touched, tool_rule=effect != "send" and not marks and not unnamed))
+        found.append(Question(reason, effect, covered, tool_rule=effect != "send" and not marks and not unnamed))
         if effect == "persist" and (later := subjects.later(call, ctx)):
             reason = f"{later[0].text} would be written later, without you"
             found.append(Question(reason, "persist", later, tool_rule=False))

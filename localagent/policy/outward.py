@@ -36,6 +36,18 @@ def unnamed(call: ToolCall, spec: ToolSpec, effect: str, touched: Sequence[Subje
     return f"; {found[0] if '?' not in found[0] else 'where it goes'} does not come from your own words"
 
 
+def remembering(call: ToolCall, ctx: Context) -> tuple[tuple[Subject, ...], str]:
+    """What a rule has to cover for something to be remembered, () where no rule will do; and the end of the reason.
+
+    It is told to models again and again: what others wrote, or nobody said, is kept by a person alone who has read it.
+    """
+    if ctx.seen.strip() or ctx.speaks_seen:
+        return (), "; a person has to read it"
+    if ctx.said is not None and (strange := provenance.unsaid(str(call.args.get("text", "")), ctx.said)):
+        return (), f"; {strange!r} is not in your own words"
+    return (subjects.MEMORY,), ""
+
+
 def handed_out(call: ToolCall, spec: ToolSpec, ctx: Context) -> tuple[Subject, ...]:
     """Files that it would take along though the user did not name them.
 

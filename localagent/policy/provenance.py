@@ -25,6 +25,8 @@ _REMOVES = re.compile(
     r"rimuov|pulisc|apag|remov|exclu|verwijder|wis\b|opschon|usuń|skasuj|удал|очист)|删除|清除|清理|削除|消して|삭제",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"[^\W_]+")
+_HELPING = frozenset("the a an user users s is are has have that of to their".split())
 _PROSE_WORDS = 4
 _MOST = 200_000
 
@@ -43,6 +45,12 @@ def named(text: str, said: str) -> bool:
             return True
         at = known.find(wanted, at + 1)
     return False
+
+
+def unsaid(text: str, said: str) -> str:
+    """The first word of a text that does not stand in the user's own words, "" where all do; articles and the like may be others."""
+    known = said.casefold()
+    return next((word for word in _WORD.findall(text.casefold()) if word not in known and word not in _HELPING), "")
 
 
 def _joins(char: str) -> bool:

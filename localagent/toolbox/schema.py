@@ -296,10 +296,20 @@ def _array(value: Any, shape: Mapping[str, Any], name: str, notes: list[str]) ->
 
 def _object(value: Any, shape: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
     if isinstance(value, str):
-        value = _parsed(value)
+        # A text where one text is all that has to be said.
+        only, parsed = _only_text(shape), _parsed(value)
+        value = {only: value} if only and value.strip() and not isinstance(parsed, Mapping) else parsed
     if not isinstance(value, Mapping):
         raise _Unfit(f'{name!r} must be an object such as {{"key": "value"}}.')
     return {str(key): item for key, item in value.items()}
+
+
+def _only_text(shape: Mapping[str, Any]) -> str:
+    """The one parameter that an object needs, where it is a text; "" else."""
+    required = list(shape.get("required") or ())
+    known = shape.get("properties")
+    one = known.get(required[0]) if len(required) == 1 and isinstance(known, Mapping) else None
+    return str(required[0]) if isinstance(one, Mapping) and one.get("type") == "string" else ""
 
 
 _MENDERS = {

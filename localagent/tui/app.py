@@ -16,9 +16,8 @@ from textual.geometry import Size
 from textual.widgets import Static
 
 from ..store import prompts
-from ..values import Answer, Change, Decision, ToolCall
-from . import commands, effect, leaving, listing, look, status, themes, waiting
-from .approval import Approval, Question
+from . import commands, leaving, listing, look, status, themes, waiting
+from .asking import Asking
 from .doing import Doing
 from .driver import Driver, House
 from .machine import Machine
@@ -80,12 +79,12 @@ class LocalAgentApp(App[None]):
         self.own_themes: tuple[str, ...] = ()
         self._dirty = asyncio.Event()
         self.machine = Machine(self, resume)
-        self.driver = Driver(house, self._approve, self._changed, self.machine.first.no_model)
+        self.asking = Asking(self)
+        self.driver = Driver(house, self.asking.approve, self._changed, self.machine.first.no_model)
         self.doing = Doing(self)
         self.watching = Watching(self)
         self.skills = Skills(self)
         self.trusting = Trusting(self)
-        self.questions: list[Question] = []
         self._first = (resume, model)
         self.painting = False
         self._asked_to_leave = self._escaped = -_AGAIN_S
@@ -210,48 +209,6 @@ class LocalAgentApp(App[None]):
         if self.driver.stranded and not waits:
             waits = t("not started: /new tries again")
         return status.Place(self.driver.mode, sandbox, str(self.house.folder), self.house.context, ready, waits)
-
-    # ------------------------------------------------------------ asking
-
-    async def _approve(self, call: ToolCall, decision: Decision, changes: tuple[Change, ...]) -> Answer:
-        """The session's Approver: the person at this screen."""
-        home = os.path.realpath(os.path.expanduser("~"))
-        rows = await asyncio.to_thread(effect.rows, call, changes, str(self.house.folder), home)
-        question = Question(call, decision, changes, rows)
-        self.questions.append(question)
-        try:
-            self._ask()
-            return await question.answer
-        finally:
-            self.questions.remove(question)
-            self._close(question)
-
-    def _ask(self) -> None:
-        """Show the oldest open question, unless one is shown."""
-        shown_now = next((screen for screen in self.screen_stack if isinstance(screen, Approval)), None)
-        if shown_now is not None:
-            shown_now.others_changed()
-        elif open_now := [one for one in self.questions if not one.answer.done()]:
-            question = open_now[0]
-            self.bell()
-            self.push_screen(
-                Approval(question, lambda: self.questions), lambda answer: self._answered(question, answer)
-            )
-
-    def _answered(self, question: Question, answer: Answer | None) -> None:
-        if answer is not None and not question.answer.done():
-            question.answer.set_result(answer)
-        self.call_later(self._ask)
-
-    def _close(self, question: Question) -> None:
-        """The question is settled, by its answer or because the run was stopped: its window goes."""
-        for screen in list(self.screen_stack):
-            if isinstance(screen, Approval) and screen.question is question:
-                while self.screen_stack[-1] is not screen:
-                    self.pop_screen()
-                screen.close()
-            elif isinstance(screen, Approval):
-                screen.others_changed()
 
     # ------------------------------------------------------------ the prompt
 

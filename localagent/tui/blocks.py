@@ -19,6 +19,7 @@ from .words import mark, n_of, t, translated
 # Of a person's own text so much is drawn; Ctrl+O shows more.
 _PASTED_LINES = 40
 _PASTED_CHARS = 6_000
+_NOTHING = mark("nothing changed, nothing sent")
 _WHY = {
     "failed": mark("The run failed."),
     "time": mark("The time budget is spent."),
@@ -93,7 +94,7 @@ class Line(Block):
             yield Static(plan.kept(self.item.steps), markup=False)
 
     def _ended(self, ended: Ended) -> Content:
-        if ended.error or ended.status != "done":
+        if ended.error or ended.status != "done" or not all(one.ok for one in ended.checks):
             self.add_class("-error" if ended.error else "-warning")
         return Content("\n".join(ended_lines(ended, self.folder, "✓ ")))
 
@@ -105,7 +106,11 @@ def ended_lines(ended: Ended, folder: str, before: str = "") -> list[str]:
         lines.append(wording.calm(ended.error))
     elif ended.status != "done":
         lines.append(translated(_WHY.get(ended.status, ended.status)))
-    return [*lines, before + receipts(ended.receipts, folder)] if ended.receipts else lines
+    lines += [t("A check failed: {check}", check=shown.checked_line(one)) for one in ended.checks if not one.ok]
+    held = sum(bool(one.ok) for one in ended.checks)
+    checks = t("{held} of {all} checks hold", held=held, all=len(ended.checks)) if ended.checks else ""
+    did = before + receipts(ended.receipts, folder) if ended.receipts else translated(_NOTHING)
+    return [*lines, "; ".join(filter(None, (did, checks)))]
 
 
 def receipts(done: tuple[Receipt, ...], folder: str) -> str:

@@ -54,7 +54,7 @@ class Doing:
         self._app.run_worker(self.command(name, ""))
 
     def _commands(self) -> dict[str, Callable]:
-        from . import archive
+        from . import archive, keeping
 
         return {
             "help": self._help,
@@ -64,6 +64,8 @@ class Doing:
             "plan": self._plan,
             "changes": self._changes,
             "trust": self._trust,
+            "remember": keeping.Keeping(self._app).remember,
+            "forget": keeping.Keeping(self._app).forget,
             "skills": self._skills,
             "outbox": self._outbox,
             "jobs": self._jobs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..values import PlanItem, Proposal, Receipt, ToolCall
+from ..values import Checked, PlanItem, Proposal, Receipt, ToolCall
 
 ToolState = Literal["asking", "running", "ok", "failed", "denied", "cancelled"]
 
@@ -77,12 +77,13 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a turn ended, where there is something to say of it."""
+    """How a turn ended, and what it did, said by the host under each answer."""
 
     status: str
     error: str = ""
     receipts: tuple[Receipt, ...] = ()
     seconds: float = 0.0
+    checks: tuple[Checked, ...] = ()
 
 
 Item = Asked | Said | Tool | Told | Planned | Own | Ended

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from textual.content import Content
 
+from ..agent import shown
 from ..values import PlanItem
 from . import wording
-from .words import t
+from .words import n_of, t
 
 # What is shown of a long plan above the prompt: the rest is counted.
 SHOWN = 6
@@ -56,12 +58,21 @@ def current(steps: Sequence[PlanItem]) -> int:
 
 
 def _line(step: PlanItem, now: bool, width: int) -> Content:
-    text = wording.one_line(step.text, max(8, width - 4)) if width else " ".join(wording.calm(step.text).split())
+    """With a `width` one line; else what it would do and each check that does not hold beneath it."""
+    failing = [one for one in step.checks if one.ok is False]
+    told = step.text if not failing or not width else f"{failing[0].check}: {failing[0].why} ({step.text})"
+    text = wording.one_line(told, max(8, width - 4)) if width else " ".join(wording.calm(told).split())
+    if failing:
+        below = [] if width else [f"\n      {shown.checked_line(replace(one, step=''))}" for one in failing]
+        return Content.assemble(("  ✗ ", "$text-error"), (text, "bold" if now else ""), *((line, "$text-error") for line in below))
     if step.done:
-        return Content.assemble(("  ✓ ", "$text-success"), (text, "$text-muted"))
+        held = len(step.checks)
+        checked = f"  {n_of(held, '{n} check holds', '{n} checks hold')}" if held and not width else ""
+        return Content.assemble(("  ✓ ", "$text-success"), (text, "$text-muted"), (checked, "$text-success"))
+    would = f"\n      {shown.visible(', '.join(step.effects), lines=False)}" if step.effects and not width else ""
     if now:
-        return Content.assemble(("  ● ", "$text-accent"), (text, "bold"))
-    return Content.assemble(("  ○ ", "$text-muted"), (text, ""))
+        return Content.assemble(("  ● ", "$text-accent"), (text, "bold"), (would, "$text-muted"))
+    return Content.assemble(("  ○ ", "$text-muted"), (text, ""), (would, "$text-muted"))
 
 
 def _window(number: int, now: int, room: int) -> tuple[int, int]:

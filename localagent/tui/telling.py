@@ -6,9 +6,10 @@ no character is there for its looks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..agent import shown
+from ..values import PlanItem
 from . import blocks, card, wording
 from .view import Asked, Ended, Item, Own, Said, Told, Tool, View
 from .words import mark, n_of, t, translated
@@ -54,7 +55,7 @@ class Telling:
             lines += self._item(index, item)
         if view.plan != self._plan:
             self._plan = view.plan
-            lines += [t("Done: {text}", text=one.text) if one.done else t("To do: {text}", text=one.text) for one in view.plan]
+            lines += [line for one in view.plan for line in _step(one)]
         phase = _waiting(view)
         if phase and phase != self._phase:
             lines.append(phase)
@@ -98,6 +99,12 @@ class Telling:
                 heard.state = "told"
                 return blocks.ended_lines(item, self._folder)
         return []
+
+
+def _step(step: PlanItem) -> list[str]:
+    told = t("Done: {text}", text=step.text) if step.done else t("To do: {text}", text=step.text)
+    failing = [shown.checked_line(replace(one, step="")) for one in step.checks if one.ok is False]
+    return [told, *(t("A check failed: {check}", check=line) for line in failing)]
 
 
 def _said(item: Said, heard: _Heard) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -13,7 +14,7 @@ from textual.events import Key
 
 from ..agent import shown
 from ..errors import LocalAgentError
-from ..store import trusted, trusted_folders
+from ..store import instructions, trusted, trusted_folders
 from ..toolbox import places
 from .watching import in_loop
 from .windows import Picker, Reader, Row, Sheet
@@ -147,11 +148,37 @@ class Trusting:
         self._app.push_screen(Picker(t("Your plugins"), rows), lambda name: self._show(by_name[name]) if name else None)
 
     def _show_project(self) -> None:
+        """The instructions that this folder brings, one after the other, then its plugins."""
         here = self._app.house.folder
-        files = places.untrusted(here)
-        if not files:
-            self._app.driver.tell(t("This folder is trusted already, or brings no plugins."))
-            return
+        papers, files = [one for one in instructions.look(here) if one.state != "on"], places.untrusted(here)
+        if not files and not papers:
+            self._app.driver.tell(t("This folder is trusted already, or brings neither plugins nor instructions."))
+        elif papers:
+            self._show_paper(papers, instructions.root(here)[0])
+        else:
+            self._show_plugins(files)
+
+    def _show_paper(self, papers: list[instructions.Found], top: Path) -> None:
+        one, rest = papers[0], papers[1:]
+        name = shown.visible(shown.relative(str(one.place), str(self._app.house.folder)), lines=False)
+        lines = [Content(shown.visible(line, lines=False)) for line in instructions.lines(one)]
+        keys = {"y": t("has it followed, exactly as it is here")} if one.now is not None else {}
+
+        def answered(key: str | None) -> None:
+            if key == "y":
+                try:
+                    instructions.agree(one, top)
+                    self._app.driver.tell(t("{name} counts as instructions from the next request on.", name=name))
+                except LocalAgentError as error:
+                    self._app.driver.tell(str(error), "error")
+            if rest:
+                self._show_paper(rest, top)
+            elif files := places.untrusted(self._app.house.folder):
+                self._show_plugins(files)
+
+        self._app.push_screen(Looked(t("Instructions of this folder: {name}", name=name), lines, keys), answered)
+
+    def _show_plugins(self, files: list[Path]) -> None:
         lines = [Content(shown.visible(str(file), lines=False)) for file in files]
         keys = {"y": t("has them looked at, each off until you confirm it")}
         window = Looked(t("Plugins of this folder"), lines, keys)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
+from ..agent.tally import Tally
 from ..events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -23,6 +24,7 @@ from ..events import (
     PrefillProgress,
     Rewound,
     Steered,
+    Supplied,
     TakenBack,
     TextDelta,
     ThinkingDelta,
@@ -136,7 +138,7 @@ def reduce(view: View, event: Seen, at: float) -> View:
             return _message(view, event)
         case ToolStarted() | ToolOutput() | ApprovalAsked() | ApprovalGiven() | ChangesCommitted() | ToolFinished():
             return _tool_event(view, event, at)
-        case PlanUpdated() | Steered() | Rewound() | Notice() | Nudged() | TakenBack() | ToolsOffered():
+        case PlanUpdated() | Steered() | Rewound() | Notice() | Nudged() | TakenBack() | ToolsOffered() | Supplied():
             return _told(view, event)
         case TurnEnded():
             return _ended(view, event, at)
@@ -152,7 +154,7 @@ def _words(message: Message) -> str:
     return first.text if isinstance(first, Text) else ""
 
 
-def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged | TakenBack | ToolsOffered) -> View:
+def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged | TakenBack | ToolsOffered | Supplied) -> View:
     match event:
         case PlanUpdated():
             # The list says all that the card of the call would.
@@ -169,6 +171,8 @@ def _told(view: View, event: PlanUpdated | Steered | Rewound | Notice | Nudged |
             return replace(view, items=(*view.items, Told(outdated.told(event))))
         case ToolsOffered():
             return replace(view, items=(*view.items, Told(offers.told(event))))
+        case Supplied():
+            return replace(view, items=(*view.items, Told(offers.supplied(event))))
         case Nudged() | TakenBack():
             return view
 
@@ -301,8 +305,7 @@ def _ended(view: View, event: TurnEnded, at: float) -> View:
     took = at - view.began if view.busy else 0.0
     if view.plan:
         items = (*items, Planned(view.plan))
-    if error or event.receipts or event.status != "done":
-        items = (*items, Ended(event.status, error, event.receipts, took))
+    items = (*items, Ended(event.status, error, event.receipts, took, event.checks))
     return replace(view, items=items, phase="idle", reading=None, plan=())
 
 
@@ -326,20 +329,23 @@ def _own(view: View, event: OwnCommand) -> View:
 
 def replayed(events: Iterable[Event]) -> View:
     """The view of a stored session: whole messages, nothing in progress."""
-    view, earlier = View(), []
+    view, earlier, tally = View(), [], Tally()
     for event in events:
         if isinstance(event, TurnStarted):
             # One turn at a time: the cost must not grow with all that came before.
-            earlier += _settled(view).items
-            view = replace(_settled(view), items=())
+            view = _settled(view, tally)
+            earlier += view.items
+            view, tally = replace(view, items=()), Tally()
         if isinstance(event, Rewound):
-            view = reduce(replace(_settled(view), past=tuple(earlier)), event, 0.0)
+            view = reduce(replace(_settled(view, tally), past=tuple(earlier)), event, 0.0)
             earlier, view = list(view.past), replace(view, past=())
             continue
+        tally.note(event)
         view = reduce(view, event, 0.0)
-    last = _settled(view)
+    last = _settled(view, tally)
     return replace(last, past=tuple(earlier))
 
 
-def _settled(view: View) -> View:
-    return _ended(view, TurnEnded("cancelled"), 0.0) if view.busy else view
+def _settled(view: View, tally: Tally) -> View:
+    """A turn that was cut off: `tally` knows what it had done until then."""
+    return _ended(view, tally.ended("cancelled"), 0.0) if view.busy else view

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..agent import policies
 from ..agent import session as sessions
+from ..agent.beside import Beside
 from ..agent.budget import Budget
 from ..agent.hooks import Hooks
 from ..agent.masks import Masks
@@ -18,9 +19,10 @@ from ..agent.session import Session, Setting
 from ..engine.base import Engine, Options
 from ..errors import UsageError
 from ..policy import rules
-from ..store import channels, credentials, hooksfile, mask_key, paths, transcript
+from ..store import channels, credentials, hooksfile, mask_key, memory, paths, transcript
 from ..store.journal import Journal
 from ..store.workspace import folder
+from ..toolbox import checking, checks
 from ..values import Mode
 from .engines import Obtain, chosen_engine, engine_of, judged_engine, local_model
 from .standing import holds, policy, stored
@@ -82,6 +84,8 @@ async def for_do(
     masks = Masks(mask_key.load(), [re.compile(one) for one in chosen.secret_patterns], credentials.noted)
     steps, recovered = journal(chosen.undo_mb)
     office = office if narrow else _office(chosen)
+    recalls = chosen.memory and not (narrow or job or args.no_memory)
+    books = memory.books(workspace) if recalls else ()
     # The model is loaded while the tools are described; the first request ends that, and finds it there.
     _begin(engine.prepare((), (), Options()))
     known = await registry(
@@ -94,10 +98,11 @@ async def for_do(
         masks=masks,
         office=office,
         plugins=True,
-        plans=getattr(engine, "bytes", 0) >= _PLANS,
+        plans=_plans(engine, args.plan, chosen),
         schedules=None if narrow or job else (steps, log.folder.name),
         search=chosen.search_url or "",
         servers=(steps, log.folder.name),
+        remembers=(steps, log.folder.name) if recalls else None,
     )
     setting = Setting(
         engine=engine,
@@ -109,8 +114,9 @@ async def for_do(
         budget=Budget(turns=args.max_turns, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
+        checks=_checks(args, workspace),
         notices=(
-            *_leaving(engine),
+            *_leaving(engine, any(book.path.exists() for book in books)),
             *recovered,
             *laid.notices,
             *unreadable,
@@ -120,6 +126,8 @@ async def for_do(
             *([_NO_BACKGROUND] if chosen.background and not job and not holds_background() else []),
         ),
         masks=masks,
+        # Who writes by chat is not told what its user had remembered, and a job stays what was agreed to.
+        beside=Beside(workspace, not narrow, books, masks.mask, not (narrow or job)),
         post=office.post if office is not None else None,
         hooks=Hooks(
             (*mine.hooks, *theirs.hooks), workspace, log.folder.name, str(log.folder / "transcript.jsonl"), masks.mask, resumed is not None
@@ -128,10 +136,16 @@ async def for_do(
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
 
-def _leaving(engine: Engine) -> tuple[str, ...]:
+def _plans(engine: Engine, asked: str | None, chosen: Settings) -> bool:
+    """Whether there is the tool `plan`: by the command line, else by the user's setting, else by the size of the model."""
+    wanted = {"always": "on", "never": "off"}.get(chosen.plans, "auto") if asked is None else asked
+    return wanted == "on" or (wanted == "auto" and getattr(engine, "bytes", 0) >= _PLANS)
+
+
+def _leaving(engine: Engine, recalls: bool) -> tuple[str, ...]:
     """What leaves this machine with such an engine."""
     told = getattr(engine, "leaves", "")
-    return (told,) if told else ()
+    return ((f"{told} So does what you had remembered, where it fits (not with --no-memory)." if recalls else told),) if told else ()
 
 
 async def for_job(job: Job, obtain: Obtain) -> Session:
@@ -145,7 +159,7 @@ async def for_job(job: Job, obtain: Obtain) -> Session:
     holding = [text for text, bound in job.allow if holds(rules.parse(text), bound, place)]
     args = argparse.Namespace(
         cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
-        max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None,
+        max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None, plan=None, check=[], no_memory=True,
     )  # fmt: skip
     engine = chosen_engine(chosen, job.model or None, obtain)
     try:
@@ -193,6 +207,17 @@ def check(args: argparse.Namespace) -> None:
     if args.resume:
         transcript.find(args.resume)
     schema(args.output_schema)
+    _checks(args, folder(args.cwd))
+
+
+def _checks(args: argparse.Namespace, workspace: Path) -> tuple[checks.Check, ...]:
+    """The checks of the command line. Raises UsageError."""
+    made = tuple(map(checks.parse, args.check))
+    for one in made:
+        if one.path and checking.place(one.path, str(workspace)) is None:
+            told = f"The check {str(one)!r} names something outside of {workspace}."
+            raise UsageError(told, "Name a path in that folder, or another --cwd.")
+    return made
 
 
 def schema(file: str | None) -> dict[str, Any] | None:

@@ -42,12 +42,13 @@ async def registry(
     schedules: tuple[Journal, str] | None = None,
     search: str = "",
     servers: tuple[Journal, str] | None = None,
+    remembers: tuple[Journal, str] | None = None,
 ) -> Registry:
     """The tools of a session, in a stable order. What `deny` keeps from being read is closed to them,
     and the hosts of `allow` but not of `deny` are what programs can reach; `mask` hides secrets.
 
-    With `schedules` (as `background`) there is the tool `schedule`, with `plans` the tool `plan`, with an `office` that has
-    channels those for messages, with `search` (the address of a service) the tool that searches the web. With `background`
+    With `schedules` (as `background`) there is the tool `schedule`, with `remembers` `remember`, with `plans` `plan`, with an `office` that
+    has channels those for messages, with `search` (the address of a service) the tool that searches the web. With `background`
     (the journal and the session's id) those for background commands come next; `masks` hides secrets in what these write.
     With `plugins` the user's own that are confirmed come last, then the skills that were agreed to: what is wrong with one of them
     is a problem of the registry.
@@ -128,9 +129,13 @@ async def registry(
         def for_jobs() -> tuple[tuple[str, str], ...]:
             # What goes on in the background belongs to a person who is there.
             lasting = {spec.name for spec in at_work.specs()} if at_work is not None else set()
-            return tuple(pair for pair in frozen.tools(known) if pair[0] not in {SCHEDULE.name, *lasting})
+            return tuple(pair for pair in frozen.tools(known) if pair[0] not in {SCHEDULE.name, "remember", *lasting})
 
         known.add(Scheduling(workspace, for_jobs, *schedules))
+    if remembers is not None:
+        from ..agent.remembering import Remembering
+
+        known.add(Remembering(workspace, *remembers))
     if foreign:
         from ..toolbox.meaning import Meanings
 

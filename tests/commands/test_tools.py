@@ -16,7 +16,7 @@ import pytest
 from localagent import wiring
 from localagent.commands import tools as command
 from localagent.errors import UsageError
-from localagent.store import toolkeys, trusted, trusted_folders
+from localagent.store import instructions, toolkeys, trusted, trusted_folders
 from localagent.toolbox import places
 from tests.toolbox.test_own import HELLO
 
@@ -125,3 +125,24 @@ def test_a_project_is_trusted_by_a_person_at_a_terminal(here: Path, capsys: Capt
     capsys.readouterr()
     assert tools("list") == 0 and f"hello.py  on (the project {here}): hello" in capsys.readouterr().out
     assert tools("trust", ".", "--off") == 0 and not trusted_folders.trusts(here)
+
+
+def test_instructions_of_a_project_are_shown_whole_and_taken_or_not(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "AGENTS.md").write_text("Use tabs.\x1b[2J\nBe kind.\n")
+    with pytest.raises(UsageError, match="Only a person"):
+        tools("trust", ".")
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    said = iter(["n", "y", "y"])
+    monkeypatch.setattr("builtins.input", lambda _: next(said))
+    assert tools("trust", ".") == 1 and instructions.look(here)[0].state == "off" and not trusted_folders.trusts(here)
+    assert "Use tabs.\\u{1b}[2J\nBe kind.\n" in capsys.readouterr().out
+    assert tools("trust", ".") == 0 and instructions.look(here)[0].state == "on" and trusted_folders.trusts(here)
+    assert tools("trust", ".") == 0
+    (here / "AGENTS.md").write_text("Use spaces.\n")
+    capsys.readouterr()
+    assert tools("trust", ".") == 0 and "+Use spaces." in capsys.readouterr().out and instructions.look(here)[0].counts == b"Use spaces.\n"
+    assert tools("trust", ".", "--off") == 0 and instructions.look(here)[0].counts is None
+    assert "does not count as instructions any more" in capsys.readouterr().out

@@ -94,7 +94,7 @@ def test_nothing_is_missed_or_doubled(tmp_path: Path, monkeypatch) -> None:
 
     clock.play(day, monkeypatch)
     answers = {who: [text for text in world.service.told(who) if text.startswith("Re: ")] for who in PEOPLE}
-    assert answers == {who: [f"Re: {text}" for text in texts] for who, texts in wanted.items()}
+    assert answers == {who: [f"Re: {text}\n\n[nothing changed, nothing sent]" for text in texts] for who, texts in wanted.items()}
     # The model was asked for these alone, and nobody else heard a word.
     assert sorted(engine.asked) == sorted(text for texts in wanted.values() for text in texts) and len(engine.asked) > 150
     assert {message.address for message in world.service.sent} == set(PEOPLE)

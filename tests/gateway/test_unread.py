@@ -117,7 +117,7 @@ def test_killed_between_the_answer_and_its_mark_it_is_not_called_cut_off(tmp_pat
         world.start()
         await world.until(lambda: world.gate.tasks("done") == [(2, 1)])
         await world.stop()
-        assert [text for text in world.service.told()[1:]] == ["Paris."]
+        assert [text for text in world.service.told()[1:]] == ["Paris.\n\n[nothing changed, nothing sent]"]
 
     play(tell)
 
@@ -127,7 +127,8 @@ def test_an_answer_that_may_not_have_arrived_is_told_and_not_sent_again(tmp_path
         world.service.ends = [Sent("unconfirmed", detail="no answer")]
         world.service.write("Where?")
         told = await world.said("not certain")
-        assert told == "It is not certain that an answer of mine has reached you; it begins “Paris.…”. Ask again if it has not."
+        begins = "it begins “Paris. [nothing changed, nothing sent]…”"
+        assert told == f"It is not certain that an answer of mine has reached you; {begins}. Ask again if it has not."
 
     world = story(tmp_path, "Paris.")(tell)
     assert [text[:6] for text in world.service.told()[1:]] == ["Paris.", "It is "]

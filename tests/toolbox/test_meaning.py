@@ -12,7 +12,8 @@ import pytest
 from localagent.store import vectors
 from localagent.toolbox import meaning
 from localagent.toolbox.finding import embedder
-from localagent.toolbox.search import Finder, Found
+from localagent.toolbox.finding.purposes import purposes
+from localagent.toolbox.search import Finder, Nearness
 from localagent.values import ToolSpec
 
 WEATHER = ToolSpec("get_weather", "Tell the weather of a city.", {}, (), "mcp:sky-data")
@@ -27,12 +28,14 @@ for line in sys.stdin:
         sys.stderr.write(str(sum(one[2] is not None for one in asked["tools"])))
         new = [[one[0], "AQID"] for one in asked["tools"] if one[2] is None]
         print(json.dumps({"made": new}), json.dumps({"ready": asked["set"]}), sep="\\n", flush=True)
+    elif "examples" in asked:
+        pass
     elif asked["query"] == "die":
         sys.exit(3)
     elif asked["query"] == "odd":
         print("no json", flush=True)
     elif asked["query"] != "slow":
-        print(json.dumps({"id": asked["id"], "near": [[1, 2.5], [0, -1.0], [99, 9.0]]}), flush=True)
+        print(json.dumps({"id": asked["id"], "near": [[1, 2.5], [0, -1.0], [99, 9.0]], "like": [[0, 0.1], [9999, 0.9]]}), flush=True)
 """
 
 
@@ -80,11 +83,12 @@ def test_without_the_extra_no_process_is_known(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(meaning.Meanings()(SPECS), Finder)
 
 
-def test_scores_are_added() -> None:
-    words = (Found(WEATHER, 4.0, True), Found(MONEY, 2.0, False))
-    assert meaning.fused(SPECS, words, []) == words
-    near = meaning.fused(SPECS, words, [(1, 3.0), (0, -1.0)])
-    assert [(one.spec.name, one.score) for one in near] == [("convert_currency", 5.0), ("get_weather", 3.0)]
+def test_words_purposes_and_meanings_are_added() -> None:
+    finder = Finder(SPECS)
+    asked = "what is it like outside?"
+    assert [one.spec.name for one in finder.ranked(asked, near=Nearness({1: 3.0, 0: -1.0}, {}))] == ["convert_currency", "get_weather"]
+    weather = next(at for at, row in enumerate(purposes().rows) if row.name == "weather-get")
+    assert finder.ranked(asked, near=Nearness({1: 1.0, 0: -1.0}, {weather: 0.8}))[0].spec.name == "get_weather"
     assert meaning.texts(WEATHER)[1] == "sky data: get weather"
 
 

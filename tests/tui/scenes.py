@@ -239,7 +239,7 @@ PLAN = ("Read the reports of all twelve months", "Sum up the amounts", "Write su
 
 
 def planned(done: int) -> ToolCall:
-    return call("plan", steps=list(PLAN), done=done)
+    return call("plan", steps=[{"do": step} for step in PLAN], done=done)
 
 
 class _Planning(type(tools())):
@@ -259,6 +259,18 @@ def with_plan() -> Any:
 
 
 _PLANNED = (said("", planned(0)), said("", call("look", path="2026/")), [*said("", planned(2))], said("Half of it is done.")[:-1])
+
+
+CHECKED = ({"do": PLAN[1], "checks": ["exists hello.txt"]}, {"do": PLAN[2], "checks": ["exists summary.csv", "contains hello.txt 12"]})
+PROPOSED = (
+    {"do": "Write the summary", "effects": ["write(summary/*.csv)"]},
+    {"do": "Tell Ann that it is there", "effects": ["send(mail:ann@example.org)"]},
+)
+
+
+async def _proposed(pilot: Any) -> None:
+    await pilot.press("shift+tab", "shift+tab")
+    await _question(pilot)
 
 
 def _two_files() -> None:
@@ -431,6 +443,13 @@ SCENES: dict[str, Scene] = {
         (*_PLANNED[:3], [*_PLANNED[3], ...]), _asking("Sum up the year", "Half of"), have=with_plan, size=(60, 18)
     ),
     "tools offered": Scene((said("", call("canteen_menu")), said("Curry.")), _asking("The canteen menu?", "Curry"), have=_findable),
+    "plan proposed": Scene((said("", call("plan", steps=list(PROPOSED), done=0)),), _proposed, have=with_plan),
+    "plan failed": Scene(
+        (said("", call("plan", steps=list(CHECKED), done=0)), *[said("It is in `summary.csv`.")] * 4),
+        _answered,
+        before=_two_files,
+        have=with_plan,
+    ),
     "plan done": Scene((said("", planned(1)), said("", planned(4)), said("It is in `summary.csv`.")), _answered, have=with_plan),
     "steered": Scene(
         (

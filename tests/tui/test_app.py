@@ -76,7 +76,7 @@ def test_a_request_before_the_session_is_there_waits_for_it() -> None:
             await app.driver.close()
         return items(app)
 
-    assert asyncio.run(whole()) == ["hi", "Hello."]
+    assert asyncio.run(whole()) == ["hi", "Hello.", "Ended"]
 
 
 def test_shift_tab_cycles_the_modes_in_a_running_turn_too(work: Path) -> None:
@@ -151,7 +151,7 @@ def test_an_own_command_runs_in_the_persons_shell_and_the_model_never_sees_it(
         await idle(pilot)
 
     app = run(engine, play)
-    assert "my own" not in str(engine.asked) and len(items(app)) == 4
+    assert "my own" not in str(engine.asked) and len(items(app)) == 5
     assert "my own" not in Path(app.house.made[0].transcript.folder / "transcript.jsonl").read_text()
 
 
@@ -219,7 +219,7 @@ def test_a_new_conversation_and_an_earlier_one_gone_on_with() -> None:
         await idle(pilot)
 
     app = run(engine, play)
-    assert items(app) == ["remember seven", "Seven it is.", "which?", "Seven."]
+    assert items(app) == ["remember seven", "Seven it is.", "Ended", "which?", "Seven.", "Ended"]
     assert any("remember seven" in m.text for m in engine.asked[-1][0])
     assert transcript.find("last") == app.house.made[1].id
 

@@ -210,11 +210,11 @@ def test_several_questions_at_once_are_listed_and_answered_one_by_one(work: Path
         import asyncio
 
         async def one(name: str) -> None:
-            answer = await pilot.app._approve(ToolCall(name, name, {"path": name}), Decision("ask", "because"), ())
+            answer = await pilot.app.asking.approve(ToolCall(name, name, {"path": name}), Decision("ask", "because"), ())
             given.append(f"{name} {answer.verdict}")
 
         tasks = [asyncio.create_task(one(name)) for name in ("first", "second", "third")]
-        await until(pilot, lambda: len(pilot.app.questions) == 3)
+        await until(pilot, lambda: len(pilot.app.asking.questions) == 3)
         await painted(pilot)
         assert "1 of 3" in screen(pilot.app) and "next: third" in screen(pilot.app)
         for key in ("y", "escape", "y"):

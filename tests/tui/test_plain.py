@@ -177,5 +177,5 @@ def test_every_sentence_is_told_once_and_whole_lines_as_they_come() -> None:
         [],
         ["  two lines"],
         ["Careful: Mind \\u{1b}[31mthis."],
-        ["The time budget is spent."],
+        ["The time budget is spent.", "nothing changed, nothing sent"],
     ]

@@ -83,7 +83,7 @@ def _in_the_app(one: Scenario) -> Home:
             await asked(pilot)
             question = pilot.app.screen.question
             await pilot.press(key)
-            while question in pilot.app.questions:
+            while question in pilot.app.asking.questions:
                 await pilot.pause(0.005)
         await idle(pilot)
 

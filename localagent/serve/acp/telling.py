@@ -101,7 +101,7 @@ class Teller:
 
     def _account(self, ended: TurnEnded) -> str:
         """The host's own word at the end: what happened, whatever the model said of it."""
-        told = [f"\n\n[{shown.summary(ended.receipts, self._folder)}]"]
+        told = [f"\n\n[{shown.summary(ended.receipts, self._folder, checks=ended.checks)}]"]
         if ended.status not in ("done", "cancelled"):
             told.append(f"\n\n{ended.error.message if ended.error else f'The turn ended: {ended.status}.'}")
         return "".join(told)

@@ -1,4 +1,4 @@
-"""A request as what its words can mean in the words of an index. Pure."""
+"""A request as what its words can mean in the words of something that is searched. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .index import URL, Index
+from .index import URL
 from .lexicon import Lexicon
+from .vocabulary import Vocabulary
 from .words import COMMON, EMPTY, addresses, english, pairs, runs, spaceless, stem
 
 _MOST = 48
@@ -51,7 +52,7 @@ class Word:
     exact: bool
 
 
-def understood(query: str, index: Index, lexicon: Lexicon) -> list[Word]:
+def understood(query: str, vocabulary: Vocabulary, lexicon: Lexicon) -> list[Word]:
     """The words that say something, those that no tool knows among them without a meaning."""
     text, sites = addresses(query)
     text, named = _NAMED.sub(" ", text), bool(_NAMED.search(text))
@@ -61,7 +62,7 @@ def understood(query: str, index: Index, lexicon: Lexicon) -> list[Word]:
     for run in dict.fromkeys(found):
         if len(made) >= _MOST:
             break
-        for word in _spaceless(run, index, lexicon) if spaceless(run) else _spaced(run, ours, index, lexicon):
+        for word in _spaceless(run, vocabulary, lexicon) if spaceless(run) else _spaced(run, ours, vocabulary, lexicon):
             made.setdefault(word.said, word)
     signs = (
         ("\x01file", named, _FILE, 1.0),
@@ -72,24 +73,24 @@ def understood(query: str, index: Index, lexicon: Lexicon) -> list[Word]:
     )
     for sign, is_there, told, weight in signs:
         if is_there:
-            made[sign] = Word(sign, {one: strength for one, strength in told.items() if one in index}, weight, False)
+            made[sign] = Word(sign, {one: strength for one, strength in told.items() if one in vocabulary}, weight, False)
     for row in lexicon.phrased(f" {' '.join(found)} "):
-        made.setdefault(" ".join(row), _word(" ".join(row), {one: _OTHER for one in row if one in index}))
+        made.setdefault(" ".join(row), _word(" ".join(row), {one: _OTHER for one in row if one in vocabulary}))
     for site in sites[:4]:
-        if site in index:
+        if site in vocabulary:
             made.setdefault(site, _word(site, {site: 1.0}))
     return list(made.values())
 
 
-def mended(query: str, index: Index, lexicon: Lexicon) -> str:
+def mended(query: str, vocabulary: Vocabulary, lexicon: Lexicon) -> str:
     """The request with its slips put right where that is plain, for whoever knows whole words only."""
 
     def right(match: re.Match[str]) -> str:
         run = match.group().lower()
         word = stem(run)
-        if run in EMPTY or run in COMMON or word in index or word in lexicon.alike or word in GENERIC or lexicon.meant(run):
+        if run in EMPTY or run in COMMON or word in vocabulary or word in lexicon.alike or word in GENERIC or lexicon.meant(run):
             return match.group()
-        near = index.slips(run, lexicon.alike)
+        near = vocabulary.slips(run, lexicon.alike)
         return next((one for one in near if one in COMMON), near[0] if len(near) == 1 else match.group())
 
     return _LATIN.sub(right, query)
@@ -100,47 +101,47 @@ def _word(said: str, means: dict[str, float], exact: bool = False) -> Word:
     return Word(said, means, 0.55 if generic else 1.0, exact)
 
 
-def _spaced(run: str, ours: bool, index: Index, lexicon: Lexicon) -> Iterator[Word]:
+def _spaced(run: str, ours: bool, vocabulary: Vocabulary, lexicon: Lexicon) -> Iterator[Word]:
     if run in EMPTY or (len(run) < 2 and not run.isdigit()):
         return
     word = stem(run)
-    exact = word in index
+    exact = word in vocabulary
     means = {word: 1.0} if exact else {}
     if not ours or not exact:
         for row in lexicon.meant(run):
-            _add(means, row, _OTHER, index)
+            _add(means, row, _OTHER, vocabulary)
     if ours or exact:
-        _add(means, lexicon.synonyms(word), _LIKE, index)
+        _add(means, lexicon.synonyms(word), _LIKE, vocabulary)
     if not means and len(word) > 4 and not word.isdigit():
-        means = dict.fromkeys(_begun(word, index), _BEGUN)
+        means = dict.fromkeys(_begun(word, vocabulary), _BEGUN)
     # A word that we know is no slip of another.
     known = word in lexicon.alike or word in GENERIC or run in COMMON
     if not means and not known and len(word) > 3 and not word.isdigit():
-        near = index.slips(run, lexicon.alike)
+        near = vocabulary.slips(run, lexicon.alike)
         if any(one in COMMON for one in near):
             return
-        means = {one: _SLIP for one in near if one in index}
+        means = {one: _SLIP for one in near if one in vocabulary}
         for slip in near if ours or len(run) > 5 else ():
-            _add(means, lexicon.synonyms(slip), _SLIPPED, index)
+            _add(means, lexicon.synonyms(slip), _SLIPPED, vocabulary)
     yield _word(word, means, exact)
 
 
-def _add(means: dict[str, float], words: Iterable[str], strength: float, index: Index) -> None:
+def _add(means: dict[str, float], words: Iterable[str], strength: float, vocabulary: Vocabulary) -> None:
     for one in words:
-        if one in index:
+        if one in vocabulary:
             means.setdefault(one, strength)
 
 
-def _begun(word: str, index: Index) -> list[str]:
+def _begun(word: str, vocabulary: Vocabulary) -> list[str]:
     """Other endings of the same beginning, and joined words that begin or end with a known one."""
     start = word[: max(5, len(word) - 3)]
-    return [one for one in index.begins(start) if abs(len(one) - len(word)) <= 4][:6]
+    return [one for one in vocabulary.begins(start) if abs(len(one) - len(word)) <= 4][:6]
 
 
-def _spaceless(run: str, index: Index, lexicon: Lexicon) -> Iterator[Word]:
+def _spaceless(run: str, vocabulary: Vocabulary, lexicon: Lexicon) -> Iterator[Word]:
     for piece in pairs(run):
-        if piece in index:
+        if piece in vocabulary:
             yield _word(piece, {piece: 1.0}, True)
     for piece, rows in lexicon.held(run):
-        means = {one: _OTHER for row in rows for one in row if one in index}
+        means = {one: _OTHER for row in rows for one in row if one in vocabulary}
         yield _word("=" + piece, means)

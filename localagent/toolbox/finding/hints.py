@@ -6,6 +6,7 @@ from .words import stem
 
 _SAID = {
     "schedule": "remind reminder alarm wake timer",
+    "remember": "memorize memorise",
     "fetch_page": "webpage website",
     "search_web": "internet online google",
 }

@@ -7,19 +7,21 @@ what parameters say, and the second time it counts less than the first (BM25 wit
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...values import ToolSpec
 from . import hints
-from .words import COMMON, content, stem, words
+from .lexicon import lexicon
+from .vocabulary import Vocabulary
+from .words import EMPTY, content, runs, spaceless, stem, words
 
-VERSION = 1
+VERSION = 2
 _READ = 4000
 """Characters of a tool's texts that are looked at."""
 _NAME, _SERVER, _FIRST, _REST, _KEY, _TOLD = 6.0, 2.0, 3.0, 1.2, 1.0, 0.5
+_OTHER = 0.8
 # Servers are called so too, and whoever says one of these does not mean a server.
 _EVERYDAY = frozenset(map(stem, "time fetch weather email word search line mobile chart calc home assistant server mcp google".split()))
 _K, _B = 1.6, 0.35
@@ -46,8 +48,7 @@ class Index:
         self._held = held
         self.servers = frozenset(word for entry in self.entries for word in entry.server) - _EVERYDAY
         self._impacts: dict[str, dict[int, float]] = {}
-        self._sorted: list[str] | None = None
-        self._buckets: dict[tuple[str, int], list[str]] = {}
+        self.vocabulary = Vocabulary(held)
 
     @classmethod
     def of(cls, specs: Sequence[ToolSpec]) -> Index:
@@ -81,6 +82,15 @@ class Index:
     def __contains__(self, word: str) -> bool:
         return word in self._held
 
+    def levels(self, word: str) -> dict[int, float]:
+        """The tools that have a word, with how much it stands for them: 1 in a name, less in the first sentence, little in what follows."""
+        numbers = self._held.get(word, ())
+        return {at: self._level(word, at, weight) for at, weight in zip(numbers[::2], numbers[1::2], strict=True)}
+
+    def _level(self, word: str, at: int, weight: int) -> float:
+        entry = self.entries[at]
+        return 1.0 if word in entry.name else 0.8 if word in entry.server else 0.9 if weight >= 400 else 0.65 if weight >= 180 else 0.4
+
     def rare(self, word: str) -> float:
         """How much a word tells: more the fewer tools have it, at least a little."""
         count, total = len(self._held.get(word, ())) // 2, max(_FEW, len(self.entries))
@@ -95,61 +105,6 @@ class Index:
             found = {at: rare * weight * (_K + 1) / (weight + 100 * _K) for at, weight in pairs}
             self._impacts[word] = found
         return found
-
-    def begins(self, start: str) -> Iterator[str]:
-        """The words that begin so."""
-        if self._sorted is None:
-            self._sorted = sorted(self._held)
-        for at in range(bisect_left(self._sorted, start), len(self._sorted)):
-            if not self._sorted[at].startswith(start):
-                return
-            yield self._sorted[at]
-
-    def slips(self, word: str, known: Collection[str] = ()) -> list[str]:
-        """The words, of the tools and of `known`, that this one may be a slip of, the nearest only.
-
-        One letter is off, two in long words and where the letters are the same.
-        """
-        if not self._buckets:
-            for one in {*self._held, *known, *COMMON}:
-                if len(one) > 3 and one.isalpha():
-                    for first in {one[0], one[1]}:
-                        self._buckets.setdefault((first, len(one)), []).append(one)
-        near: dict[str, int] = {}
-        letters, best = set(word), 2
-        for size in range(len(word) - 2, len(word) + 3):
-            for first in {word[0], word[1]}:
-                for one in self._buckets.get((first, size), ()):
-                    if one in near or not (one[0] == word[0] or one[-2:] == word[-2:]):
-                        continue
-                    most = 2 if len(word) > 7 or (len(word) > 4 and set(one) == letters) else 1
-                    if (off := distance(one, word, most)) <= most:
-                        near[one] = off
-                        best = min(best, off)
-        nearest = [one for one, off in near.items() if off == best]
-        swapped = [one for one in nearest if sorted(one) == sorted(word)]
-        return swapped or nearest
-
-
-def distance(one: str, other: str, most: int) -> int:
-    """Letters to add, leave out, change or swap with the next; `most` + 1 where it is more than `most`."""
-    if abs(len(one) - len(other)) > most:
-        return most + 1
-    if most > 1 and len(set(one) ^ set(other)) > 2 * most:
-        return most + 1
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for at, letter in enumerate(one, 1):
-        row = [at]
-        for to, against in enumerate(other, 1):
-            cost = min(last[to] + 1, row[to - 1] + 1, last[to - 1] + (letter != against))
-            if at > 1 and to > 1 and letter == other[to - 2] and one[at - 2] == against:
-                cost = min(cost, before[to - 2] + 1)
-            row.append(cost)
-        if min(row) > most:
-            return most + 1
-        before, last = last, row
-    return last[-1]
 
 
 def _weights(spec: ToolSpec) -> tuple[Entry, dict[str, float], int]:
@@ -173,6 +128,9 @@ def _weights(spec: ToolSpec) -> tuple[Entry, dict[str, float], int]:
     take(" ".join(server), _SERVER, 1)
     first, rest = _parted(spec.description[:_READ])
     take(first, _FIRST, 1)
+    for text, weight in ((spec.name, _NAME), (first, _FIRST)):
+        for word in _translated(text):
+            found.setdefault(word, weight * _OTHER)
     take(rest, _REST)
     told = list(_told(spec.parameters))
     take(" ".join(key for key, _ in told), _KEY, 1)
@@ -180,6 +138,18 @@ def _weights(spec: ToolSpec) -> tuple[Entry, dict[str, float], int]:
     if any(_URL_KEYS & set(words(key)) for key, _ in told[:40]):
         found[URL] = _NAME
     return Entry(name, server), found, size
+
+
+def _translated(text: str) -> Iterator[str]:
+    """English words of what is said in another language."""
+    if text.isascii():
+        return
+    known = lexicon()
+    for run in runs(text):
+        if run.isascii() or run in EMPTY:
+            continue
+        for row in (row for _, rows in known.held(run) for row in rows) if spaceless(run) else known.meant(run):
+            yield from row
 
 
 def _parted(text: str) -> tuple[str, str]:

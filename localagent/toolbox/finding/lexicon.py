@@ -9,6 +9,8 @@ from pathlib import Path
 from .words import plain, spaceless, stem
 
 _LONGEST = 8
+_WORD = 40
+"""Letters of the longest word that is looked at: each of its parts is looked up."""
 # Arabic writes articles, "and" and "in" in front of a word without a space.
 _JOINED = ("", "\u0627\u0644", "\u0648\u0627\u0644", "\u0628\u0627\u0644", "\u0644\u0644", "\u0648", "\u0628", "\u0644", "\u0641")
 
@@ -34,6 +36,8 @@ class Lexicon:
         return self._meant(word)
 
     def _meant(self, word: str) -> tuple[tuple[str, ...], ...]:
+        if len(word) > _WORD:
+            return ()
         for end in range(len(word), 2, -1):
             if (rows := self.begins.get(word[:end])) and len(word) - end <= _beyond(end):
                 return self._rows(rows)

@@ -15,8 +15,11 @@ from .words import EMPTY
 if TYPE_CHECKING:
     from ..search import Found
 
-_MEANT, _HALF, _PART, _BEHIND = 0.6, 0.45, 0.26, 0.6
-_FIRST = 2
+_MEANT, _HALF, _PART = 0.6, 0.45, 0.26
+_CLEAR, _AHEAD, _BESIDE, _PARTLY = 9.0, 0.2, 0.9, 0.2
+_FEW = 10
+SERVED = 0.5
+"""Whatever serves the purpose of a request so well fits."""
 _UNKNOWN = 2.0
 """What a word counts that no tool knows."""
 
@@ -31,6 +34,12 @@ def named(entry: Entry, asked: Sequence[Word], index: Index) -> float:
     words = [word for word in entry.name if word not in EMPTY]
     whole = sum(index.rare(word) for word in words)
     return sum(index.rare(word) * matched(word, asked) for word in words) / whole if whole else 0.0
+
+
+def spoken(entry: Entry, said: str) -> bool:
+    """Whether a request, in stems with a space around each, says the words of a name one behind the other."""
+    words = [word for word in entry.name if word not in EMPTY]
+    return len(words) > 1 and f" {' '.join(words)} " in said
 
 
 def fits(spec: ToolSpec, number: int, asked: Sequence[Word], index: Index) -> bool:
@@ -60,6 +69,14 @@ def known_part(number: int, asked: Sequence[Word], index: Index) -> float:
     return had / whole if whole else 0.0
 
 
+def leads(scores: Sequence[float], served: float) -> bool:
+    """Whether the best, which serves the purpose of the request so well, leaves the second far behind; of a few one always does."""
+    return len(scores) >= _FEW and served > _PARTLY and scores[0] > max(_CLEAR, scores[1] / (1 - _AHEAD))
+
+
 def kept(found: Sequence[Found]) -> tuple[Found, ...]:
-    """Sure are the first few only, and none far behind the best: that is another subject."""
-    return tuple(one if at < _FIRST and one.score >= _BEHIND * found[0].score else replace(one, sure=False) for at, one in enumerate(found))
+    """Sure is the first, where it is, and the second with it, where it is as good."""
+    made = [replace(one, sure=at == 0 and one.sure) for at, one in enumerate(found)]
+    if len(made) > 1 and made[0].sure and made[1].score > _BESIDE * made[0].score:
+        made[1] = replace(made[1], sure=True)
+    return tuple(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from localagent.jobs.scheduling import SCHEDULE
 from localagent.store import paths
 from localagent.toolbox.finding import keeping
-from localagent.toolbox.finding.index import Index, distance
+from localagent.toolbox.finding.index import Index
 from localagent.toolbox.finding.lexicon import lexicon
+from localagent.toolbox.finding.vocabulary import distance
 from localagent.toolbox.finding.words import addresses, english, runs, stem
 from localagent.toolbox.search import Finder
 from localagent.values import ToolSpec
@@ -111,3 +113,15 @@ def test_an_index_of_many_is_kept_and_a_damaged_one_made_anew(monkeypatch: pytes
     for number in range(6):
         keeping.made([SCHEDULE, ToolSpec(f"t{number}", "", {})])
     assert len(list(paths.cache_dir().glob("tools-*.json"))) == 4
+
+
+LONG = [letter * 50_000 for letter in ("a", "\u092c", "\u7684", "\u00fc")]
+
+
+@pytest.mark.parametrize("odd", [*LONG, "\x00\x01", "", " ".join(map(str, range(9000)))], ids=range(7))
+def test_texts_that_are_no_requests_take_no_time_and_find_nothing_by_force(odd: str) -> None:
+    tool = ToolSpec("get_it", odd, {}, (), "mcp:odd")
+    finder = Finder([tool, *published(50)])
+    began = time.process_time()
+    assert len(finder.ranked(odd)) <= 5
+    assert time.process_time() - began < 5
