@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,10 @@ def load(file: Path, only: str = "") -> list[Task]:
     return [task for task in tasks if not wanted or task.id in wanted]
 
 
-def run_task(task: Task, agent: str, timeout: float, keep: Path | None = None) -> Outcome:
-    """Set up, run the agent, look. The folder is gone afterwards; `keep` gets a copy of it."""
+def run_task(
+    task: Task, agent: str, timeout: float, keep: Path | None = None, final: Callable[[str], str] = str
+) -> Outcome:
+    """Set up, run the agent, look. The folder is gone afterwards; `keep` gets a copy of it. `final` finds the answer in stdout."""
     root = Path(tempfile.mkdtemp(prefix=f"desk-{task.id}-"))
     workspace = root / "work"
     workspace.mkdir()
@@ -96,7 +98,7 @@ def run_task(task: Task, agent: str, timeout: float, keep: Path | None = None) -
             "{workspace}", shlex.quote(str(workspace))
         )
         code, out, err, seconds = _agent(command, workspace, env, task.timeout or timeout)
-        outside = sorted(os.listdir(root)) == beside
+        outside, out = sorted(os.listdir(root)) == beside, final(out)
         answer = root / "answer.txt"
         answer.write_text(out, encoding="utf-8")
         checked = _script(task.check, workspace, {**env, "ANSWER": str(answer)})

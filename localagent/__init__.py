@@ -4,6 +4,7 @@
 
 Tools propose and the host disposes: `Write`, `Edit`, `Move`, `Copy`, `MakeFolder` and
 `Trash` are requests that the host judges, commits and can undo; `Send` is one that a person sees first.
+`encoding_of` and `kept` tell in which encoding the bytes of a text file are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import ToolError as ToolError
+    from .toolbox.encodings import Encoding as Encoding
+    from .toolbox.encodings import encoding_of as encoding_of
+    from .toolbox.encodings import kept as kept
     from .toolbox.plugin_api import Copy as Copy
     from .toolbox.plugin_api import Edit as Edit
     from .toolbox.plugin_api import Limit as Limit
@@ -23,7 +27,11 @@ if TYPE_CHECKING:
     from .toolbox.plugin_api import Write as Write
     from .toolbox.plugin_api import tool as tool
 
-__all__ = ["Copy", "Edit", "Limit", "MakeFolder", "Move", "OneOf", "Result", "Send", "ToolError", "Trash", "Write", "tool"]
+__all__ = [
+    "Copy", "Edit", "Encoding", "Limit", "MakeFolder", "Move", "OneOf", "Result", "Send", "ToolError", "Trash", "Write", "encoding_of",
+    "kept", "tool",
+]  # fmt: skip
+_HOMES = {"ToolError": ".errors", "Encoding": ".toolbox.encodings", "encoding_of": ".toolbox.encodings", "kept": ".toolbox.encodings"}
 
 
 def __getattr__(name: str) -> object:
@@ -31,8 +39,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = ".errors" if name == "ToolError" else ".toolbox.plugin_api"
-    value = getattr(import_module(home, __name__), name)
+    value = getattr(import_module(_HOMES.get(name, ".toolbox.plugin_api"), __name__), name)
     globals()[name] = value
     return value
 

@@ -73,6 +73,14 @@ def test_yes_writes_and_undo_takes_it_back(work: Path, capsys: pytest.CaptureFix
     assert (work / "new" / "b.txt").read_text() == "hello\n"
 
 
+def test_a_script_that_would_lose_files_by_a_slip_is_not_the_end(work: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (work / name).write_text(name)
+    slip, right = call("run", command="mv a.png pics; mv b.png pics"), call("run", command="mkdir pics; mv *.png pics")
+    do("move the pictures to pics", "--yes", script=[[slip], "It was not allowed.", [right], "Done."])
+    assert sorted(path.name for path in (work / "pics").iterdir()) == ["a.png", "b.png"]
+
+
 def test_a_script_works_on_a_copy_and_its_changes_are_committed_and_undone(work: Path) -> None:
     (work / "x y.jpeg").write_text("x")
     (work / "keep.txt").write_text("k")

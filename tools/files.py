@@ -8,13 +8,14 @@ import heapq
 import os
 import re
 import time
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from localagent import ToolError, tool
+from localagent import Encoding, ToolError, encoding_of, tool
 
 _SHOWN = 200
 _LINES = 100
@@ -91,15 +92,16 @@ def search_text(pattern: str, path: Path = Path(".")) -> str:
     if not pattern:
         raise ToolError("Give the text to look for in 'pattern'.")
     files = _searched(path)
-    tries = [re.compile(re.escape(pattern)), re.compile(re.escape(pattern), re.IGNORECASE)]
+    tries = [("", _first(re.escape(pattern))), (" (upper and lower case ignored)", _first(re.escape(pattern), re.IGNORECASE))]
     try:
-        tries.append(re.compile(pattern.replace(r"\|", "|")))
+        tries.append((" (as a regular expression)", _first(pattern.replace(r"\|", "|"))))
     except re.error:
         pass
-    for number, expression in enumerate(tries):
-        hits, lines, matched = _search(files, expression)
+    plain = _plain(pattern)
+    tries.append((" (wide, narrow and composed letters taken as the same)", lambda line: -1 if line.isascii() else _plain(line).find(plain)))
+    for note, where in tries:
+        hits, lines, matched = _search(files, where)
         if hits:
-            note = ("", " (upper and lower case ignored)", " (as a regular expression)")[number]
             more = f"\n... and {hits - len(lines):,} more lines" if hits > len(lines) else ""
             head = f"{_count(hits, 'line')} in {_count(matched, 'file')}{note}:"
             return "\n".join([head, *lines]) + more
@@ -123,10 +125,13 @@ def read_file(path: Path, start: int | None = None, end: int | None = None) -> s
         return f"{_name(path)} is empty."
     with path.open("rb") as file:
         sample = file.read(_SAMPLE)
-    encoding = _encoding(sample)
+    encoding = _encoding(path, sample)
     if encoding is None:
         return f"{_name(path)} is not text: {_kind(sample)}, {_size(size)}."
-    return _lines(path, encoding, size, start, end)
+    text = _lines(path, _opened(encoding), size, start, end)
+    if encoding.name == "UTF-8":
+        return text
+    return f"{text}{'' if text.endswith(chr(10)) else chr(10)}[the file is in {encoding.name}; an edit keeps that]"
 
 
 def _several(pattern: Path, start: int | None, end: int | None) -> str:
@@ -227,15 +232,20 @@ def _walk(root: Path, asked: str = "") -> Iterator[tuple[os.DirEntry[str], str]]
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
     """Whether a relative path is meant by a glob or, without one, by a part of a name."""
-    wanted = pattern.strip().removeprefix(f"{Path.cwd()}/").removeprefix("./")
+    wanted = _composed(pattern.strip().removeprefix(f"{Path.cwd()}/").removeprefix("./"))
     if not re.search(r"[*?\[{]", wanted):
         low = wanted.rstrip("/").lower()
-        return lambda relative: low in (relative if "/" in low else os.path.basename(relative)).lower()
+        return lambda relative: low in _composed(relative if "/" in low else os.path.basename(relative)).lower()
     expressions = [re.compile(_translated(one), re.IGNORECASE) for one in _braces(wanted)]
     on_path = "/" in wanted
     return lambda relative: any(
-        expression.match(relative if on_path else os.path.basename(relative)) for expression in expressions
+        expression.match(_composed(relative if on_path else os.path.basename(relative))) for expression in expressions
     )
+
+
+def _composed(name: str) -> str:
+    """Some systems keep the accents of names apart from their letters."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _translated(pattern: str) -> str:
@@ -268,16 +278,27 @@ def _searched(path: Path) -> list[Path]:
     return sorted(name for name in found if name.is_file())
 
 
-def _search(files: list[Path], expression: re.Pattern[str]) -> tuple[int, list[str], int]:
+def _first(expression: str, flags: int = 0) -> Callable[[str], int]:
+    """Where in a line an expression is found first, -1 where it is not."""
+    search = re.compile(expression, flags).search
+    return lambda line: found.start() if (found := search(line)) else -1
+
+
+def _plain(text: str) -> str:
+    """Without the differences that are not seen or not meant: composed or not, fullwidth or not, large or small."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _search(files: list[Path], where: Callable[[str], int]) -> tuple[int, list[str], int]:
     hits, matched = 0, 0
     lines: list[str] = []
     for file in files:
         before = hits
         for number, line in _text_lines(file):
-            if found := expression.search(line):
+            if (at := where(line)) >= 0:
                 hits += 1
                 if len(lines) < _LINES:
-                    lines.append(f"{_quoted(str(file))}:{number}: {_around(line, found.start())}")
+                    lines.append(f"{_quoted(str(file))}:{number}: {_around(line, at)}")
         matched += hits > before
     return hits, lines, matched
 
@@ -294,30 +315,33 @@ def _around(line: str, at: int) -> str:
 def _text_lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
         with file.open("rb") as binary:
-            encoding = _encoding(binary.read(_SAMPLE))
+            encoding = _encoding(file, binary.read(_SAMPLE))
         if encoding is not None:
-            with file.open(encoding=encoding, errors="replace") as text:
+            with file.open(encoding=_opened(encoding), errors="replace") as text:
                 yield from enumerate(text, 1)
     except OSError:
         return
 
 
-def _encoding(sample: bytes) -> str | None:
-    """How to read a text that begins so; None for what is no text."""
-    if sample.startswith(b"\xef\xbb\xbf"):
-        return "utf-8-sig"
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    if b"\0" in sample:
-        return None
-    try:
-        sample.decode("utf-8")
-    except UnicodeDecodeError as error:
-        cut = len(sample) == _SAMPLE and error.start > _SAMPLE - 4
-        if not cut:
-            odd = sum(byte < 9 or (13 < byte < 32 and byte != 27) for byte in sample)
-            return "latin-1" if odd * 50 < len(sample) else None
-    return "utf-8"
+def _encoding(path: Path, sample: bytes) -> Encoding | None:
+    """The encoding of a file that begins with `sample`; where that is ASCII, by its first part that is not."""
+    whole = len(sample) < _SAMPLE
+    if whole or not sample.isascii() or b"\0" in sample or b"\x1b$" in sample:
+        return encoding_of(sample, whole)
+    with path.open("rb") as file:
+        for part in iter(lambda: file.read(_SAMPLE), b""):
+            if not part.isascii():
+                return encoding_of(part[next(at for at, byte in enumerate(part) if byte > 127) :], False)
+            if file.tell() > _WHOLE:
+                break
+    return encoding_of(sample, False)
+
+
+def _opened(encoding: Encoding) -> str:
+    """The codec that reads over the file's mark."""
+    if encoding.mark:
+        return {"UTF-8": "utf-8-sig", "UTF-16": "utf-16", "UTF-32": "utf-32"}[encoding.name]
+    return encoding.codec
 
 
 def _kind(sample: bytes) -> str:

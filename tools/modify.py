@@ -5,19 +5,19 @@ Every tool returns requests; the host carries them out. The text is read once th
 
 from __future__ import annotations
 
-import codecs
 import glob
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import SequenceMatcher, get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from localagent import Copy, Edit, MakeFolder, Move, Result, ToolError, Trash, Write, tool
+from localagent import Copy, Edit, Encoding, MakeFolder, Move, Result, ToolError, Trash, Write, kept, tool
 
 _WHOLE = 32 * 1024 * 1024
-_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+# Between words of these scripts stands no space: Thai to Khmer, Chinese and Japanese.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
 @tool(effects=["write:fs"])
@@ -68,7 +68,10 @@ def _edited(path: Path, old: str, new: str) -> tuple[Edit | None, str]:
     if path.stat().st_size > _WHOLE:
         raise ToolError(f"{_name(path)} is too large to edit here; use run with sed.")
     data = path.read_bytes()
-    text, encode = _decoded(path, data)
+    read = kept(data)
+    if read is None:
+        raise ToolError(f"{_name(path)} is not a text file.")
+    text, encoding = read
     crlf = "\r\n" in text
     if crlf:
         text, old, new = (part.replace("\r\n", "\n") for part in (text, old, new))
@@ -85,7 +88,7 @@ def _edited(path: Path, old: str, new: str) -> tuple[Edit | None, str]:
     made = "".join([*pieces, text[at:]])
     if made == text:
         return None, f"{_name(path)} already contains the new text; nothing was changed."
-    edit = Edit(path, encode(made.replace("\n", "\r\n") if crlf else made), before=data)
+    edit = Edit(path, _encoded(path, made.replace("\n", "\r\n") if crlf else made, encoding), before=data)
     where = ", ".join(str(number) for number in numbers[:10]) + (", ..." if len(numbers) > 10 else "")
     times = f"{len(spans)} places (lines {where})" if len(spans) > 1 else f"line {where}"
     return edit, f"Replaced the text in {_name(path)}, {times}."
@@ -103,11 +106,15 @@ def _exact(text: str, old: str) -> list[tuple[int, int]]:
 
     def whole(span: tuple[int, int]) -> bool:
         start, end = span
-        before = start > 0 and (text[start - 1].isalnum() and old[0].isalnum())
-        behind = end < len(text) and (text[end].isalnum() and old[-1].isalnum())
-        return not before and not behind
+        before = start > 0 and _joined(text[start - 1], old[0])
+        return not before and not (end < len(text) and _joined(old[-1], text[end]))
 
     return [span for span in spans if whole(span)] or spans
+
+
+def _joined(left: str, right: str) -> bool:
+    """Whether two letters beside each other are inside one word; where no spaces are written nobody can say so."""
+    return left.isalnum() and right.isalnum() and not (_UNSPACED.match(left) or _UNSPACED.match(right))
 
 
 def _loose(text: str, old: str) -> list[tuple[int, int]]:
@@ -152,28 +159,13 @@ def _nearest(text: str, old: str) -> str:
     return f"The nearest lines are:\n{shown}\nNothing was changed. {again}"
 
 
-def _decoded(path: Path, data: bytes) -> tuple[str, Callable[[str], bytes]]:
-    """The text and the way back to bytes that keeps the file's encoding and byte order mark."""
-    for mark, name in _MARKS.items():
-        if data.startswith(mark):
-            try:
-                return data[len(mark) :].decode(name), lambda text, mark=mark, name=name: mark + text.encode(name)
-            except UnicodeDecodeError:
-                break
-    if b"\0" in data:
-        raise ToolError(f"{_name(path)} is not a text file.")
+def _encoded(path: Path, text: str, encoding: Encoding) -> bytes:
+    """The file's bytes in its own encoding, mark included."""
     try:
-        return data.decode("utf-8"), lambda text: text.encode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), lambda text: _latin(path, text)
-
-
-def _latin(path: Path, text: str) -> bytes:
-    try:
-        return text.encode("latin-1")
+        return encoding.encode(text)
     except UnicodeEncodeError as error:
         letter = text[error.start]
-        raise ToolError(f"{_name(path)} is in Latin-1, which has no {letter!r}. Use other letters.") from None
+        raise ToolError(f"{_name(path)} is in {encoding.name}, which has no {letter!r}. Use other letters.") from None
 
 
 @tool(effects=["write:fs"])

@@ -16,7 +16,8 @@ from typing import Any
 from ..engine.gbnf import CHOICES
 from ..values import Message, Text, ToolSpec
 
-_WORD = re.compile(r"""'([^'\n]{1,255})'|"([^"\n]{1,255})"|([^\s"'`,;:!?()\[\]{}<>|=]{1,255})""")
+_MARKS = r"\u00ab\u00bb\u201c-\u201f\u060c\u061f\u3001\u3002\u3008-\u3011\uff01\uff0c\uff1a\uff1f"
+_WORD = re.compile(rf"""'([^'\n]{{1,255}})'|"([^"\n]{{1,255}})"|([^\s"'`,;:!?()\[\]{{}}<>|={_MARKS}]{{1,255}})""")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[@!#][\w.=/-]+:[\w.-]+|@\w{4,}|(?<!\w)-?\d{5,}(?!\w)")
 _WROTE = re.compile(r"^(?:from: |\d+: (?:[-\d]+ [\d:]+ )?from )(?:[^\n<]*<)?([^\s<>:]+(?::[^\s<>:]+)?)>?(?=$|:)", re.MULTILINE)
 _NAME = re.compile(r"\b[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f][\w'-]+")

@@ -142,3 +142,12 @@ def conclusion(turn: Sequence[Message], size: int = 0) -> list[Message]:
     request += "".join(f"\nThe user added: {message.text}" for message in turn if message.role == "steer")
     system = Message("system", (Text(CONCLUDE),))
     return [system, Message("user", (Text(f"Request: {request}\n\nWhat was done:\n{told}"),))]
+
+
+def retelling(answer: str, language: str) -> list[Message]:
+    """An answer that is right but in English, to be given once more, without any tool in sight.
+
+    Without the request too: a small model says that once more instead.
+    """
+    told = f"Translate what you are given into {language}. Keep names of files, numbers and code. Answer with that alone."
+    return [Message("system", (Text(told),)), Message("user", (Text(answer),))]

@@ -32,10 +32,11 @@ from ..events import (
     Nudged,
     ToolFinished,
 )
+from ..policy import harm
 from ..toolbox import planning
 from ..toolbox.checks import Check
 from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
-from . import agreement, choices, context, hooked, nudges
+from . import agreement, choices, context, hooked, nudges, tongue
 from .agreement import Agreement
 from .budget import Budget, Clock, OutOfTime
 from .checklist import Checklist
@@ -180,7 +181,8 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock, checklist: Checklist) -
             hint = hint or await _going_on(done, turn)
             if hint is None:
                 tally.final = done.message.text.strip()
-                async for event in _shaped(turn, tally, clock):
+                more = _shaped(turn, tally, clock) if turn.schema is not None else _retold(turn, tally, clock)
+                async for event in more:
                     yield event
                 return
             insist = nudged.insists and not hint.marks
@@ -268,9 +270,7 @@ def _with_offered(turn: Turn, tally: Tally) -> Options:
 
 
 async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
-    """Where a schema is asked for: the answer once more, as JSON that the grammar holds to it."""
-    if turn.schema is None:
-        return
+    """The answer once more, as JSON that the grammar holds to the schema that is asked for."""
     yield Nudged(nudges.as_json(turn.schema))
     options = replace(turn.options, schema=turn.schema, thinking=False)
     if turn.room is not None:
@@ -284,6 +284,23 @@ async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Even
                 tally.final = unfenced(delta.message.text)
                 if delta.stop == "length":
                     raise EngineError("The answer did not fit the schema within its token limit.", "Ask for less.")
+            if not isinstance(delta, Logprobs):
+                yield delta
+
+
+async def _retold(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
+    """Where the person wrote another language and was answered in English, as small models do behind a call: the answer in theirs."""
+    request = _request(turn)[:_REQUEST]
+    language = tongue.missed(request, tally.final)
+    if not language or (turn.budget.turns and tally.turns >= turn.budget.turns):
+        return
+    yield Nudged(nudges.in_language(language))
+    stream = turn.engine.stream(context.retelling(tally.final, language), (), replace(turn.options, thinking=False))
+    async with aclosing(clock.each(stream)) as deltas:
+        async for delta in deltas:
+            if isinstance(delta, MessageDone):
+                text = delta.message.text.strip()
+                tally.final = tally.final if not text or tongue.missed(request, text) else text
             if not isinstance(delta, Logprobs):
                 yield delta
 
@@ -334,7 +351,8 @@ async def _call(
                     tally.denied.extend(() if asked.decision == agreement.QUESTION else asked.decision.missing or ("",))
                 case ToolFinished():
                     guard.note(call, event.result)
-                    tally.broken = event.result.status == "failed" and not _only_looks(call.name, turn)
+                    slipped = event.result.status == "denied" and asked is not None and harm.OVERRUN in asked.decision.reason
+                    tally.broken = (event.result.status == "failed" and not _only_looks(call.name, turn)) or slipped
                 case _:
                     pass
             yield event

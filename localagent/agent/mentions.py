@@ -9,11 +9,19 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-_WORD = re.compile(r"""[^\s"'`,;:!?()\[\]{}<>]+""")
+from ..toolbox.encodings import encoding_of
+from ..toolbox.twins import as_on_disk
+
+# Between words: spaces and the marks of ASCII, of Arabic, of Hindi, of Chinese and Japanese, and quotes of all.
+_MARKS = r"\s\"'`,;:!?()\[\]{}<>\u00ab\u00bb\u201c-\u201f\u060c\u061b\u061f\u0964\u3001\u3002\u3008-\u3011"
+_MARKS += r"\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
+_WORD = re.compile(f"[^{_MARKS}]+")
+_ASCII = re.compile(r"[!-~]{3,}")
 _GOAL = 20_000
 _PATHS = 4
 _LINES = 8
@@ -36,13 +44,26 @@ def named(goal: str, folder: Path) -> Iterator[Path]:
     goal = goal[:_GOAL]
     words = [word.rstrip(".").rstrip("/") or word for word in _WORD.findall(goal)]
     spaced = [name for name in _names(folder) if " " in name and name in goal]
+    if not goal.isascii():
+        # In Chinese, Japanese or Thai, and before Korean endings, no space says where a name begins and ends.
+        spaced += sorted((name for name in _names(folder) if _stands(name, goal)), key=goal.find)
+        words += [part.rstrip("./") for word in words if not word.isascii() for part in _ASCII.findall(word)]
     seen: set[str] = set()
     for word in [*spaced, *words]:
-        path = Path(os.path.normpath(folder / os.path.expanduser(word)))
+        path = Path(as_on_disk(os.path.normpath(folder / os.path.expanduser(word)), str(folder)))
         if path == folder or folder not in path.parents or str(path) in seen or not os.path.lexists(path):
             continue
         seen.add(str(path))
         yield path
+
+
+def _stands(name: str, goal: str) -> bool:
+    """Whether a name with an ending is in the text, not as a part of a longer one of ASCII."""
+    if "." not in name[1:] or len(name) < 4:
+        return False
+    before, found, behind = unicodedata.normalize("NFC", goal).partition(unicodedata.normalize("NFC", name))
+    joined = [one for one in (before[-1:], behind[:1]) if one and one.isascii() and (one.isalnum() or one in "._-/")]
+    return bool(found) and not joined
 
 
 def _about(path: Path, folder: Path, mask: Callable[[str], str]) -> str:
@@ -78,9 +99,10 @@ def _file(path: Path, name: str, mask: Callable[[str], str]) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_LINES * _WIDTH * 2)
-    if b"\0" in head:
+    encoding = encoding_of(head, len(head) == size)
+    if encoding is None:
         return f"{name}: {size} bytes, not text"
-    lines = mask(head.decode("utf-8", "replace")).splitlines()
+    lines = mask(encoding.begin(head)).splitlines()
     shown = [line if len(line) <= _WIDTH else line[:_WIDTH] + "…" for line in lines[:_LINES]]
     whole = len(head) == size and len(lines) <= _LINES
     title = f"{name} ({size} bytes)" if whole else f"{name} ({size} bytes, its first lines)"

@@ -32,7 +32,11 @@ _REQUEST = 500
 _DEED = re.compile(
     r"(?:^|[.,;:!?]\s+|\b(?:and|then|please|und|bitte|y|luego|et|puis)\s+)(?:"
     r"save|store|write|put|add|send|reply|answer|respond|forward|tell \w+ (?:by|that)|speicher\w*|schreib\w*|send\w*|schick\w*|antwort\w*|"
-    r"beantwort\w*|guarda\w*|escrib\w*|env\w*|respond\w*|contest\w*|enregistr\w*|écri\w*|répon\w*)\b",
+    r"beantwort\w*|guarda\w*|escrib\w*|env\w*|respond\w*|contest\w*|enregistr\w*|écri\w*|répon\w*)\b"
+    # Where no space stands between words, and in other scripts: save, write, send, answer.
+    r"|保存|写入|写到|寫入|发送|發送|回复|書いて|書き込|保存して|送って|返信|저장|작성|써 ?줘|보내|답장"
+    r"|\b(?:сохран|запиш|напиш|отправ|ответь|збереж|надішл)\w*"
+    r"|احفظ|اكتب|أرسل|بنويس|लिख|सहेज|भेज|บันทึก|เขียน|ส่งข้อความ",
     re.IGNORECASE,
 )
 _CLAIMED = re.compile(
@@ -46,6 +50,10 @@ _FENCE = re.compile(r"```\w*\n.+?```", re.S)
 
 def as_json(schema: Mapping[str, Any]) -> str:
     return f"Give this answer as JSON of this schema:\n{json.dumps(schema, ensure_ascii=False)}"
+
+
+def in_language(language: str) -> str:
+    return f"The user does not write English. Say that once more in {language}."
 
 
 def repeated(earlier: str) -> str:
@@ -77,7 +85,9 @@ class Nudges:
         if so_far.broken and "failed" not in self.given and not {"unconfirmed", "sending", "held"}.intersection(posted):
             return self._once("failed", f"{_FAILED}\nThe request was: {request[:_REQUEST]}" if request else _FAILED)
         if not so_far.changed and _CLAIMED.search(text):
-            if looked and "claimed" not in self.given and _DEED.search(request):
+            # A program that changed nothing has done no more than a look.
+            idle = so_far.calls and not posted and not so_far.denied and not so_far.questions
+            if idle and "claimed" not in self.given and _DEED.search(request):
                 self.insists = True
                 return self._once("claimed", _LOOKED.format(request=request[:_REQUEST]))
             return self._once("claimed", _UNDONE)

@@ -30,6 +30,10 @@ _DELICATE = frozenset(
 )
 
 
+OVERRUN = "(another file would take their place)"
+"""Ends the reason for asking about a script whose files overwrite each other, which is a slip rather than a wish."""
+
+
 def lost(changes: Sequence[Change], ctx: Context) -> int:
     """How many files are gone or all but empty after these changes, those that reappear elsewhere not counted."""
     return _count_lost(_lost(changes), changes, ctx) + _count_emptied(changes, ctx)
@@ -74,7 +78,7 @@ def overruns(script: str, changes: Sequence[Change], ctx: Context) -> str:
     if _count_lost(outermost, changes, ctx) == 0:
         return ""
     names = ", ".join(sorted(posixpath.relpath(path, ctx.workspace) for path in outermost)[:_NAMED])
-    return f"it only moves files, and yet the contents of {names} would be lost (another file would take their place)"
+    return f"it only moves files, and yet the contents of {names} would be lost {OVERRUN}"
 
 
 def harms(changes: Sequence[Change], ctx: Context) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .twins import as_on_disk
+
 _ALIASES: Mapping[str, tuple[str, ...]] = {
     "path": ("file", "filename", "file_name", "filepath", "file_path", "folder", "folder_path", "directory",
               "directory_path", "dir", "dirname", "pathname", "target", "location", "name", "source"),
@@ -343,7 +345,7 @@ def settle_paths(
         value = args.get(name)
         if not isinstance(shape, Mapping) or shape.get("format") != "path" or not isinstance(value, str) or not value:
             continue
-        path = _settle(value, str(workspace))
+        path = as_on_disk(_settle(value, str(workspace)), str(workspace))
         if path != value:
             settled[name] = path
             notes.append(f"read {name!r} as {path!r}")

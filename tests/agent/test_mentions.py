@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 from localagent.agent.mentions import named, told
@@ -44,3 +45,15 @@ def test_long_and_binary_files_are_cut_or_described(tmp_path: Path) -> None:
 def test_a_hostile_name_cannot_break_it(tmp_path: Path) -> None:
     (tmp_path / "a\nb.txt").write_text("x")
     assert isinstance(told("a\nb.txt \0 ~ ~nobody/x ((( ", tmp_path, everything), str)
+
+
+def test_names_among_words_without_spaces_and_old_encodings(tmp_path: Path) -> None:
+    (tmp_path / "报告.txt").write_bytes("会议在星期五上午\n".encode("gb18030"))
+    (tmp_path / unicodedata.normalize("NFD", "résumé.txt")).write_text("four")
+    (tmp_path / "plan.md").write_text("one")
+    (tmp_path / "docs").mkdir()
+    assert told("请把报告.txt改名为旧报告.txt", tmp_path, everything) == "报告.txt (17 bytes):\n  | 会议在星期五上午"
+    assert "four" in told("Traduis résumé.txt", tmp_path, everything)
+    assert "| one" in told("「plan.md」を読んで", tmp_path, everything)
+    assert "docs/: empty" in told("把docs里的文件删除", tmp_path, everything)
+    assert told("看看旧plan.md2和myplan.md", tmp_path, everything) == ""

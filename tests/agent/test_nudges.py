@@ -57,3 +57,15 @@ def test_nothing_makes_a_model_send_twice():
         for text in ("I have added the number.", "I will call send_message again.", "Call send_message."):
             told = nudges.after(_said(text), so_far, request, tools)
             assert not nudges.insists and "make it again" not in (told or "") and "nothing is saved, written or sent" not in (told or "")
+
+
+def test_a_program_that_changed_nothing_is_no_deed_either():
+    so_far = Tally(calls=1, receipts=[Receipt("ran", {"command": "grep -l TODO src/*.py", "exit_code": 0})])
+    nudges = Nudges()
+    assert nudges.after(_said("I made the file todo.txt."), so_far, "Write a file todo.txt that lists them") and nudges.insists
+    assert Nudges().after(_said("alpha.py and gamma.py."), so_far, "Write a file todo.txt that lists them") is None
+
+
+def test_a_deed_is_asked_for_in_any_language():
+    for request in ("把总数写入 total.txt", "合計を total.txt に書いて", "Запиши сумму в total.txt", "합계를 total.txt에 저장해 줘"):
+        assert "only looked" in (Nudges().after(_said("1043"), Tally(calls=1), request) or "")

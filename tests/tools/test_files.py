@@ -1,9 +1,11 @@
+# ruff: noqa: RUF001
 """Listing, finding, searching and reading."""
 
 from __future__ import annotations
 
 import os
 import time
+import unicodedata
 from pathlib import Path
 from types import ModuleType
 
@@ -163,8 +165,8 @@ def test_a_small_file_is_read_as_it_is(here: Path, files: ModuleType) -> None:
     assert files.read_file(Path("a.txt")) == "one\ntwo"
     assert files.read_file(Path("e.txt")) == "e.txt is empty."
     assert files.read_file(Path("bom.txt")) == "hi"
-    assert files.read_file(Path("l1.txt")) == "café"
-    assert files.read_file(Path("w.txt")) == "wide"
+    assert files.read_file(Path("l1.txt")) == "café\n[the file is in Latin-1; an edit keeps that]"
+    assert files.read_file(Path("w.txt")).startswith("wide\n[the file is in UTF-16")
 
 
 def test_ranges_say_where_they_are(here: Path, files: ModuleType) -> None:
@@ -228,3 +230,23 @@ def test_a_missing_file_is_told_with_what_there_is(here: Path, files: ModuleType
         files.read_file(Path("x.txt"))
     with pytest.raises(ToolError, match=r"no/where/x.txt does not exist"):
         files.read_file(Path("no/where/x.txt"))
+
+
+# ---------------------------------------------------------------- scripts and encodings
+
+
+def test_the_encoding_of_an_old_file_is_said(here: Path, files: ModuleType) -> None:
+    made(here, **{"k.txt": "Привет, мир! Как дела?\n".encode("koi8-r")})
+    made(here, **{"long.log": b"x\n" * 50_000 + "会议在星期五上午\n".encode("gb18030")})
+    assert files.read_file(Path("k.txt")) == "Привет, мир! Как дела?\n[the file is in KOI8-R; an edit keeps that]"
+    assert files.read_file(Path("long.log"), -1).startswith("会议在星期五上午\n[lines 50001-50001 of 50,001]\n[the file is in GB18030")
+    assert files.search_text("дела") == "1 line in 1 file:\nk.txt:1: Привет, мир! Как дела?"
+    assert "long.log:50001: 会议" in files.search_text("星期五")
+
+
+def test_letters_are_found_in_whatever_form(here: Path, files: ModuleType) -> None:
+    apart = unicodedata.normalize("NFD", "Café")
+    made(here, **{"a.txt": f"{apart}\n合計：１２００円\nｶﾀｶﾅ\n", f"{apart}.md": "x"})
+    assert "a.txt:1: " in files.search_text("Café") and "composed letters" in files.search_text("Café")
+    assert "a.txt:2: " in files.search_text("1200") and "a.txt:3: " in files.search_text("カタカナ")
+    assert files.find_files("café").startswith("1 match") and files.find_files("Caf?.md").startswith("1 match")

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """Writing, editing, moving, copying, making folders, deleting: what is requested and what is told."""
 
 from __future__ import annotations
@@ -240,3 +241,28 @@ def test_pipes_and_devices_are_refused_at_once(here: Path, modify: ModuleType, n
             call()
     assert len(modify.edit_file(Path("*"), "x", "y").requests) == 1
     assert modify.trash("pipe").requests == [Trash(Path("pipe"))]
+
+
+@pytest.mark.parametrize(
+    ("codec", "text", "old", "new"),
+    [
+        ("gb18030", "开会时间：星期一上午。\n", "星期一", "星期五"),
+        ("cp932", "見積書\n合計：４８０００円\n", "４８０００", "５００００"),
+        ("koi8-r", "Уважаемая Марина Сергеевна!\n", "Марина", "Анна"),
+        ("cp1251", "молоко\nхлеб\nяблоки\n", "хлеб", "сыр"),
+        ("utf-16-le", "one two\n", "two", "дwa"),
+        ("big5", "今天天氣很好，我們去公園。\n", "公園", "學校"),
+    ],
+)
+def test_an_edit_keeps_an_old_encoding(codec: str, text: str, old: str, new: str, here: Path, modify: ModuleType) -> None:
+    (here / "a.txt").write_bytes(text.encode(codec))
+    (edit,) = modify.edit_file(Path("a.txt"), old, new).requests
+    assert edit.content == text.replace(old, new).encode(codec)
+
+
+def test_words_without_spaces_between_them_are_all_replaced(here: Path, modify: ModuleType) -> None:
+    (here / "a.txt").write_text("東京、東京駅\nกรุงเทพมหานคร กรุงเทพ\n")
+    (edit,) = modify.edit_file(Path("a.txt"), "東京", "大阪").requests
+    assert edit.content.decode().startswith("大阪、大阪駅\n")
+    (edit,) = modify.edit_file(Path("a.txt"), "กรุงเทพ", "เชียงใหม่").requests
+    assert edit.content.decode().count("เชียงใหม่") == 2
