@@ -98,7 +98,8 @@ def search_text(pattern: str, path: Path = Path(".")) -> str:
     except re.error:
         pass
     plain = _plain(pattern)
-    tries.append((" (wide, narrow and composed letters taken as the same)", lambda line: -1 if line.isascii() else _plain(line).find(plain)))
+    alike = " (wide, narrow and composed letters taken as the same)"
+    tries.append((alike, lambda line: -1 if line.isascii() else _plain(line).find(plain)))
     for note, where in tries:
         hits, lines, matched = _search(files, where)
         if hits:

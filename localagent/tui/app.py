@@ -19,7 +19,8 @@ from ..store import prompts
 from . import commands, leaving, listing, look, status, themes, waiting
 from .asking import Asking
 from .doing import Doing
-from .driver import Driver, House
+from .driver import Driver
+from .house import House
 from .machine import Machine
 from .pinned import Plan
 from .prompt import Prompt

@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..agent import shown
 from ..errors import LocalAgentError, ModelError
 from ..events import ChangesCommitted, Compacted, Notice, Nudged, TurnEnded
-from ..sandbox.profile import Boundary, Limits
+from ..sandbox.profile import Limits
 from ..store import originals, paths
 from ..values import Mode, Part, Text
+from .house import House
 from .outdated import FilesChanged
 from .speeds import Speeds
 from .view import MODES, DiffsRead, OwnCommand, Seen, View, reduce, replayed
@@ -33,48 +33,9 @@ if TYPE_CHECKING:
     from ..agent.recipes.play import Play
     from ..agent.session import Session
     from ..engine.base import Engine
-    from ..engine.offers import Offer
-    from ..jobs.running import Runner
-    from .meters import Sample
 
 _DIFF_LINES = 400
 _OWN_LIMITS = Limits(wall_s=0, memory_mb=0, processes=0, file_mb=0, output_kb=0)
-
-
-class House(Protocol):
-    """What the app is handed: how sessions are made, and what is known of the place."""
-
-    folder: Path
-    context: int
-    mode: Mode
-
-    def boundary(self) -> Boundary: ...
-
-    def offers(self) -> list[Offer]:
-        """The models there are, with what fits and what is here. Blocks."""
-        ...
-
-    def fetching(self, model: str, source: str = "") -> list[str]:
-        """The command that downloads a model (from a source of its own choice, if one is named), as `tui.download` reads it."""
-        ...
-
-    async def engine_for(self, model: str) -> Engine:
-        """The engine of a model that is here. Raises ModelError and UsageError."""
-        ...
-
-    async def sample(self) -> Sample:
-        """The machine as it is at this moment."""
-        ...
-
-    def reload(self) -> None:
-        """The settings have changed."""
-        ...
-
-    async def session(self, resume: str | None, model: str | None, mode: Mode) -> Session: ...
-
-    async def runner(self) -> Runner:
-        """What carries out the run of a job."""
-        ...
 
 
 class Driver:

@@ -27,7 +27,8 @@ from . import answering, changes, commands, effect, lines, readout
 from .approval import Question
 from .chooser import Ask, Chooser
 from .doing import Doing
-from .driver import Driver, House
+from .driver import Driver
+from .house import House
 from .machine import Machine
 from .skills import Skills
 from .telling import Telling
