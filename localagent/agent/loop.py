@@ -17,13 +17,12 @@ the session does, from these events.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
-from ..engine.base import Engine, Logprobs, Options, unfenced
-from ..errors import EngineError, LocalAgentError, PromptTooLong
+from ..engine.base import Logprobs, Options
+from ..errors import LocalAgentError, PromptTooLong
 from ..events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -34,85 +33,18 @@ from ..events import (
 )
 from ..policy import harm
 from ..toolbox import planning
-from ..toolbox.checks import Check
-from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
-from . import agreement, choices, context, hooked, nudges, tongue
-from .agreement import Agreement
+from ..values import Failure, Status, Text, ToolCall, ToolResult
+from . import agreement, choices, context, hooked, last, nudges
 from .budget import Budget, Clock, OutOfTime
 from .checklist import Checklist
-from .dispatch import Hands, dispatch
+from .dispatch import dispatch
 from .guard import LoopGuard
-from .offering import SEARCH, Offering
-from .room import Room
+from .offering import SEARCH
 from .tally import Tally
+from .turn import REQUEST, Turn, goes_on, only_looks, request, source
 
 _REPEATS_BEFORE_CONCLUDING = 2
 _FAILURES_BEFORE_CONCLUDING = 5
-_REQUEST = 500
-
-
-class Script(Protocol):
-    """An engine that may answer in a model's place (`recipes.play`); `playing` says whether it does now."""
-
-    playing: bool
-
-    async def before(self, history: Sequence[Message]) -> list[Event]:
-        """Told, with the messages of the turn, before each answer. Raises LocalAgentError where it cannot go on."""
-        ...
-
-    async def goes_on(self, history: Sequence[Message]) -> Nudged | None:
-        """Why the turn is not over when an answer calls nothing, None where it is."""
-        ...
-
-    def over(self, denied: bool) -> None:
-        """The last answer is there. Raises LocalAgentError where that is no good end; `denied`: for want of a person."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """`history` gives the messages as the session holds them now; those from `begin` on are this turn's.
-
-    `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing. `meanwhile` gives
-    the next thing that the person said or did since the last answer, None where there is none; it is over once its event was
-    yielded. `schema` is the JSON Schema that the final answer must satisfy. `offering` knows the tools beside those that the prompt
-    begins with, `room` what is shown of the history, and keeps it so that it fits. `checks` are the user's own, which have to hold at
-    the end; `agreed` keeps what a person agrees to with a plan, None where no plan can be proposed.
-    """
-
-    engine: Engine
-    hands: Hands
-    history: Callable[[], Sequence[Message]]
-    begin: int
-    new_id: Callable[[], str]
-    options: Options = Options()
-    budget: Budget = Budget()
-    schema: Mapping[str, Any] | None = None
-    news: Callable[[], Awaitable[Nudged | None]] | None = None
-    meanwhile: Callable[[], Event | None] = lambda: None
-    offering: Offering | None = None
-    checks: Sequence[Check] = ()
-    agreed: Agreement | None = None
-    room: Room | None = None
-
-    def messages(self) -> list[Message]:
-        """What the model is shown."""
-        return context.for_model(self.history() if self.room is None else self.room.shown)
-
-    @property
-    def script(self) -> Script | None:
-        return script(self.engine)
-
-    @property
-    def plays(self) -> bool:
-        """Whether no model answers now."""
-        return self.script is not None and self.script.playing
-
-
-def script(engine: Engine) -> Script | None:
-    """What it answers by, None for a model."""
-    found: Script | None = getattr(engine, "script", None)
-    return found
 
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
@@ -181,7 +113,7 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock, checklist: Checklist) -
             hint = hint or await _going_on(done, turn)
             if hint is None:
                 tally.final = done.message.text.strip()
-                more = _shaped(turn, tally, clock) if turn.schema is not None else _retold(turn, tally, clock)
+                more = last.shaped(turn, tally, clock) if turn.schema is not None else last.retold(turn, tally, clock)
                 async for event in more:
                     yield event
                 return
@@ -209,7 +141,7 @@ async def _stumbled(done: MessageDone, turn: Turn, tally: Tally, nudged: nudges.
     """What a model hears that has nothing more to call though it stumbled, None where it did not."""
     if tally.conclude or turn.plays:
         return None
-    hint = nudged.after(done, tally, _request(turn), [spec.name for spec in turn.hands.registry.specs()])
+    hint = nudged.after(done, tally, request(turn), [spec.name for spec in turn.hands.registry.specs()])
     return None if hint is None else Nudged(hint)
 
 
@@ -269,42 +201,6 @@ def _with_offered(turn: Turn, tally: Tally) -> Options:
     return replace(turn.options, offered=offered) if offered else turn.options
 
 
-async def _shaped(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
-    """The answer once more, as JSON that the grammar holds to the schema that is asked for."""
-    yield Nudged(nudges.as_json(turn.schema))
-    options = replace(turn.options, schema=turn.schema, thinking=False)
-    if turn.room is not None:
-        async with aclosing(clock.each(turn.room.fit())) as events:
-            async for event in events:
-                yield event
-    stream = turn.engine.stream(turn.messages(), turn.hands.registry.specs(), options)
-    async with aclosing(clock.each(stream)) as deltas:
-        async for delta in deltas:
-            if isinstance(delta, MessageDone):
-                tally.final = unfenced(delta.message.text)
-                if delta.stop == "length":
-                    raise EngineError("The answer did not fit the schema within its token limit.", "Ask for less.")
-            if not isinstance(delta, Logprobs):
-                yield delta
-
-
-async def _retold(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event, None]:
-    """Where the person wrote another language and was answered in English, as small models do behind a call: the answer in theirs."""
-    request = _request(turn)[:_REQUEST]
-    language = tongue.missed(request, tally.final)
-    if not language or (turn.budget.turns and tally.turns >= turn.budget.turns):
-        return
-    yield Nudged(nudges.in_language(language))
-    stream = turn.engine.stream(context.retelling(tally.final, language), (), replace(turn.options, thinking=False))
-    async with aclosing(clock.each(stream)) as deltas:
-        async for delta in deltas:
-            if isinstance(delta, MessageDone):
-                text = delta.message.text.strip()
-                tally.final = tally.final if not text or tongue.missed(request, text) else text
-            if not isinstance(delta, Logprobs):
-                yield delta
-
-
 async def _calls(
     done: MessageDone, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock, checklist: Checklist
 ) -> AsyncGenerator[Event, None]:
@@ -322,7 +218,7 @@ async def _calls(
                 tally.followed |= {event.call.name} if word else set()
         turn.hands.hooks.check()
     for word in words:
-        yield Nudged(f"{word} The request: {_request(turn)[:_REQUEST]}")
+        yield Nudged(f"{word} The request: {request(turn)[:REQUEST]}")
     if (open_step := checklist.stepped()) is not None:
         yield open_step
 
@@ -330,7 +226,7 @@ async def _calls(
 async def _call(
     call: ToolCall, turn: Turn, tally: Tally, guard: LoopGuard, clock: Clock, checklist: Checklist
 ) -> AsyncGenerator[Event, None]:
-    earlier = None if turn.plays or _goes_on(call.name, turn) else guard.seen(call)
+    earlier = None if turn.plays or goes_on(call.name, turn) else guard.seen(call)
     if earlier is not None:
         yield _unrun(call, nudges.repeated(earlier), "ok")
         return
@@ -352,7 +248,7 @@ async def _call(
                 case ToolFinished():
                     guard.note(call, event.result)
                     slipped = event.result.status == "denied" and asked is not None and harm.OVERRUN in asked.decision.reason
-                    tally.broken = (event.result.status == "failed" and not _only_looks(call.name, turn)) or slipped
+                    tally.broken = (event.result.status == "failed" and not only_looks(call.name, turn)) or slipped
                 case _:
                     pass
             yield event
@@ -364,7 +260,7 @@ async def _carried_out(call: ToolCall, turn: Turn, checklist: Checklist) -> Asyn
     """The life of a call, and what one of the plan says."""
     async with aclosing(dispatch(call, turn.hands)) as events:
         async for event in events:
-            if isinstance(event, ToolFinished) and event.result.status == "ok" and _source(event, turn) == planning.PLAN.source:
+            if isinstance(event, ToolFinished) and event.result.status == "ok" and source(event, turn) == planning.PLAN.source:
                 async for told in checklist.called(event):
                     yield told
             else:
@@ -373,31 +269,7 @@ async def _carried_out(call: ToolCall, turn: Turn, checklist: Checklist) -> Asyn
 
 def _behind(event: ToolFinished, turn: Turn) -> Event | None:
     """What a search for tools means beside its result."""
-    return turn.offering.found(event.call.id) if _source(event, turn) == SEARCH.source and turn.offering is not None else None
-
-
-def _source(event: ToolFinished, turn: Turn) -> str:
-    spec = turn.hands.registry.spec(event.call.name)
-    return spec.source if spec is not None else ""
-
-
-def _request(turn: Turn) -> str:
-    """The user's own words of this turn, as far as they are text."""
-    history = turn.history()
-    parts = history[turn.begin].parts[:1] if turn.begin < len(history) else ()
-    return parts[0].text if parts and isinstance(parts[0], Text) else ""
-
-
-def _goes_on(name: str, turn: Turn) -> bool:
-    """Whether the tool looks at something that goes on by itself: the same question has another answer each time."""
-    spec = turn.hands.registry.spec(name)
-    return spec is not None and not spec.staged and "run" not in spec.effects
-
-
-def _only_looks(name: str, turn: Turn) -> bool:
-    """A failed look is an answer (there is no such file); a failed deed is an unfinished one."""
-    spec = turn.hands.registry.spec(name)
-    return spec is not None and set(spec.effects) <= {"compute", "read:fs", "read:mail"}
+    return turn.offering.found(event.call.id) if source(event, turn) == SEARCH.source and turn.offering is not None else None
 
 
 def _named(done: MessageDone, new_id: Callable[[], str]) -> MessageDone:

@@ -36,7 +36,7 @@ from ..toolbox import spill
 from ..toolbox.checks import Check
 from ..toolbox.registry import Registry
 from ..values import Failure, Message, Mode, Part, Text
-from . import binding, context, hooked, loop, pictures, place, retold
+from . import binding, context, hooked, loop, pictures, place, retold, turn
 from .agreement import Agreement
 from .answers import Answers
 from .beside import Beside
@@ -153,7 +153,7 @@ class Session:
                 yield self._record(hooked.opened(heard))
             for told in await self.setting.beside.opening(text):
                 yield self._record(told)
-            if loop.script(self.setting.engine) is None and (offered := await self.offering.fitting(text)) is not None:
+            if turn.script(self.setting.engine) is None and (offered := await self.offering.fitting(text)) is not None:
                 yield self._record(offered)
             async with aclosing(loop.run(self._turn(approve, begin))) as events:
                 async for event in events:
@@ -269,7 +269,7 @@ class Session:
         place = Place(s.workspace, self._policy, s.masks.mask)
         return place if s.post is None else replace(place, letters=s.post.told)
 
-    def _turn(self, approve: Approver, begin: int) -> loop.Turn:
+    def _turn(self, approve: Approver, begin: int) -> turn.Turn:
         s = self.setting
         hands = Hands(
             registry=s.registry,
@@ -292,7 +292,7 @@ class Session:
         )
         history, new_id = (lambda: self.history), self.talk.new_call_id
         told, plan = (self._news, self._meanwhile), (s.checks, self._agreed)
-        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, *plan, self.room)
+        return turn.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, *plan, self.room)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""

@@ -32,7 +32,7 @@ _ACTS = frozenset({"write:fs", "send", "persist"})
 
 
 class Play:
-    """One run of a recipe: an engine (`base.Engine`) and what the loop asks besides (`loop.Script`).
+    """One run of a recipe: an engine (`base.Engine`) and what the loop asks besides (`turn.Script`).
 
     `open_engine` makes the model's engine, and is called where a check fails and not before; None: no model may be asked.
     A recipe that is not the user's `own`, byte for byte, is text that others may have written: what goes out asks.
@@ -67,7 +67,7 @@ class Play:
 
     @property
     def script(self) -> Play:
-        """How the loop knows that this is no model (`loop.script`)."""
+        """How the loop knows that this is no model (`turn.script`)."""
         return self
 
     def __getattr__(self, name: str) -> Any:
