@@ -85,6 +85,7 @@ _KINDS = {
     "sandbox": Exit.SANDBOX,
     **dict.fromkeys(("model", "model_missing", "download"), Exit.MODEL),
     "time": Exit.TIME,
+    "budget": Exit.BUDGET,
 }
 # ENOSPC, EIO, EDQUOT; the errno module is not worth its start-up time.
 _NO_ROOM = (28, 5, 122)

@@ -7,8 +7,10 @@
     │   ├── ModelMissing        no file for the chosen model
     │   └── DownloadError       the hub or the index did not give the file
     ├── EngineError             the engine host died, refused or broke off
+    │   ├── EndpointDown        a model's endpoint cannot be reached, or goes on refusing for now
     │   ├── PromptTooLong       the conversation does not fit into the context
     │   └── GrammarRefused      a schema or grammar that the engine cannot follow
+    ├── BudgetSpent             what a request may cost is more than is left for it
     ├── ChannelError            a channel is not set up, or its service refuses us
     ├── SandboxUnavailable      no boundary, and the action needs one
     ├── StoreError              disk full, folder not writable, journal damaged
@@ -57,12 +59,20 @@ class EngineError(LocalAgentError):
     kind = "engine"
 
 
+class EndpointDown(EngineError):
+    """Another endpoint, or another time, may do better."""
+
+
 class PromptTooLong(EngineError):
     kind = "prompt_too_long"
 
 
 class GrammarRefused(EngineError):
     kind = "grammar"
+
+
+class BudgetSpent(LocalAgentError):
+    kind = "budget"
 
 
 class ChannelError(LocalAgentError):

@@ -89,7 +89,10 @@ StopReason = Literal["end", "stop", "length", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class MessageDone:
-    """One whole message of the model. `repairs` says what the parser had to mend; `cut` calls must not run."""
+    """One whole message of the model. `repairs` says what the parser had to mend; `cut` calls must not run.
+
+    `by` names the model where it was another than the session's own.
+    """
 
     message: Message
     usage: Usage = Usage()
@@ -97,6 +100,7 @@ class MessageDone:
     stop: StopReason = "end"
     repairs: tuple[str, ...] = ()
     cut: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,7 @@ class Rewound:
 class TurnEnded:
     """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules; "" where no rule would do.
 
-    `questions` is how often a person was asked, or would have been.
+    `questions` is how often a person was asked, or would have been; `by` names the models that have answered beside the session's own.
     """
 
     status: TurnStatus
@@ -246,6 +250,7 @@ class TurnEnded:
     timings: Timings = Timings()
     turns: int = 0
     questions: int = 0
+    by: tuple[str, ...] = ()
 
 
 Event = (

@@ -297,6 +297,7 @@ def _envelope(ended: TurnEnded, tools: Sequence[dict[str, Any]], model: str, ses
         "receipts": plain["receipts"],
         "denied": list(ended.denied),
         "model": model,
+        "answered_by": list(ended.by),
         "session_id": session_id,
         "questions": ended.questions,
         "error": None if ended.error is None else {"kind": ended.error.kind, "message": ended.error.message},

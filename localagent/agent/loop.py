@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..engine.base import Engine, Logprobs, Options, unfenced
+from ..engine.route import Route
 from ..errors import EngineError, LocalAgentError
 from ..events import (
     ApprovalAsked,
@@ -34,7 +35,7 @@ from ..events import (
 )
 from ..toolbox import planning
 from ..values import Failure, Message, Status, Text, ToolCall, ToolResult
-from . import choices, context, hooked, nudges
+from . import choices, context, escalating, hooked, nudges
 from .budget import Budget, Clock, OutOfTime
 from .dispatch import Hands, dispatch
 from .guard import LoopGuard
@@ -53,7 +54,7 @@ class Turn:
     `new_id` names the next call; `news` is what the model has to be told before an answer, None for nothing. `meanwhile` gives
     the next thing that the person said or did since the last answer, None where there is none; it is over once its event was
     yielded. `schema` is the JSON Schema that the final answer must satisfy. `offering` knows the tools beside those that the prompt
-    begins with.
+    begins with. `route` knows the models beside the session's own.
     """
 
     engine: Engine
@@ -67,11 +68,14 @@ class Turn:
     news: Callable[[], Awaitable[Nudged | None]] | None = None
     meanwhile: Callable[[], Event | None] = lambda: None
     offering: Offering | None = None
+    route: Route | None = None
 
 
 async def run(turn: Turn) -> AsyncGenerator[Event, None]:
     """All events of the turn but `TurnStarted`."""
     tally, clock = Tally(), Clock(turn.budget.seconds)
+    if turn.route is not None:
+        turn.route.begin()
     try:
         async with aclosing(_steps(turn, tally, clock)) as events:
             async for event in events:
@@ -110,7 +114,7 @@ async def _steps(turn: Turn, tally: Tally, clock: Clock) -> AsyncGenerator[Event
             yield told
         if turn.offering is not None and (told := turn.offering.changed()) is not None:
             yield told
-        async for delta in _answer(turn, tally, clock, insist):
+        async for delta in _answer(turn, tally, clock, insist, guard.failures):
             done = delta if isinstance(delta, MessageDone) else done
             yield delta
         if done is None:
@@ -143,7 +147,7 @@ async def _going_on(done: MessageDone, turn: Turn, tally: Tally, nudged: nudges.
     return hooked.going_on(reason) if reason else None
 
 
-async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> AsyncGenerator[Event, None]:
+async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool, stumbled: int) -> AsyncGenerator[Event, None]:
     """One answer of the model, with `insist` a call. Where it goes round in circles it is asked once more, without any tool in sight."""
     if tally.conclude:
         messages, specs, options = context.conclusion(turn.history()[turn.begin :]), (), turn.options
@@ -153,13 +157,10 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> Async
         named = choices.sets(turn.history(), [*specs, *options.offered], turn.hands.workspace, people)
         options = replace(options, choices={**options.choices, **named}) if named else options
         options = replace(options, tool_choice="required") if insist and specs and options.tool_choice == "auto" else options
-    stream = turn.engine.stream(messages, specs, options)
-    async with aclosing(clock.each(stream)) as deltas:
+    step = escalating.Step(turn.engine, turn.route, turn.hands, turn.new_id, tally, messages, specs, options, stumbled)
+    async with aclosing(clock.each(escalating.answer(step))) as deltas:
         async for delta in deltas:
-            if isinstance(delta, MessageDone):
-                delta = _named(delta, turn.new_id)
-            if not isinstance(delta, Logprobs):
-                yield delta
+            yield _named(delta, turn.new_id) if isinstance(delta, MessageDone) else delta
 
 
 def _with_offered(turn: Turn, tally: Tally) -> Options:

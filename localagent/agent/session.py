@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.base import Engine, Options
+from ..engine.route import Route
 from ..errors import LocalAgentError, UsageError
 from ..events import (
     Event,
@@ -59,7 +60,7 @@ class Setting:
     has deleted so far). `schema` is the JSON Schema of
     the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
     `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent);
-    `hooks` are the user's own commands that are told what happens.
+    `hooks` are the user's own commands that are told what happens; `route` knows the models beside `engine`.
     """
 
     engine: Engine
@@ -76,6 +77,7 @@ class Setting:
     record: Recorder = audit.append
     post: Post | None = None
     hooks: Hooks = field(default_factory=Hooks)
+    route: Route | None = None
 
 
 class Session:
@@ -157,6 +159,8 @@ class Session:
         """The session is over: its hooks hear that, and its engine is let go of."""
         await self.setting.hooks.close(self.mode, reason)
         await self.setting.engine.close()
+        if self.setting.route is not None:
+            await self.setting.route.close()
 
     def steer(self, text: str) -> bool:
         """The person's words for the turn that runs: the model gets them before its next answer. False where none runs."""
@@ -250,7 +254,7 @@ class Session:
         )
         history, new_id = (lambda: self.history), self._new_call_id
         told = (self._news, self._meanwhile)
-        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering)
+        return loop.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, s.route)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""

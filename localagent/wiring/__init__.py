@@ -22,6 +22,7 @@ from ..store import channels, credentials, hooksfile, mask_key, paths, transcrip
 from ..store.journal import Journal
 from ..store.workspace import folder
 from ..values import Mode
+from . import routes
 from .engines import Obtain, chosen_engine, engine_of, judged_engine, local_model
 from .standing import holds, policy, stored
 from .toolset import holds_background, registry
@@ -72,6 +73,7 @@ async def for_do(
     mode = cast("Mode", args.mode or ("auto" if args.yes else chosen.mode))
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
     laid, mine, theirs = policies.load(workspace), hooksfile.load(), hooksfile.load_project(workspace)
+    route = routes.route_of(chosen, args, engine, alone=narrow or job)
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
     if resumed:
@@ -106,11 +108,12 @@ async def for_do(
         workspace=workspace,
         policy=policy(workspace, log.spill, allow, kept, replace(laid, deny=(*deny, *laid.deny)), known.readable),
         options=Options(thinking=args.think, priority=int(job)),
-        budget=Budget(turns=args.max_turns, seconds=args.max_time),
+        budget=Budget(turns=args.max_turns, tokens=args.max_tokens, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
         notices=(
             *_leaving(engine),
+            *routes.notices(route, engine),
             *recovered,
             *laid.notices,
             *unreadable,
@@ -124,6 +127,7 @@ async def for_do(
         hooks=Hooks(
             (*mine.hooks, *theirs.hooks), workspace, log.folder.name, str(log.folder / "transcript.jsonl"), masks.mask, resumed is not None
         ),
+        route=route,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
@@ -146,6 +150,7 @@ async def for_job(job: Job, obtain: Obtain) -> Session:
     args = argparse.Namespace(
         cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
         max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None,
+        max_tokens=0, max_cost=None, bigger=None, bigger_on=None,
     )  # fmt: skip
     engine = chosen_engine(chosen, job.model or None, obtain)
     try:
