@@ -90,6 +90,7 @@ _KINDS = {
     **dict.fromkeys(("model", "model_missing", "download"), Exit.MODEL),
     "time": Exit.TIME,
     "check": Exit.CHECK,
+    "budget": Exit.BUDGET,
 }
 # ENOSPC, EIO, EDQUOT; the errno module is not worth its start-up time.
 _NO_ROOM = (28, 5, 122)

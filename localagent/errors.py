@@ -7,9 +7,11 @@
     │   ├── ModelMissing        no file for the chosen model
     │   └── DownloadError       the hub or the index did not give the file
     ├── EngineError             the engine host died, refused or broke off
+    │   ├── EndpointDown        a model's endpoint cannot be reached, or goes on refusing for now
     │   ├── PromptTooLong       the conversation does not fit into the context
     │   └── GrammarRefused      a schema or grammar that the engine cannot follow
     ├── CheckFailed             a check of a recipe does not hold, and nobody is to mend it
+    ├── BudgetSpent             what a request may cost is more than is left for it
     ├── ChannelError            a channel is not set up, or its service refuses us
     ├── SandboxUnavailable      no boundary, and the action needs one
     ├── StoreError              disk full, folder not writable, journal damaged
@@ -58,6 +60,10 @@ class EngineError(LocalAgentError):
     kind = "engine"
 
 
+class EndpointDown(EngineError):
+    """Another endpoint, or another time, may do better."""
+
+
 class PromptTooLong(EngineError):
     kind = "prompt_too_long"
 
@@ -68,6 +74,10 @@ class GrammarRefused(EngineError):
 
 class CheckFailed(LocalAgentError):
     kind = "check"
+
+
+class BudgetSpent(LocalAgentError):
+    kind = "budget"
 
 
 class ChannelError(LocalAgentError):

@@ -86,7 +86,10 @@ StopReason = Literal["end", "stop", "length", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class MessageDone:
-    """One whole message of the model. `repairs` says what the parser had to mend; `cut` calls must not run."""
+    """One whole message of the model. `repairs` says what the parser had to mend; `cut` calls must not run.
+
+    `by` names the model where it was another than the session's own.
+    """
 
     message: Message
     usage: Usage = Usage()
@@ -94,6 +97,7 @@ class MessageDone:
     stop: StopReason = "end"
     repairs: tuple[str, ...] = ()
     cut: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +274,7 @@ class TurnEnded:
     """The turn is over. `denied` lists what was refused for want of a person, as `--allow` rules; "" where no rule would do.
 
     `questions` is how often a person was asked, or would have been. `checks` are those of the plan and the user's own, as they were
-    found at the end.
+    found at the end; `by` names the models that have answered beside the session's own.
     """
 
     status: TurnStatus
@@ -283,6 +287,7 @@ class TurnEnded:
     turns: int = 0
     questions: int = 0
     checks: tuple[Checked, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 Event = (

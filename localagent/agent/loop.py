@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from ..engine.base import Logprobs, Options
+from ..engine.base import Options
 from ..errors import LocalAgentError, PromptTooLong
 from ..events import (
     ApprovalAsked,
@@ -34,7 +34,7 @@ from ..events import (
 from ..policy import harm
 from ..toolbox import planning
 from ..values import Failure, Status, Text, ToolCall, ToolResult
-from . import agreement, choices, context, hooked, last, nudges
+from . import agreement, choices, context, escalating, hooked, last, nudges
 from .budget import Budget, Clock, OutOfTime
 from .checklist import Checklist
 from .dispatch import dispatch
@@ -51,6 +51,8 @@ async def run(turn: Turn) -> AsyncGenerator[Event, None]:
     """All events of the turn but `TurnStarted`."""
     tally, clock = Tally(), Clock(turn.budget.seconds)
     checklist = Checklist(turn.checks, turn.hands, tally, turn.agreed)
+    if turn.route is not None:
+        turn.route.begin()
     try:
         async with aclosing(_steps(turn, tally, clock, checklist)) as events:
             async for event in events:
@@ -157,7 +159,7 @@ async def _going_on(done: MessageDone, turn: Turn) -> Nudged | None:
 async def _fitting(turn: Turn, tally: Tally, clock: Clock, insist: bool, guard: LoopGuard) -> AsyncGenerator[Event, None]:
     """One answer to a conversation that is shortened before where it does not fit, and once more where the engine says so."""
     if turn.room is None or tally.conclude:
-        async for event in _answer(turn, tally, clock, insist):
+        async for event in _answer(turn, tally, clock, insist, guard.failures):
             yield event
         return
     for must in (False, True):
@@ -167,7 +169,7 @@ async def _fitting(turn: Turn, tally: Tally, clock: Clock, insist: bool, guard: 
                 guard.forget()
                 yield event
         try:
-            async for event in _answer(turn, tally, clock, insist):
+            async for event in _answer(turn, tally, clock, insist, guard.failures):
                 yield event
             return
         except PromptTooLong:
@@ -175,7 +177,7 @@ async def _fitting(turn: Turn, tally: Tally, clock: Clock, insist: bool, guard: 
                 raise
 
 
-async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> AsyncGenerator[Event, None]:
+async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool, stumbled: int) -> AsyncGenerator[Event, None]:
     """One answer of the model, with `insist` a call. Where it goes round in circles it is asked once more, without any tool in sight."""
     if tally.conclude:
         messages, specs, options = context.conclusion(turn.history()[turn.begin :], turn.room.size if turn.room else 0), (), turn.options
@@ -185,13 +187,10 @@ async def _answer(turn: Turn, tally: Tally, clock: Clock, insist: bool) -> Async
         named = choices.sets(turn.history(), [*specs, *options.offered], turn.hands.workspace, people)
         options = replace(options, choices={**options.choices, **named}) if named else options
         options = replace(options, tool_choice="required") if insist and specs and options.tool_choice == "auto" else options
-    stream = turn.engine.stream(messages, specs, options)
-    async with aclosing(clock.each(stream)) as deltas:
+    step = escalating.Step(turn.engine, turn.route, turn.hands, turn.new_id, tally, messages, specs, options, stumbled)
+    async with aclosing(clock.each(escalating.answer(step))) as deltas:
         async for delta in deltas:
-            if isinstance(delta, MessageDone):
-                delta = _named(delta, turn.new_id)
-            if not isinstance(delta, Logprobs):
-                yield delta
+            yield _named(delta, turn.new_id) if isinstance(delta, MessageDone) else delta
 
 
 def _with_offered(turn: Turn, tally: Tally) -> Options:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.base import Engine, Options
+from ..engine.route import Route
 from ..errors import LocalAgentError, UsageError
 from ..events import (
     Event,
@@ -65,7 +66,7 @@ class Setting:
     the answer, None for free text. `notices` are told at the start of each turn. `masks` hides secrets;
     `record` writes down decisions and effects, `post` sends messages (None: nothing can be sent);
     `hooks` are the user's own commands that are told what happens. `checks` have to hold at the end of each turn;
-    `beside` tells instructions and what is remembered.
+    `beside` tells instructions and what is remembered; `route` knows the models beside `engine`.
     """
 
     engine: Engine
@@ -84,6 +85,7 @@ class Setting:
     hooks: Hooks = field(default_factory=Hooks)
     checks: tuple[Check, ...] = ()
     beside: Beside = field(default_factory=Beside)
+    route: Route | None = None
 
 
 class Session:
@@ -187,6 +189,8 @@ class Session:
         """The session is over: its hooks hear that, and its engine is let go of."""
         await self.setting.hooks.close(self.mode, reason)
         await self.setting.engine.close()
+        if self.setting.route is not None:
+            await self.setting.route.close()
 
     def steer(self, text: str) -> bool:
         """The person's words for the turn that runs: the model gets them before its next answer. False where none runs."""
@@ -292,7 +296,8 @@ class Session:
         )
         history, new_id = (lambda: self.history), self.talk.new_call_id
         told, plan = (self._news, self._meanwhile), (s.checks, self._agreed)
-        return turn.Turn(s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema, *told, self.offering, *plan, self.room)
+        begun = (s.engine, hands, history, begin, new_id, s.options, s.budget, s.schema)
+        return turn.Turn(*begun, *told, self.offering, *plan, self.room, s.route)
 
     async def _news(self) -> Nudged | None:
         """What others have changed of the files that the model has seen."""

@@ -26,7 +26,9 @@ def receipt(change: Change) -> Receipt:
 
 @dataclass(slots=True)
 class Tally:
-    """`denied` holds the rules that were missing; `broken` says that the last deed failed; `followed` are the skills that were shown."""
+    """`denied` holds the rules that were missing; `broken` says that the last deed failed; `followed` are the skills that were shown.
+    `by` are the models other than the session's own that have answered.
+    """
 
     turns: int = 0
     calls: int = 0
@@ -40,6 +42,7 @@ class Tally:
     conclude: bool = False
     broken: bool = False
     followed: set[str] = field(default_factory=set)
+    by: dict[str, None] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -57,6 +60,7 @@ class Tally:
                 self.turns += 1
                 self.usage += event.usage
                 self.timings += event.timings
+                self.by |= {event.by: None} if event.by else {}
             case Compacted():
                 self.usage += event.usage
                 self.timings += event.timings
@@ -84,4 +88,5 @@ class Tally:
             self.turns,
             self.questions,
             tuple(self.checks),
+            tuple(self.by),
         )

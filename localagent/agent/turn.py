@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..engine.base import Engine, Options
+from ..engine.route import Route
 from ..events import Event, Nudged, ToolFinished
 from ..toolbox.checks import Check
 from ..values import Message, Text
@@ -47,7 +48,8 @@ class Turn:
     the next thing that the person said or did since the last answer, None where there is none; it is over once its event was
     yielded. `schema` is the JSON Schema that the final answer must satisfy. `offering` knows the tools beside those that the prompt
     begins with, `room` what is shown of the history, and keeps it so that it fits. `checks` are the user's own, which have to hold at
-    the end; `agreed` keeps what a person agrees to with a plan, None where no plan can be proposed.
+    the end; `agreed` keeps what a person agrees to with a plan, None where no plan can be proposed. `route` knows the models
+    beside the session's own.
     """
 
     engine: Engine
@@ -64,6 +66,7 @@ class Turn:
     checks: Sequence[Check] = ()
     agreed: Agreement | None = None
     room: Room | None = None
+    route: Route | None = None
 
     def messages(self) -> list[Message]:
         """What the model is shown."""

@@ -25,11 +25,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pull", action="store_true", help="download the model first if it is missing")
     parser.add_argument("--max-turns", type=_positive, default=40, metavar="N", help="answers of the model at most (40)")
     parser.add_argument("--max-time", type=_seconds, default=0.0, metavar="SECONDS", help="wall time at most")
+    parser.add_argument("--max-tokens", type=_positive, default=0, metavar="N", help="tokens that are generated at most")
+    parser.add_argument("--max-cost", type=_seconds, metavar="DOLLARS", help="what hosted models may cost in this run at most")
     parser.add_argument("--output-format", choices=["text", "json", "stream-json"], default="text")
     parser.add_argument("--output-schema", metavar="FILE", help="JSON Schema that the answer must satisfy")
     parser.add_argument("--dry-run", action="store_true", help="run, show what would change, change nothing")
     parser.add_argument("--local-only", action="store_true", help="never use a model on another machine")
     parser.add_argument("--no-memory", action="store_true", help="neither use nor write down what is remembered")
+    parser.add_argument("--bigger", metavar="ID", help="a bigger model that may be asked for a step (default: the setting `bigger`)")
+    parser.add_argument(
+        "--bigger-on",
+        choices=["never", "ask", "always", "each"],
+        help="where the model is unsure: never, ask (the person), always; or `each`: for every answer. What leaves is shown first",
+    )
     parser.add_argument("--think", action="store_true", help="let a thinking model think before it acts")
     parser.add_argument(
         "--check", action="append", default=[], metavar="CHECK", help="must hold at the end, else exit code 9; e.g. 'exists report.md'"
@@ -51,5 +59,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value

@@ -12,7 +12,7 @@ from ..engine import catalogue, models, offers, reuse
 from ..engine.catalogue import Catalogue, Entry
 from ..errors import LocalAgentError, ModelMissing, StoreError, UsageError
 from ..store import settings as config
-from . import model_key, stopping
+from . import model_key, model_usage, stopping
 from .pulling import Bar, Lines, ask, fetch, obtain, offer, say
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     key = actions.add_parser("key", help="store the key of a provider of hosted models, or forget it")
     key.add_argument("provider", metavar="PROVIDER", help="such as zai, openrouter, alibaba")
     key.add_argument("--forget", action="store_true", help="remove it instead")
+    usage = actions.add_parser("usage", help="what hosted models have taken and cost, and what is left of the budget")
+    usage.add_argument("--days", type=int, default=31, metavar="N", help="the last so many days (31)")
+    usage.add_argument("--json", action="store_true", help="for programs")
     removed = actions.add_parser("rm", help="delete a downloaded model")
     removed.add_argument("id", metavar="ID")
     removed.add_argument("--yes", action="store_true", help="do not ask")
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace, bench: Bench) -> int:
 
         chosen, known = config.load(), catalogue.load()
         return check.check(models.chosen(chosen, args.id, known), chosen, known, bench, as_json=args.json)
-    actions = {"list": _list, "pull": _pull, "use": _use, "info": _info, "rm": _rm, "key": model_key.run}
+    actions = {"list": _list, "pull": _pull, "use": _use, "info": _info, "rm": _rm, "key": model_key.run, "usage": model_usage.run}
     return actions[args.action](args, config.load(), catalogue.load())
 
 

@@ -144,13 +144,13 @@ def _hosted(id: str, table: Table, known: _All) -> Entry:
     if "base_url" not in provider:
         table["provider"].refuse(f"[provider.{name}] has no base_url")
     remote = _remote(name, provider, _get(table, "model", id))
-    return Entry(id=id, remote=remote, **_common(id, table))
+    return Entry(id=id, remote=remote, price=_get(table, "price", None), **_common(id, table))
 
 
 def _remote(name: str, provider: Table, model: str) -> Remote:
     told = (_get(provider, key, "") for key in ("key_env", "thinking", "echo"))
     key_env, thinking, echo = told
-    return Remote(provider["base_url"].value, key_env, model, thinking, echo, name)
+    return Remote(provider["base_url"].value, key_env, model, thinking, echo, name, _get(provider, "tools", {}))
 
 
 def _local(id: str, table: Table, known: _All) -> Iterator[Entry]:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from ..errors import ConfigError
 from .base import Sampling
-from .entry import MIB, Expect, Memory, Packages, Part
+from .entry import MIB, Expect, Memory, Packages, Part, Price
 from .judge import Judge
 
 Key = tuple[str, ...]
@@ -151,6 +151,18 @@ def _judge(value: Value) -> Judge:
     return Judge(**needed(value, {"bias": _number} | dict.fromkeys(("fits", "news", "support", "named"), _amount)))
 
 
+def _price(value: Value) -> Price:
+    dated = _like(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]", "a day such as 2026-07-02")
+    checks: dict[str, Callable[[Value], Any]] = {"input": _amount, "output": _amount, "cached": _amount, "date": dated, "source": _text}
+    return Price(**needed(value, checks))
+
+
+def _switches(value: Value) -> dict[str, str]:
+    if not isinstance(value.value, dict) or not all(isinstance(one, str) and one for one in value.value.values()):
+        value.refuse('it must name fields of the request, such as { web_search = "enable_search" }')
+    return dict(value.value)
+
+
 def _expect(value: Value) -> Expect:
     checks = {"architecture": _text, "vocabulary": _count, "tokens": _tokens}
     table = table_of(value.value, value.file, value.key, checks)
@@ -229,12 +241,14 @@ MODEL = SHARED | {
     "path": _text,
     "provider": _text,
     "model": _text,
+    "price": _price,
 }
 PROVIDER = {
     "base_url": _like(r"https?://\S+", "an address that begins with https:// or http://"),
     "key_env": _like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable"),
     "thinking": _text,
     "echo": _like(r"reasoning_content|reasoning|think", "reasoning_content, reasoning or think"),
+    "tools": _switches,
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -52,11 +53,27 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars for a million tokens, as `source` said on the day `date` (YYYY-MM-DD). `cached` are prompt tokens that were read before."""
+
+    input: float
+    output: float
+    cached: float
+    date: str
+    source: str
+
+    def of(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """What so many tokens cost, in dollars."""
+        cached = min(cached_tokens, input_tokens)
+        return ((input_tokens - cached) * self.input + cached * self.cached + output_tokens * self.output) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
 class Remote:
     """A model behind an endpoint. `thinking` names the request's field that switches it, or `always`.
 
     `echo` is the field in which the endpoint wants to hear a thought again that came with calls, "" for none. `provider` is its
-    name in the catalogue.
+    name in the catalogue. `tools` are what the provider can run there by itself: name -> the request's field that switches it on.
     """
 
     base_url: str
@@ -65,6 +82,7 @@ class Remote:
     thinking: str
     echo: str = ""
     provider: str = ""
+    tools: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +101,8 @@ class Entry:
     `parts` are in order and empty for a hosted model. `path` is set where the user named a
     file of their own. `sampling` None sends nothing (hosted models only). `context` is the
     model's own limit in tokens. `memory` and `expect` None mean unknown; `judge` None that the
-    model is believed when it calls a tool. `projector` is the file with which a model of this machine sees pictures, `sees`
-    says it of a hosted one.
+    model is believed when it calls a tool; `price` None that nobody knows what it costs. `projector` is the file with which a model of
+    this machine sees pictures, `sees` says it of a hosted one.
     """
 
     id: str
@@ -106,6 +124,7 @@ class Entry:
     expect: Expect | None = None
     judge: Judge | None = None
     remote: Remote | None = None
+    price: Price | None = None
     path: str | None = None
     projector: Part | None = None
     sees: bool = False

@@ -28,6 +28,7 @@ def envelope(
         "plan": to_json(plan)["items"] if plan is not None else [],
         "denied": list(ended.denied),
         "model": model,
+        "answered_by": list(ended.by),
         "session_id": session_id,
         "questions": ended.questions,
         "error": None if ended.error is None else {"kind": ended.error.kind, "message": ended.error.message},

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, UsageError
 from . import paths
 from .atomic import write_atomic
+from .setting_values import KEYS, Check, OneOf, yes_or_no
 
 DEFAULT_HUB = "https://huggingface.co"
 
@@ -23,7 +23,8 @@ class Settings:
 
     `model` None means the catalogue's default, `threads` None as many as help,
     `index_url` None whatever pip is configured to use, `language` None the locale's, `theme` None the dark one,
-    `quiet_hours` None for none, `search_url` None for no search of the web. `secret_patterns` are regular expressions.
+    `quiet_hours` None for none, `search_url` None for no search of the web, `bigger` None for no bigger model.
+    `secret_patterns` are regular expressions; `budget` is in dollars and tokens (see `setting_values.LIMITS`), {} without limits.
     """
 
     model: str | None = None
@@ -48,6 +49,11 @@ class Settings:
     local_only: bool = False
     plans: str = "auto"
     memory: bool = True
+    bigger: str | None = None
+    escalate: str = "ask"
+    fallback: tuple[str, ...] = ()
+    budget: Mapping[str, float] = field(default_factory=dict)
+    provider_tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,140 +71,8 @@ class Described:
     choices: tuple[str, ...] = ()
 
 
-Check = Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _OneOf:
-    choices: tuple[str, ...]
-
-    def __call__(self, value: Any) -> str:
-        if value not in self.choices:
-            raise ValueError(f"must be one of {', '.join(self.choices)}")
-        return value
-
-
-def _one_of(*choices: str) -> Check:
-    return _OneOf(choices)
-
-
-def _integer(low: int, high: int) -> Check:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return value
-
-    return check
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ValueError("must be a number of seconds above 0")
-    return float(value)
-
-
-def _seconds_or_none(value: Any) -> float:
-    return 0.0 if value in (0, 0.0) and not isinstance(value, bool) else _seconds(value)
-
-
-def _hours(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value.strip()):
-        raise ValueError('must be two times of day, such as "22:00-07:00"')
-    return value.strip()
-
-
-def _yes_or_no(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or "\n" in value:
-        raise ValueError("must be a text of one line")
-    return value.strip()
-
-
-def _url(*schemes: str) -> Check:
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise ValueError(f"must be an address that begins with {' or '.join(f'{s}://' for s in schemes)}")
-        return value.rstrip("/")
-
-    return check
-
-
-def _search(value: Any) -> str:
-    address = _url("https", "http")(value)
-    if address.count("{query}") != 1 or "{" in address.replace("{query}", ""):
-        raise ValueError("must hold {query} once, where the words to search for go")
-    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}|:65[0-4][0-9]{2})?/.*", address):
-        raise ValueError("must name its host plainly, such as https://search.example.org/search?q={query}&format=json")
-    return address
-
-
-def _expressions(value: Any) -> tuple[str, ...]:
-    import re
-
-    listed = [value] if isinstance(value, str) and value else value
-    if not isinstance(listed, list) or not all(isinstance(one, str) and one for one in listed):
-        raise ValueError("must be a list of regular expressions")
-    for one in listed:
-        try:
-            if re.compile(one).search("") is not None:
-                raise ValueError(f"must not match nothing at all ({one!r} does)")
-        except re.error as error:
-            raise ValueError(f"holds {one!r}, which is no regular expression: {error}") from None
-    return tuple(listed)
-
-
-# key -> (check, may be null, what it is)
-_KEYS: Mapping[str, tuple[Check, bool, str]] = {
-    "model": (_text, True, "the model to use: an id of the catalogue or the path of a GGUF file"),
-    "mode": (
-        _one_of("plan", "ask", "auto"),
-        False,
-        "plan (read only), ask (changes ask), auto (undoable changes do not)",
-    ),
-    "context": (_integer(1024, 1_048_576), False, "tokens the model can see at once; more needs more memory"),
-    "threads": (_integer(1, 1024), True, "threads the engine computes with; null for as many as help"),
-    "power": (
-        _one_of("auto", "full", "save"),
-        False,
-        "auto (half the threads on a low battery or a hot processor), full (never), save (always)",
-    ),
-    "secret_patterns": (
-        _expressions,
-        True,
-        "regular expressions of more secrets to hide from the model (of the whole match, or of its first group)",
-    ),
-    "idle_s": (_seconds, False, "seconds without a request after which the engine frees its memory"),
-    "undo_mb": (
-        _integer(0, 1_048_576),
-        False,
-        "MB that earlier contents, kept for undo, may take; the oldest go first, never the newest session's",
-    ),
-    "background": (_yes_or_no, False, "true offers the model tools for commands that go on in the background"),
-    "plans": (_one_of("auto", "always", "never"), False, "whether the model writes plans: auto (models of 4 GB or more), always, never"),
-    "language": (_one_of("en", "de", "zh", "es"), True, "language of the terminal app; null for the locale's"),
-    "theme": (_text, True, "look of the terminal app, as /theme names it; null for the dark one"),
-    "motion": (_yes_or_no, False, "false leaves out spinners and other movement in the terminal app"),
-    "plain": (_yes_or_no, False, "true makes `localagent` a conversation in plain lines, for screen readers"),
-    "hold_s": (_seconds_or_none, False, "seconds in which a message that was agreed to can still be taken back"),
-    "messages_per_hour": (_integer(0, 100_000), False, "messages an hour that each channel sends at most; 0 for no limit"),
-    "quiet_hours": (_hours, True, "times of day in which no message goes out, such as 22:00-07:00"),
-    "memory": (_yes_or_no, False, "false neither shows the model what is remembered nor lets it ask to remember"),
-    "local_only": (_yes_or_no, False, "true never uses a model on another machine"),
-    "search_url": (
-        _search,
-        True,
-        "where the web is searched, with {query} in it, such as http://localhost:8888/search?q={query}&format=json",
-    ),
-    "hub": (_url("https", "http"), False, "where models are downloaded from"),
-    "index_url": (_url("https", "http", "file"), True, "Python index of the starter models; null for pip's own"),
-}
-
-
+_LISTED = frozenset({"secret_patterns", "fallback", "budget", "provider_tools"})
+_NEVER_NONE = frozenset({"hub", "secret_patterns", "fallback", "budget", "provider_tools"})
 _SIMPLE = re.compile(r"(?:([a-z][a-z_]+): (0|[1-9][0-9]{0,17}|[a-z][a-z0-9-]*))?", re.ASCII)
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _OTHERS = frozenset({"yes", "no", "on", "off", "y", "n"})
@@ -232,12 +106,12 @@ def describe(file: Path | None = None) -> list[Described]:
             getattr(base, key),
             _choices(check),
         )
-        for key, (check, _, help) in _KEYS.items()
+        for key, (check, _, help) in KEYS.items()
     ]
 
 
 def _choices(check: Check) -> tuple[str, ...]:
-    return check.choices if isinstance(check, _OneOf) else ("true", "false") if check is _yes_or_no else ()
+    return check.choices if isinstance(check, OneOf) else ("true", "false") if check is yes_or_no else ()
 
 
 def set_value(key: str, value: str, file: Path | None = None) -> Settings:
@@ -248,30 +122,31 @@ def set_value(key: str, value: str, file: Path | None = None) -> Settings:
     import yaml
 
     where = file or path()
-    if key not in _KEYS:
-        raise UsageError(f"There is no setting {key!r}.", f"The settings are: {', '.join(_KEYS)}.")
+    if key not in KEYS:
+        raise UsageError(f"There is no setting {key!r}.", f"The settings are: {', '.join(KEYS)}.")
     text, _ = _read(where)
     _from_text(text, where)
     try:
-        _checked(key, _scalar(value))
+        _checked(key, _read_value(key, value))
     except ValueError as error:
         raise UsageError(f"{key} {error} (got {value!r}).") from None
-    written = yaml.safe_dump(_scalar(value), allow_unicode=True, width=1 << 20).removesuffix("\n...\n").strip()
+    written = yaml.safe_dump(_read_value(key, value), allow_unicode=True, width=1 << 20, default_flow_style=True)
+    written = written.removesuffix("\n...\n").strip()
     new = _replaced(text, where, key, written)
     settings = _from_text(new, where)
     write_atomic(where, new.encode())
     return settings
 
 
-def _scalar(value: str) -> Any:
-    """What YAML makes of it, or the text itself where YAML would read something else than a scalar."""
+def _read_value(key: str, value: str) -> Any:
+    """What YAML makes of it, or the text itself where YAML would read something else than such a setting can be."""
     import yaml
 
     try:
         read = yaml.safe_load(value)
     except yaml.YAMLError:
         return value
-    return read if isinstance(read, str | int | float | bool | None) else value
+    return read if isinstance(read, str | int | float | bool | None) or (key in _LISTED and isinstance(read, list | dict)) else value
 
 
 def _replaced(text: str, where: Path, key: str, written: str) -> str:
@@ -303,21 +178,21 @@ def _from_text(text: str, where: Path) -> Settings:
     base = _base()
     chosen: dict[str, Any] = {}
     for key, (value, line) in _entries(text, where).items():
-        if key not in _KEYS:
+        if key not in KEYS:
             raise ConfigError(
-                f"{where}:{line}: {key}: there is no such setting.", f"The settings are: {', '.join(_KEYS)}."
+                f"{where}:{line}: {key}: there is no such setting.", f"The settings are: {', '.join(KEYS)}."
             )
         try:
             checked = _checked(key, value)
         except ValueError as error:
             raise ConfigError(f"{where}:{line}: {key}: {error} (got {value!r}).") from None
-        if checked is not None or key not in ("hub", "secret_patterns"):
+        if checked is not None or key not in _NEVER_NONE:
             chosen[key] = checked
     return replace(base, **chosen)
 
 
 def _checked(key: str, value: Any) -> Any:
-    check, may_be_null, _ = _KEYS[key]
+    check, may_be_null, _ = KEYS[key]
     return None if value is None and may_be_null else check(value)
 
 
@@ -390,4 +265,4 @@ def _nodes(text: str, where: Path) -> dict[str, Any]:
     return found
 
 
-assert set(_KEYS) == {field.name for field in fields(Settings)}
+assert set(KEYS) == {field.name for field in fields(Settings)}

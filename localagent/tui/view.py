@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal, assert_never
 
 from ..agent.tally import Tally
+from ..engine.route import ASKED
 from ..events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -219,6 +220,7 @@ def _message(view: View, event: MessageDone) -> View:
         items = items[:-1]
     if message.text.strip() or message.thinking.strip():
         items = (*items, Said(message.text, message.thinking))
+    items = tuple(map(_settled, items)) if event.by else items
     used = event.usage.input_tokens + event.usage.output_tokens
     took = event.timings.decode_ms / 1000
     speed = event.usage.output_tokens / took if took > 0 and event.usage.output_tokens > 1 else view.speed
@@ -318,6 +320,12 @@ def _ended(view: View, event: TurnEnded, at: float) -> View:
         items = (*items, Planned(view.plan))
     items = (*items, Ended(event.status, error, event.receipts, took, event.checks))
     return replace(view, items=items, phase="idle", reading=None, plan=())
+
+
+def _settled(item: Item) -> Item:
+    """Another model has answered: that it was asked is over."""
+    over = isinstance(item, Tool) and item.state == "running" and item.call.name == ASKED
+    return replace(item, state="ok") if over else item  # type: ignore[type-var]
 
 
 def _closed(item: Item) -> Item:

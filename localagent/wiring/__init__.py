@@ -24,6 +24,7 @@ from ..store.journal import Journal
 from ..store.workspace import folder
 from ..toolbox import checking, checks
 from ..values import Mode
+from . import routes
 from .engines import Obtain, chosen_engine, engine_of, judged_engine, local_model
 from .standing import holds, policy, stored
 from .toolset import holds_background, registry
@@ -74,6 +75,7 @@ async def for_do(
     mode = cast("Mode", args.mode or ("auto" if args.yes else chosen.mode))
     allow, deny = [rules.parse(r) for r in args.allow], [rules.parse(r) for r in args.deny]
     laid, mine, theirs = policies.load(workspace), hooksfile.load(), hooksfile.load_project(workspace)
+    route = routes.route_of(chosen, args, engine, alone=narrow or job)
     resumed = transcript.find(args.resume) if args.resume else None
     log = transcript.Transcript(resumed or transcript.new_id())
     if resumed:
@@ -111,12 +113,13 @@ async def for_do(
         workspace=workspace,
         policy=policy(workspace, log.spill, allow, kept, replace(laid, deny=(*deny, *laid.deny)), known.readable),
         options=Options(thinking=args.think, priority=int(job), pictures=str(picture.folder(log.spill))),
-        budget=Budget(turns=args.max_turns, seconds=args.max_time),
+        budget=Budget(turns=args.max_turns, tokens=args.max_tokens, seconds=args.max_time),
         dry_run=args.dry_run,
         schema=schema(args.output_schema),
         checks=_checks(args, workspace),
         notices=(
             *_leaving(engine, any(book.path.exists() for book in books)),
+            *routes.notices(route, engine),
             *recovered,
             *laid.notices,
             *unreadable,
@@ -132,6 +135,7 @@ async def for_do(
         hooks=Hooks(
             (*mine.hooks, *theirs.hooks), workspace, log.folder.name, str(log.folder / "transcript.jsonl"), masks.mask, resumed is not None
         ),
+        route=route,
     )
     return sessions.start(setting, mode, log, resumed=resumed is not None)
 
@@ -178,6 +182,7 @@ async def for_job(job: Job, obtain: Obtain) -> Session:
     args = argparse.Namespace(
         cwd=str(place), mode="ask", yes=False, allow=holding, deny=list(job.deny), resume=None, think=False,
         max_turns=job.max_turns, max_time=job.max_time, dry_run=False, output_schema=None, plan=None, check=[], no_memory=True,
+        max_tokens=0, max_cost=None, bigger=None, bigger_on=None,
     )  # fmt: skip
     engine = chosen_engine(chosen, job.model or None, obtain)
     try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..engine.catalogue import Entry
     from ..engine.local import LocalEngine
     from ..engine.power import Mode as PowerMode
+    from ..engine.remote import Purse
     from ..store.settings import Settings
 
 Obtain = Callable[["Entry", "Settings"], tuple["Entry", Path]]
@@ -28,9 +29,19 @@ def chosen_engine(chosen: Settings, wanted: str | None, obtain: Obtain) -> Engin
     entry, path = models.ready(chosen, wanted, obtain)
     if path is not None:
         return engine_of(entry, path, chosen)
-    from ..engine.remote import RemoteEngine, keys
+    return remote_engine(entry, chosen)
 
-    return RemoteEngine(entry, keys.needed(entry))
+
+def remote_engine(entry: Entry, chosen: Settings, purse: Purse | None = None) -> Engine:
+    """The engine behind an endpoint; what is asked of another machine, or has a price, is counted. Raises ModelError without a key."""
+    from ..engine.remote import Metered, Purse, RemoteEngine, keys
+
+    engine = RemoteEngine(entry, keys.needed(entry), chosen.provider_tools)
+    if entry.remote is not None and keys.is_here(entry.remote) and entry.price is None:
+        return engine
+    purse = purse or Purse()
+    purse.limits = chosen.budget
+    return Metered(engine, entry, purse)
 
 
 def local_model(chosen: Settings, wanted: str | None, obtain: Obtain) -> tuple[Entry, Path]:

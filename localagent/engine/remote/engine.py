@@ -25,17 +25,19 @@ _QUIET_S = 900.0
 
 
 class RemoteEngine:
-    """Answers with `entry`'s model. `key` is its secret, "" where the endpoint wants none.
+    """Answers with `entry`'s model. `key` is its secret, "" where the endpoint wants none; `on` are the provider's own tools that
+    are switched on, of those that it has.
 
     `leaves` says what is sent to another machine, "" for nothing; `sees` whether pictures are.
 
     Nothing holds the endpoint to the tools' schemas: names and arguments are checked behind it like any model's.
     """
 
-    def __init__(self, entry: Entry, key: str) -> None:
+    def __init__(self, entry: Entry, key: str, on: Sequence[str] = ()) -> None:
         if entry.remote is None:
             raise ValueError(f"{entry.id} is no model of an endpoint")
-        self.model, self.leaves, self.sees = entry.id, keys.leaves(entry), entry.sees
+        self.on = tuple(name for name in on if name in entry.remote.tools)
+        self.model, self.leaves, self.sees = entry.id, keys.leaves(entry, self.on), entry.sees
         self._entry, self._remote = entry, entry.remote
         self.context = entry.context
         self._wire = Wire(entry.remote, key)
@@ -44,11 +46,7 @@ class RemoteEngine:
     async def stream(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
     ) -> AsyncGenerator[Delta, None]:
-        known = gbnf.bind([*specs, *options.offered], options.choices)
-        thinking = options.thinking and self._entry.thinks
-        sampling = options.sampling or (thinking and self._entry.thinking_sampling) or self._entry.sampling
-        own = replace(options, thinking=thinking)
-        body = form.body(messages, known, own, self._remote, sampling, self._memory, sees=self.sees)
+        known, body = self.request(messages, specs, options)
         reading = Reading(frozenset(spec.name for spec in known))
         begun = heard = time.monotonic()
         first = 0.0
@@ -69,6 +67,17 @@ class RemoteEngine:
         for delta in reading.finish():
             yield delta
         yield self._done(reading, Timings(0.0, first * 1000, (time.monotonic() - begun - first) * 1000), tools=bool(known))
+
+    def request(
+        self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options
+    ) -> tuple[Sequence[ToolSpec], dict[str, Any]]:
+        """The tools that may be called, and what is sent."""
+        known = gbnf.bind([*specs, *options.offered], options.choices)
+        thinking = options.thinking and self._entry.thinks
+        sampling = options.sampling or (thinking and self._entry.thinking_sampling) or self._entry.sampling
+        own = replace(options, thinking=thinking)
+        body = form.body(messages, known, own, self._remote, sampling, self._memory, sees=self.sees)
+        return known, body | {self._remote.tools[name]: True for name in self.on}
 
     async def _next(self, events: AsyncGenerator[Any], heard: float) -> Any:
         """The next event, None behind the last. Raises EngineError where nothing of an answer has come for long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from ...errors import ModelError
 from ...store import credentials
@@ -44,12 +45,20 @@ def is_here(remote: Remote) -> bool:
     return host.rpartition(":")[0] in _HERE or host in _HERE
 
 
-def leaves(entry: Entry) -> str:
-    """What a person should know of it, "" where nothing leaves the machine."""
+def host(entry: Entry) -> str:
+    """Where its endpoint is, as a person reads it; "" for a model of this machine."""
+    from urllib.parse import urlsplit
+
+    return urlsplit(entry.remote.base_url).netloc.rpartition("@")[2] if entry.remote is not None else ""
+
+
+def leaves(entry: Entry, on: Sequence[str] = ()) -> str:
+    """What a person should know of it, "" where nothing leaves the machine. `on` are tools of the provider's own that are switched on."""
     from urllib.parse import urlsplit
 
     if entry.remote is None or is_here(entry.remote):
         return ""
     host = urlsplit(entry.remote.base_url).netloc
     clear = "" if entry.remote.base_url.startswith("https://") else " It goes in the clear, the key too: others in the network can read it."
-    return f"{entry.id} is at {host}: what you write, and what tools show the model, is sent there (secrets are left out).{clear}"
+    tools = f" Tools of the provider's own are on: {', '.join(on)}." if on else ""
+    return f"{entry.id} is at {host}: what you write, and what tools show the model, is sent there (secrets are left out).{clear}{tools}"

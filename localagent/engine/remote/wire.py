@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from ...errors import EngineError, ModelError, PromptTooLong
+from ...errors import EndpointDown, EngineError, ModelError, PromptTooLong
 from ...events import EngineProgress
 from ...store.certificates import certificates
 from ..entry import Remote
@@ -156,17 +156,17 @@ class Wire:
         if status in (400, 413, 422) and any(word in said.lower() for word in _TOO_LONG):
             return _Final(PromptTooLong(told, "Leave out the longest text or file, or begin a new conversation."))
         if status in _AGAIN:
-            return _Passing(EngineError(told, "Try again later, or use a local model."), _wait(headers.get("retry-after", "")))
+            return _Passing(EndpointDown(told, "Try again later, or use a local model."), _wait(headers.get("retry-after", "")))
         return _Final(EngineError(told, "Use another model, or report it with what it says."))
 
     def _broken(self, error: Exception) -> EngineError:
         import httpx2
 
         if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-            return EngineError(f"{self._host} cannot be reached.", "Is it running, and is the network on? A local model needs neither.")
+            return EndpointDown(f"{self._host} cannot be reached.", "Is it running, and is the network on? A local model needs neither.")
         if isinstance(error, httpx2.TimeoutException):
-            return EngineError(f"{self._host} said nothing for {_SILENCE_S:g} seconds.", "Try again, or use another model.")
-        return EngineError(f"{self._host} broke off: {type(error).__name__}.", "Try again, or use another model.")
+            return EndpointDown(f"{self._host} said nothing for {_SILENCE_S:g} seconds.", "Try again, or use another model.")
+        return EndpointDown(f"{self._host} broke off: {type(error).__name__}.", "Try again, or use another model.")
 
 
 class _Final(Exception):
