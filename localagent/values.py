@@ -13,6 +13,8 @@ from typing import Any, Literal
 Effect = Literal["compute", "read:fs", "read:mail", "write:fs", "run", "net", "send", "persist"]
 EFFECTS: tuple[Effect, ...] = ("compute", "read:fs", "read:mail", "write:fs", "run", "net", "send", "persist")
 Mode = Literal["plan", "ask", "auto", "yolo"]
+BIGGER = "bigger_model"
+"""What the question whether a bigger model may have a step has in the place of a tool's name; no tool is called so."""
 MODES: tuple[Mode, ...] = ("plan", "ask", "auto", "yolo")
 
 

@@ -141,7 +141,7 @@ def test_the_json_envelope(work: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert do("run it", "--yes", "--output-format", "json", script=script) == 0
     made = json.loads(capsys.readouterr().out)
     assert set(made) == {"ok", "status", "final", "usage", "timings", "turns", "tools", "receipts", "checks", "plan", "denied", "model",
-                         "session_id", "questions", "error"}  # fmt: skip
+                         "answered_by", "session_id", "questions", "error"}  # fmt: skip
     assert made["ok"] and made["final"] == "It failed." and made["turns"] == 3
     assert set(made["usage"]) == {"input_tokens", "cached_tokens", "output_tokens"}
     assert set(made["timings"]) == {"load_ms", "prefill_ms", "decode_ms"}

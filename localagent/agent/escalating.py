@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..engine.base import Engine, Logprobs, Options
-from ..engine.route import ASKED, STUMBLES, TOLD, UNSURE, Other, Route, margin
+from ..engine.route import STUMBLES, TOLD, UNSURE, Other, Route, margin
 from ..errors import BudgetSpent, EndpointDown, EngineError, GrammarRefused, LocalAgentError, PromptTooLong
 from ..events import ApprovalAsked, ApprovalGiven, EngineProgress, Event, MessageDone, Notice, PrefillProgress
 from ..policy import decide
 from ..policy.context import Context
-from ..values import Message, Text, ToolCall, ToolResult, ToolSpec
+from ..values import BIGGER, Message, Text, ToolCall, ToolResult, ToolSpec
 from . import asking
 
 if TYPE_CHECKING:
     from .dispatch import Hands
     from .tally import Tally
 
-SPEC = ToolSpec(ASKED, "Gives this step to a model on another machine.", {"type": "object", "properties": {}}, ("net",), "host")
+SPEC = ToolSpec(BIGGER, "Gives this step to a model on another machine.", {"type": "object", "properties": {}}, ("net",), "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +200,8 @@ async def _asked(
     shown = preview.leaving(other.entry, body, step.messages, known, endpoint.on)
     assert remote is not None and not keys.is_here(remote)
     args = {name: text for name in preview.SHOWN if (text := getattr(shown, name))}
-    life = asking.Life(ToolCall(step.new_id(), ASKED, {"why": why, **args}), ToolResult("", ()))
-    life.real = ToolCall(life.call.id, ASKED, {"url": remote.base_url})
+    life = asking.Life(ToolCall(step.new_id(), BIGGER, {"why": why, **args}), ToolResult("", ()))
+    life.real = ToolCall(life.call.id, BIGGER, {"url": remote.base_url})
     decision = decide.before(life.real, SPEC, _here(hands.policy()))
     if decision.verdict == "ask" and standing and not decision.rule.startswith("ask "):
         decision = replace(decision, verdict="allow", reason="your setting `escalate: always` allows it", rule="escalate: always")

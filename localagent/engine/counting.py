@@ -21,7 +21,8 @@ _CHARACTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """`total` tokens of `context` that there is room for; `texts` are those of each further text, `images` those of pictures.
+    """`total` tokens of `context` that there is room for; `texts` are those of each further text, `images` those of pictures, each of
+    which is taken for the most that one may have: only looking at it would tell.
 
     `exact` is false where the engine cannot count, and bytes were taken for it.
     """
@@ -76,7 +77,7 @@ def counted(loaded: Loaded | None, asked: protocol.Count) -> dict[str, Any]:
     Raises `ModelError`.
     """
     if loaded is not None:
-        return _event(loaded.context.model, asked, loaded.context.n_ctx)
+        return _event(loaded.context.model, asked, loaded.context.n_ctx, loaded.plan.gpu_layers > 0)
     from .llama import Model
 
     model = Model(asked.path, gpu_layers=0, vocab_only=True)
@@ -86,11 +87,14 @@ def counted(loaded: Loaded | None, asked: protocol.Count) -> dict[str, Any]:
         model.close()
 
 
-def _event(model: Any, asked: protocol.Count, room: int) -> dict[str, Any]:
+def _event(model: Any, asked: protocol.Count, room: int, gpu: bool = False) -> dict[str, Any]:
     counts: list[int] = []
     left = MOST * room
+    from .llama import most_tokens
+
+    most = most_tokens(gpu)
     for segment in asked.segments:
-        counts.append(_tokens(model, segment, left))
+        counts.append(_tokens(model, segment, left, most))
         left -= counts[-1]
     bos = int(model.bos is not None)
     first = asked.segments[0] if asked.segments else None
@@ -101,12 +105,12 @@ def _event(model: Any, asked: protocol.Count, room: int) -> dict[str, Any]:
     return nothing_done() | {"stop": "end", "counts": counts, "bos": bos, "context": room}
 
 
-def _tokens(model: Any, segment: Segment, left: int) -> int:
+def _tokens(model: Any, segment: Segment, left: int, most: int) -> int:
     match segment:
         case Generated(_, ids):
             return len(ids)
         case ImageData():
-            return 0
+            return most
         case Template(text) if left > 0:
             return len(model.template(text))
         case Untrusted(text) if left > 0:

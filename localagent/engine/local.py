@@ -149,7 +149,7 @@ class LocalEngine:
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], options: Options, texts: Sequence[str] = ()
     ) -> counting.Counted:
         """See `counting.Counting`."""
-        history = [self._own(message) for message in messages]
+        history = [self._own(message, options.pictures) for message in messages]
         request = counting.request(self._file, self._dialect, history, asked.bound(specs, {}), options, texts)
         return counting.answer(await self._told(protocol.count_to_json(request)), request)
 

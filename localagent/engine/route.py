@@ -19,8 +19,6 @@ Escalate = Literal["never", "ask", "always"]
 UNSURE = 1.0
 """Below this margin, in nats, between the name of the tool that was called and the next likeliest one the model is unsure
 (calibrated by `bench/route.py` on the public split of BFCL; see docs/decisions/0074)."""
-ASKED = "bigger_model"
-"""What the question has as its name; no tool of the model's is called so."""
 STUMBLES = 2
 """So many calls in a row have failed before the next answer is worth a bigger model."""
 TOLD = 8

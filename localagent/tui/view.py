@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Literal, assert_never
 
 from ..agent.tally import Tally
-from ..engine.route import ASKED
 from ..events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -38,7 +37,7 @@ from ..events import (
     TurnEnded,
     TurnStarted,
 )
-from ..values import Image, Message, Mode, PlanItem, Text, ToolCall, ToolResult
+from ..values import BIGGER, Image, Message, Mode, PlanItem, Text, ToolCall, ToolResult
 from . import context, offers, outdated
 from .items import Asked, Ended, Item, Own, Planned, Said, Told, Tool, ToolState
 from .outdated import FilesChanged
@@ -324,7 +323,7 @@ def _ended(view: View, event: TurnEnded, at: float) -> View:
 
 def _settled(item: Item) -> Item:
     """Another model has answered: that it was asked is over."""
-    over = isinstance(item, Tool) and item.state == "running" and item.call.name == ASKED
+    over = isinstance(item, Tool) and item.state == "running" and item.call.name == BIGGER
     return replace(item, state="ok") if over else item  # type: ignore[type-var]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .bindings import CANDIDATE, N_BATCH, N_OUTPUTS, build_info, devices, log_tail, supports_gpu
 from .context import Context
-from .eyes import Eyes, View
+from .eyes import Eyes, View, most_tokens
 from .grammar import Chain, Grammar
 from .model import Model
 
@@ -26,5 +26,6 @@ __all__ = [
     "build_info",
     "devices",
     "log_tail",
+    "most_tokens",
     "supports_gpu",
 ]
