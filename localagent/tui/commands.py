@@ -36,6 +36,7 @@ COMMANDS = (
     Command("screenshot", "show what is on the screen with the next message"),
     Command("mode", "plan (look only), ask (changes ask) or auto (undoable changes do not)", "[plan|ask|auto]"),
     Command("model", "choose another model, fetch it if it is not here, and go on with this conversation", "[ID [SOURCE]]"),
+    Command("bigger", "have the bigger model of your settings give the next answer; what would leave this machine is shown first"),
     Command("new", "a new conversation"),
     Command("sessions", "earlier conversations: search them, go on, rename, fork, export", "[WORDS]"),
     Command("rename", "give this conversation a title", "[TITLE]"),

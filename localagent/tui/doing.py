@@ -74,6 +74,7 @@ class Doing:
             "jobs": self._jobs,
             "mcp": self._mcp,
             "mode": self._mode,
+            "bigger": self._bigger,
             "new": self._new,
             "theme": self._theme,
             "copy": self._copy,
@@ -229,6 +230,14 @@ class Doing:
             self._app.driver.set_mode(cast("Mode", argument))
         else:
             self._tell(t("The modes are {names}.", names=", ".join(MODES)), "warning")
+
+    async def _bigger(self, _: str) -> None:
+        session = self._app.driver.session
+        route = session.setting.route if session is not None else None
+        if route is None or route.bigger is None or not route.wish():
+            self._tell(t("There is no bigger model yet: name one with /settings bigger PROVIDER/NAME, and begin with /new."), "warning")
+        else:
+            self._tell(t("The next answer is to come from {model}. What would leave is shown first.", model=route.bigger.id))
 
     async def _new(self, _: str) -> None:
         if self._idle():

@@ -12,6 +12,7 @@ from ...store import picture
 from ...values import Image, Message, Text, ToolSpec
 from ..base import UNSEEN, Options, Sampling, read_as
 from ..entry import Remote
+from .keys import is_here
 
 # Top-level fields of OpenAI's own; other endpoints take the rest too, or leave it alone.
 _SAMPLED = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
@@ -138,7 +139,8 @@ def _message(message: Message, remote: Remote, memory: Memory, pictures: str) ->
         parts = _parts(message.parts, pictures)
         plain = all(part["type"] == "text" for part in parts)
         return [{"role": read_as(message.role), "content": _text(message.parts, pictures) if plain else parts}]
-    made: dict[str, Any] = {"role": "assistant", "content": _text(message.parts, "") or None}
+    # Nothing said is null as the protocol has it; servers of this machine want a text (llama-cpp-python refuses null).
+    made: dict[str, Any] = {"role": "assistant", "content": _text(message.parts, "") or ("" if is_here(remote) else None)}
     if message.calls:
         made["tool_calls"] = [
             {

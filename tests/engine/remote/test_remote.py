@@ -158,7 +158,7 @@ def test_a_history_in_the_endpoints_words() -> None:
     assert sent[2]["tool_calls"][0] == {
         "id": "call_1", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "a b.txt"}'},
     }  # fmt: skip
-    assert sent[2]["content"] is None and "reasoning_content" not in sent[2]
+    assert sent[2]["content"] == "" and "reasoning_content" not in sent[2]
     assert sent[3] == {"role": "tool", "tool_call_id": "call_1", "content": "forty-two"}
 
 
