@@ -38,7 +38,7 @@ class Metered:
     """A `RemoteEngine` whose answers are paid for; implements `base.Engine`."""
 
     def __init__(self, engine: RemoteEngine, entry: Entry, purse: Purse) -> None:
-        self.model, self.leaves = engine.model, engine.leaves
+        self.model, self.leaves, self.sees, self.context = engine.model, engine.leaves, engine.sees, engine.context
         self.endpoint, self.purse = engine, purse
         self._engine, self._entry, self._purse = engine, entry, purse
 
