@@ -133,6 +133,20 @@ def test_what_was_there_too_early_is_not_taken_for_done(work: Path, models: list
     assert cli.main(["run", "note", "--yes"]) == 0 and not models
 
 
+def test_a_secret_that_is_given_to_a_run_is_written_down_nowhere(
+    work: Path, models: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    do("put zebra into a.txt", [call("write_file", path="a.txt", content="zebra")], "Done.")
+    assert cli.main(["save", "note", "--yes", "--param", "what=zebra"]) == 0
+    key = "ghp_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
+    assert cli.main(["run", "note", "file=b.txt", f"what={key}", "--yes"]) == 0
+    assert (work / "b.txt").read_text() == key
+    assert cli.main(["run", "note", f"file={key}", f"what={key}", "--yes", "--no-model"]) in (1, 9)
+    written = [line for one in transcript.sessions_dir().iterdir() for line in transcript.Transcript(one.name).raw()]
+    out, err = capsys.readouterr()
+    assert not any(key.encode() in line for line in written) and key not in out + err
+
+
 def test_a_recipe_allows_nothing_by_itself(work: Path, models: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     sorted_and_saved(work)
     (work / "b.txt").write_text("b")

@@ -158,10 +158,11 @@ class Play:
         if self._urged:
             return None
         self._urged = True
-        return Nudged(
+        told = (
             "The recipe cannot go on by itself, for what its next steps need is not there. Do what is left of the request yourself, "
             f"or say what is in the way. What the recipe would do:\n{self._listed(number)}"
         )
+        return Nudged(self._mask(told))
 
     def over(self, denied: bool) -> None:
         """The turn is at its end. Raises where the recipe is not done, which its exit code has to say."""
@@ -177,10 +178,11 @@ class Play:
         for at, step in enumerate(self.steps[number:], number + 1):
             for check in step.after if not self._dry else ():
                 if check.what in checks.ON_DISK and (why := checks.failing(check, self._folder)):
-                    raise CheckFailed(f"A check of the recipe {self.recipe.name} fails still, in step {at}: {why}.")
+                    raise CheckFailed(f"A check of the recipe {self.recipe.name} fails still, in step {at}: {self._mask(why)}.")
 
     async def _hand_over(self, number: int, made: bool, why: str, length: int) -> list[Event]:
         step = self.steps[number]
+        why = self._mask(why)
         what = f"Step {number + 1} of the recipe {self.recipe.name} ({step.tool}): {why}."
         if self._open is None:
             raise CheckFailed(what, "Without --no-model the model would be asked to go on.")
