@@ -141,7 +141,8 @@ def test_a_secret_that_is_given_to_a_run_is_written_down_nowhere(
     key = "ghp_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
     assert cli.main(["run", "note", "file=b.txt", f"what={key}", "--yes"]) == 0
     assert (work / "b.txt").read_text() == key
-    assert cli.main(["run", "note", f"file={key}", f"what={key}", "--yes", "--no-model"]) in (1, 9)
+    (work / key).mkdir()
+    assert cli.main(["run", "note", f"file={key}", f"what={key}", "--yes", "--no-model"]) == 9
     written = [line for one in transcript.sessions_dir().iterdir() for line in transcript.Transcript(one.name).raw()]
     out, err = capsys.readouterr()
     assert not any(key.encode() in line for line in written) and key not in out + err
