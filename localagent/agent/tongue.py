@@ -56,6 +56,7 @@ _ENGLISH = re.compile(
     r"翻译|翻譯|翻訳|번역|ترجم|अनुवाद|แปล",
     re.IGNORECASE,
 )
+_HIDDEN = re.compile(r"SECRET_[a-z]+_[0-9a-f]+")
 _READ = 4000
 _LEAST = 4
 _PREVAILS = 0.6
@@ -97,7 +98,7 @@ def missed(request: str, answer: str) -> str:
 
 
 def _own(text: str) -> str:
-    return _NAMED.sub(" ", _NAMED_APART.sub(" ", _QUOTED.sub(" ", text[:_READ])))
+    return _NAMED.sub(" ", _NAMED_APART.sub(" ", _QUOTED.sub(" ", _HIDDEN.sub(" ", text[:_READ]))))
 
 
 def _script(text: str, least: int = _LEAST) -> str:

@@ -72,6 +72,10 @@ def test_an_english_answer_to_another_language_is_noticed(request_: str, answer:
     assert tongue.missed(request_, answer) == language
 
 
+def test_a_hidden_secret_is_in_no_language() -> None:
+    assert tongue.of("look SECRET_key_5e0a1e0a1da5e0 at it") == tongue.of("look at it")
+
+
 def test_an_answer_speaks_a_language_whatever_it_names() -> None:
     assert tongue.speaks("已将 report.txt 改名为 final-version.txt。", "zh") and not tongue.speaks("Renamed 会议记录.txt to x.txt.", "zh")
     assert tongue.speaks("Die Summe ist 1043.", "de") and not tongue.speaks("The sum of the column is 1043.", "de")
