@@ -269,13 +269,13 @@ def test_a_goal_of_a_megabyte(cli: Cli, gguf: str, tmp_path: Path) -> None:
     (tmp_path / "goal").write_text("Add up these numbers: " + "7 12 " * 210_000)
     with (tmp_path / "goal").open("rb") as goal:
         ran = cli("do", "--model", gguf, "-", stdin=goal, timeout=120)
-    told(ran, Exit.FAILED, "tokens", "context holds")
+    told(ran, Exit.FAILED, "tokens", "does not fit", "config set context")
 
 
 def test_a_goal_longer_than_the_context(cli: Cli, gguf: str) -> None:
     Path(os.environ["LOCALAGENT_CONFIG_DIR"]).mkdir()
     assert cli("config", "set", "context", "2048").code == Exit.DONE
-    told(cli("do", "--model", gguf, "word " * 4000), Exit.FAILED, "more than 2048 tokens")
+    told(cli("do", "--model", gguf, "word " * 4000), Exit.FAILED, "context of 2048 tokens", "config set context")
     assert transcript()[-1]["status"] == "failed"
 
 
