@@ -81,6 +81,7 @@ def parted(messages: Sequence[Message]) -> bool:
     return bool(due)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4096, 16384])
 def test_two_hundred_turns_keep_every_wish_and_stay_flat(tmp_path: Path, size: int) -> None:
     engine = CountingEngine(size, reader)

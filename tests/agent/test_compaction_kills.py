@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from localagent.agent.room import limit
 from tests.agent.test_compaction import WISHES, said
 
@@ -16,6 +18,7 @@ KILLS = 8 if os.environ.get("LOCALAGENT_TEST_LONG") else 2
 TURNS = 200 if os.environ.get("LOCALAGENT_TEST_LONG") else 80
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on_with_it_knows_every_wish(tmp_path: Path) -> None:
     rng, argv = random.Random(7), [sys.executable, "-m", "tests.agent.compact_child", str(tmp_path / "child"), str(TURNS)]
     for _ in range(KILLS):

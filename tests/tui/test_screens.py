@@ -25,6 +25,7 @@ def _still(text: str) -> str:
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_the_screen(name: str) -> None:
     seen: list[str] = []
