@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -14,8 +13,8 @@ import pytest
 from localagent.agent.room import limit
 from tests.agent.test_compaction import WISHES, said
 
-KILLS = 8 if os.environ.get("LOCALAGENT_TEST_LONG") else 2
-TURNS = 200 if os.environ.get("LOCALAGENT_TEST_LONG") else 80
+KILLS = 8
+TURNS = 200
 
 
 @pytest.mark.slow
